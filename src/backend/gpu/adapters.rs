@@ -1,0 +1,5 @@
+//! Adapters of this machine.
+/// all
+pub struct Adapters;
+/// one
+pub struct AdapterSummary;

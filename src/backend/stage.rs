@@ -1,0 +1,61 @@
+//! What a kernel offers a pass: a stage that takes frames in order and gives back parts of its result.
+//!
+//! A *part* is what one leaf (see [`crate::pixel::LEAF`]) contributes, or, for exact integer state, what all
+//! frames seen by one worker contribute. Parts are small, live on the host, and merge by the same code
+//! whether they come from blocks, threads or devices.
+
+use crate::backend::gpu::{GpuBlock, Recorder};
+use crate::error::Result;
+use crate::pixel::Frames;
+
+/// A part that two neighbours of the leaf tree can be joined into.
+pub trait Merge {
+    /// Appends `right`, which holds later frames. Exact state may ignore the order.
+    fn merge(&mut self, right: Self);
+}
+
+/// Memory that a stage needs besides the block of frames itself, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Whatever the size of the block.
+    pub fixed: u64,
+    /// For each frame of a block.
+    pub per_frame: u64,
+}
+
+impl std::ops::Add for Cost {
+    type Output = Cost;
+    fn add(self, o: Cost) -> Cost {
+        Cost { fixed: self.fixed + o.fixed, per_frame: self.per_frame + o.per_frame }
+    }
+}
+
+/// A kernel's state in one worker thread.
+pub trait CpuStage: Send {
+    type Part;
+    /// Takes frames that all belong to one leaf. A leaf arrives in one or several calls, in frame order;
+    /// cuts inside a leaf are at multiples of 8 frames from its start. One worker sees whole leaves, in
+    /// ascending but not necessarily consecutive order.
+    fn frames(&mut self, frames: Frames<'_>) -> Result<()>;
+    /// The leaf is complete: its part, or `None` when the state is exact and goes on.
+    fn end_leaf(&mut self) -> Result<Option<Self::Part>>;
+    /// No more leaves: what exact state holds.
+    fn finish(&mut self) -> Result<Option<Self::Part>>;
+}
+
+/// A kernel's state on a device.
+pub trait GpuStage: Send {
+    type Part;
+    /// Device memory it takes.
+    fn cost(&self) -> Cost;
+    /// Records the work for one block: dispatches, and [`Recorder::read`] for results that must come back.
+    /// Blocks arrive in frame order; a cut inside a leaf is at a multiple of 8 frames from the leaf's start.
+    fn encode(&mut self, rec: &mut Recorder<'_>, block: &GpuBlock<'_>) -> Result<()>;
+    /// The bytes of the reads that `encode` asked for, for the blocks in their order, one slice per read.
+    /// Returns finished leaves with their numbers.
+    fn results(&mut self, first: u64, count: usize, reads: &[&[u8]]) -> Result<Vec<(u64, Self::Part)>>;
+    /// After the last block: asks for reads of exact state.
+    fn encode_finish(&mut self, rec: &mut Recorder<'_>) -> Result<()>;
+    /// The bytes of those reads.
+    fn finish(&mut self, reads: &[&[u8]]) -> Result<Option<Self::Part>>;
+}

@@ -1,0 +1,73 @@
+//! What a caller may say to long work: limits, cancellation, and where progress goes.
+
+use crate::error::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Receives the progress of a long step. Called from several threads.
+pub trait Progress: Send + Sync {
+    /// A step of `frames` frames with `bytes` bytes of pixels begins.
+    fn begin(&self, step: &str, frames: u64, bytes: u64);
+    /// `frames` more frames are done.
+    fn advance(&self, frames: u64);
+    /// The step ended.
+    fn end(&self);
+}
+
+/// A [`Progress`] that says nothing.
+pub struct Quiet;
+impl Progress for Quiet {
+    fn begin(&self, _: &str, _: u64, _: u64) {}
+    fn advance(&self, _: u64) {}
+    fn end(&self) {}
+}
+
+/// Limits, cancellation and progress of one run; cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    /// Worker threads, at least 1.
+    pub threads: usize,
+    /// Ceiling of host memory in bytes for everything that passes and analysis allocate.
+    pub memory: u64,
+    /// Ceiling of device memory in bytes; `None`: by the kind of adapter.
+    pub gpu_memory: Option<u64>,
+    cancelled: Arc<AtomicBool>,
+    pub progress: Arc<dyn Progress>,
+}
+
+impl Control {
+    /// All cores, half of the memory that is free now, no progress.
+    pub fn new() -> Self {
+        Control {
+            threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            memory: free_memory() / 2,
+            gpu_memory: None,
+            cancelled: Arc::new(AtomicBool::new(false)),
+            progress: Arc::new(Quiet),
+        }
+    }
+    /// Asks all work under this control to stop at the next block.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+    /// `Err(Error::Cancelled)` once [`Control::cancel`] was called.
+    pub fn check(&self) -> Result<()> {
+        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Bytes of memory that are free or can be freed at once.
+pub fn free_memory() -> u64 {
+    let mut s = sysinfo::System::new();
+    s.refresh_memory();
+    s.available_memory().max(256 << 20)
+}

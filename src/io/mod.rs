@@ -1,0 +1,61 @@
+//! Files: scans in, results out. Readers decode nothing but what is asked for and believe no header.
+
+use crate::control::Control;
+use crate::error::Result;
+use crate::pixel::FrameShape;
+use std::path::PathBuf;
+
+/// One axis of a scan or detector.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Axis {
+    /// Step from one position or pixel to the next, in `unit`; `None` when the file does not say.
+    pub scale: Option<f64>,
+    pub unit: String,
+}
+
+/// What a scan's header says.
+#[derive(Debug, Clone)]
+pub struct ScanInfo {
+    pub path: PathBuf,
+    /// Short name of the format: `blo`, `hdf5`, `npy`, `raw`.
+    pub format: &'static str,
+    /// Path of the dataset inside the file, for formats that hold several.
+    pub dataset: Option<String>,
+    /// Scan shape (ny, nx); a stack without scan shape is (1, n).
+    pub nav: [usize; 2],
+    /// Shape and pixel type of frames as [`Scan::read`] delivers them.
+    pub frame: FrameShape,
+    /// Pixel type as stored, for people: `uint16 big-endian`, `float64`.
+    pub stored: String,
+    /// Axes y, x of the scan and of the detector.
+    pub nav_axes: [Axis; 2],
+    pub sig_axes: [Axis; 2],
+    /// Frames that are decoded together (1 for plain files): reading them together saves work.
+    pub together: usize,
+    /// True when reading costs much more than copying (compressed): worth keeping decoded.
+    pub costly: bool,
+    /// Size of the file in bytes.
+    pub file_bytes: u64,
+    /// Things a user should know, e.g. that float64 was rounded.
+    pub notes: Vec<String>,
+}
+
+impl ScanInfo {
+    /// Number of frames.
+    pub fn frames(&self) -> u64 {
+        self.nav[0] as u64 * self.nav[1] as u64
+    }
+}
+
+/// A scan on disk (or in memory). Frames are numbered in scan order, y slow, x fast.
+pub trait Scan: Send + Sync {
+    fn info(&self) -> &ScanInfo;
+    /// Reads `frames` (any order), decoded to native-endian [`crate::pixel::Pixel`]s, frame i at `out[i * stride..]`.
+    /// Called from several threads at once. Bytes between frames are left alone.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] and [`crate::Error::Format`] with file and place; [`crate::Error::Cancelled`].
+    fn read(&self, frames: &[u64], stride: usize, out: &mut [u8], control: &Control) -> Result<()>;
+    /// Hints that these frames will be read soon; may start reading ahead, never blocks.
+    fn prefetch(&self, _frames: std::ops::Range<u64>) {}
+}

@@ -1,0 +1,7 @@
+//! Array-in, array-out computations. Each folder: `mod.rs` (parameters, parts, contract), `cpu.rs`, `gpu.rs`;
+//! the WGSL of the same name lies in `shaders/`. Kernels know frames, not scans.
+
+pub mod framemap;
+pub mod logsum;
+pub mod masks;
+pub mod statistics;

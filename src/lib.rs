@@ -1,0 +1,19 @@
+//! Fast analysis of electron-microscope frame stacks on any GPU, and on the CPU.
+//!
+//! Frames stream once, from disk through a backend; every question asked of them rides on the same pass.
+
+pub mod analysis;
+pub mod backend;
+pub mod control;
+pub mod engine;
+pub mod error;
+pub mod io;
+pub mod kernels;
+pub mod ops;
+pub mod pixel;
+pub mod report;
+pub mod simulate;
+pub mod workflows;
+
+pub use control::Control;
+pub use error::{Error, Result};
