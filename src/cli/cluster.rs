@@ -1,0 +1,167 @@
+//! `emstream cluster`
+
+use super::scan::ScanArgs;
+use super::session::Session;
+use clap::ValueEnum;
+use emstream::analysis::Recipe;
+use emstream::io::array;
+use emstream::io::results::OutputDir;
+use emstream::workflows::cluster::{self, Clusters, Given, Params, PatternName};
+use emstream::{Error, Result, workflows};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Segment a scan into crystallites: feature vectors and connected ward clusters
+#[derive(clap::Args)]
+pub struct Args {
+    scan: PathBuf,
+    /// Output folder: result.h5, params.toml, figures, report.html
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Parameters from a file, as an earlier run wrote them; flags win over it
+    #[arg(long, value_name = "FILE.toml")]
+    params: Option<PathBuf>,
+    #[command(flatten)]
+    how: ScanArgs,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Flags that replace values of [`Params`].
+#[derive(clap::Args)]
+struct Flags {
+    /// Radius of the disks in pixels [default: 1.5]
+    #[arg(long, value_name = "PX")]
+    radius: Option<f64>,
+    /// Outer radius of the subtracted ring [default: 2.5]
+    #[arg(long, value_name = "PX")]
+    radius_outer: Option<f64>,
+    /// Built-in template [default: background]
+    #[arg(long, value_enum)]
+    pattern: Option<PatternArg>,
+    /// Template instead of a built-in pattern: background:R,RO … or a .npy file
+    #[arg(long, value_name = "SPEC|FILE")]
+    template: Option<String>,
+    /// Search range in pixels [default: by the template]
+    #[arg(long, value_name = "PX")]
+    search: Option<f64>,
+    /// Number of feature peaks [default: 300]
+    #[arg(long, value_name = "N")]
+    feature_peaks: Option<usize>,
+    /// Find peaks on the logarithm of the standard-deviation map
+    #[arg(long)]
+    log_std: bool,
+    /// Number of clusters [default: auto]
+    #[arg(long, value_name = "N|auto", conflicts_with = "distance_threshold")]
+    clusters: Option<Clusters>,
+    /// Cut the merge tree at this ward distance
+    #[arg(long, value_name = "D")]
+    distance_threshold: Option<f64>,
+    /// Weight of the scan coordinates in the features [default: 0.2]
+    #[arg(long, value_name = "W")]
+    position_weight: Option<f64>,
+    /// Feature peaks (n, 2) from a file instead of finding them
+    #[arg(long, value_name = "FILE.npy")]
+    peaks: Option<PathBuf>,
+    /// Labels (ny, nx) from a file instead of clustering
+    #[arg(long, value_name = "FILE.npy")]
+    labels: Option<PathBuf>,
+    /// `published` repeats the published analysis step by step, faults included [default: default]
+    #[arg(long, value_enum)]
+    recipe: Option<RecipeArg>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PatternArg {
+    Background,
+    Gradient,
+    GradientBackground,
+    Disk,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RecipeArg {
+    Default,
+    Published,
+}
+
+impl Flags {
+    fn apply(self, p: &mut Params) {
+        fn set<T>(slot: &mut T, value: Option<T>) {
+            if let Some(v) = value {
+                *slot = v;
+            }
+        }
+        set(&mut p.radius, self.radius);
+        set(&mut p.radius_outer, self.radius_outer);
+        set(
+            &mut p.pattern,
+            self.pattern.map(|a| match a {
+                PatternArg::Background => PatternName::Background,
+                PatternArg::Gradient => PatternName::Gradient,
+                PatternArg::GradientBackground => PatternName::GradientBackground,
+                PatternArg::Disk => PatternName::Disk,
+            }),
+        );
+        set(&mut p.feature_peaks, self.feature_peaks);
+        set(&mut p.position_weight, self.position_weight);
+        set(
+            &mut p.recipe,
+            self.recipe.map(|r| match r {
+                RecipeArg::Default => Recipe::Default,
+                RecipeArg::Published => Recipe::Published,
+            }),
+        );
+        p.log_std |= self.log_std;
+        if let Some(clusters) = self.clusters {
+            p.clusters = clusters;
+            p.distance_threshold = None;
+        }
+        p.distance_threshold = self.distance_threshold.or(p.distance_threshold);
+        p.template = self.template.or(p.template.take());
+        p.search = self.search.or(p.search);
+        p.peaks = self.peaks.or(p.peaks.take());
+        p.labels = self.labels.or(p.labels.take());
+    }
+}
+
+/// A parameter file: how the scan was read, and what was done.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ParamsFile {
+    scan: ScanArgs,
+    cluster: Params,
+}
+
+fn read_params(path: &Path) -> Result<ParamsFile> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "cannot read", e))?;
+    toml::from_str(&text).map_err(|e| Error::format(path, "parameters", e.to_string()))
+}
+
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    let file = args.params.as_deref().map(read_params).transpose()?.unwrap_or_default();
+    let how = args.how.or(file.scan);
+    let mut params = file.cluster;
+    args.flags.apply(&mut params);
+
+    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let template = params.template(|f| array::read_f64_2d(f))?;
+    let given = Given {
+        peaks: params.peaks.as_deref().map(array::read_positions).transpose()?,
+        labels: params.labels.as_deref().map(array::read_labels).transpose()?,
+    };
+    let (scan, selection) = how.open(&args.scan, session)?;
+    let backend = session.backend()?;
+    let result = cluster::run(&*scan, selection, template, given, &params, &backend, &session.control)?;
+    for w in &result.warnings {
+        log::warn!("{}: {w}", args.scan.display());
+    }
+    let effective = workflows::to_toml(&ParamsFile {
+        scan: how,
+        cluster: params,
+    })?;
+    let clusters = result.clusters;
+    cluster::write(result, &*scan, &backend, &effective, dir)?;
+    println!("{clusters} clusters; {}", args.output.join("report.html").display());
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The command line: one file per subcommand. What was typed becomes once what it means ([`session::Session`], [`scan::ScanArgs`],
+//! the workflows' parameters); everything behind works with the latter.
+
+mod cluster;
+mod devices;
+mod export;
+mod info;
+mod masks;
+mod pick;
+mod progress;
+mod roi;
+mod scan;
+mod session;
+mod simulate;
+mod stats;
+mod template;
+
+use clap::{Parser, Subcommand};
+use emstream::Error;
+use std::process::ExitCode;
+
+/// Fast analysis of electron-microscope frame stacks on any GPU, and on the CPU.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: session::GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Info(info::Args),
+    Devices(devices::Args),
+    Stats(stats::Args),
+    Masks(masks::Args),
+    Pick(pick::Args),
+    Template(template::Args),
+    Cluster(cluster::Args),
+    Simulate(simulate::Args),
+    Export(export::Args),
+}
+
+/// Parses the command line and runs it. Exit code 0: done (warnings on stderr), 1: failed, 2: wrong usage.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {}", one_line(&e));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> emstream::Result<()> {
+    let session = session::Session::new(cli.global)?;
+    match cli.command {
+        Command::Info(a) => info::run(a, &session),
+        Command::Devices(a) => devices::run(a),
+        Command::Stats(a) => stats::run(a, &session),
+        Command::Masks(a) => masks::run(a, &session),
+        Command::Pick(a) => pick::run(a, &session),
+        Command::Template(a) => template::run(a, &session),
+        Command::Cluster(a) => cluster::run(a, &session),
+        Command::Simulate(a) => simulate::run(a, &session),
+        Command::Export(a) => export::run(a, &session),
+    }
+}
+
+/// Messages of libraries may span lines; ours are one.
+fn one_line(e: &Error) -> String {
+    e.to_string()
+        .split('\n')
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
+}

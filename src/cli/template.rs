@@ -1,0 +1,34 @@
+//! `emstream template`
+
+use super::session::Session;
+use emstream::analysis::template::Template;
+use emstream::io::array;
+use emstream::report::figure;
+use emstream::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Show and save a match template: disk:R, gradient:R, background:R,RO, gradient-background:R,RO or a .npy file
+#[derive(clap::Args)]
+pub struct Args {
+    spec: String,
+    /// Output: .npy or .png
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    let template = Template::parse(&args.spec, |file| array::read_f64_2d(Path::new(file)))?;
+    let stamp = template.stamp();
+    match args.output.extension().and_then(|e| e.to_str()) {
+        Some("npy") => array::write_npy(&args.output, stamp.view().into_dyn(), session.overwrite)?,
+        Some("png") => figure::grey_png(&args.output, stamp.view(), session.overwrite)?,
+        _ => return Err(Error::parameter("--output", "the name must end in .npy or .png")),
+    }
+    let (h, w) = stamp.dim();
+    println!(
+        "{h} × {w} pixels, sum {:.6}, search range {:.2} px",
+        stamp.sum(),
+        template.search()
+    );
+    Ok(())
+}

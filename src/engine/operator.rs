@@ -1,0 +1,40 @@
+//! What an operator tells the engine.
+
+use super::{Collector, Selection};
+use crate::backend::gpu::Gpu;
+use crate::backend::stage::{Cost, CpuStage, GpuStage};
+use crate::error::Result;
+use crate::pixel::FrameShape;
+
+/// The pass that an operator is asked to join.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    pub frame: FrameShape,
+    pub selection: &'a Selection,
+}
+
+/// Host memory that an operator takes, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Needs {
+    /// State of each worker thread, and what it adds for each frame of a block.
+    pub worker: Cost,
+    /// Collected results.
+    pub output: u64,
+}
+
+/// A question asked of every frame of a pass.
+pub trait Operator: Send + Sync {
+    /// What a leaf, worker or device contributes.
+    type Part: Send + 'static;
+    type Output: Send + 'static;
+    /// Short name for messages.
+    fn name(&self) -> &'static str;
+    /// Checks parameters against the scan and says what memory is needed; called before anything is read.
+    fn needs(&self, job: &Job<'_>) -> Result<Needs>;
+    /// State for one worker thread.
+    fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Self::Part>>>;
+    /// State on a device.
+    fn gpu(&self, job: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn GpuStage<Part = Self::Part>>>;
+    /// Where parts go.
+    fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Self::Part, Output = Self::Output>>>;
+}

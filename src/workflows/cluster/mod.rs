@@ -1,0 +1,233 @@
+//! `cluster`: a scan segmented into crystallites.
+//!
+//! 1. One pass: statistics and log-sum of every pixel.
+//! 2. Correlation of the standard-deviation map (or its log) with a template; its highest maxima are the feature peaks.
+//! 3. One pass: the template's stamp at every peak times every frame: a feature vector for each scan position.
+//! 4. Features scaled by their mean magnitude, with weak scan coordinates, joined by ward's criterion along the scan grid.
+//! 5. One pass: log-sum of the frames of each cluster.
+//!
+//! Memory for each scan position, beyond what passes use under `--memory`: 4·P bytes of features, 4·(P+2) scaled, 8·(P+2)
+//! in ward's means, about 200 for its tree (P feature peaks).
+//!
+//! Source: LiberTEM's example "Refine lattice parameters on polycrystalline sample"; formulas in `docs/workflows.md`.
+
+mod figures;
+mod output;
+mod params;
+
+pub use output::write;
+pub use params::{Clusters, Params, PatternName};
+
+use super::Timings;
+use crate::analysis::correlate::correlation_map;
+use crate::analysis::cut::{self, Choice};
+use crate::analysis::features::{column_scale, feature_matrix};
+use crate::analysis::grid::Grid;
+use crate::analysis::peaks::find_peaks;
+use crate::analysis::template::Template;
+use crate::analysis::ward::{self, Tree};
+use crate::control::Control;
+use crate::engine::{Backend, Pass, Resident, Selection};
+use crate::error::{Error, Result};
+use crate::io::Scan;
+use crate::kernels::masks::MaskStack;
+use crate::kernels::statistics::{self, Part as Moments};
+use crate::kernels::logsum;
+use crate::ops::{LogSum, MaskProducts, Statistics};
+use crate::workflows::{frame_array, single_logsum};
+use ndarray::{Array2, ArrayView2};
+use std::sync::Arc;
+
+/// What `cluster` found.
+pub struct Clustering {
+    pub selection: Selection,
+    pub moments: Moments,
+    /// Log-sum of all selected frames (h, w).
+    pub logsum: Array2<f64>,
+    pub template: Template,
+    pub std_correlation: Array2<f64>,
+    pub logsum_correlation: Array2<f64>,
+    /// Highest maximum of the log-sum's correlation, (y, x).
+    pub zero_peak: Option<[f64; 2]>,
+    /// Feature peaks (y, x), strongest first.
+    pub peaks: Vec<[i32; 2]>,
+    /// One row per selected frame, one column per peak: unscaled products.
+    pub features: Array2<f32>,
+    /// Mean magnitude of each column.
+    pub scale: Vec<f64>,
+    /// `None` where labels were given.
+    pub tree: Option<Tree>,
+    /// `None` unless the number was left to the data.
+    pub choice: Option<Choice>,
+    /// One label per selected frame, 0 … clusters − 1; −1: in none (only in given labels).
+    pub labels: Vec<i32>,
+    pub clusters: usize,
+    /// Log-sum of the frames of each cluster (h, w).
+    pub cluster_logsums: Vec<Array2<f64>>,
+    pub timings: Timings,
+    /// Things the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Arrays that replace steps of the recipe.
+#[derive(Default)]
+pub struct Given {
+    /// Instead of finding peaks.
+    pub peaks: Option<Vec<[i32; 2]>>,
+    /// Instead of clustering, (ny, nx).
+    pub labels: Option<Array2<i32>>,
+}
+
+/// Runs the recipe.
+///
+/// # Errors
+/// Parameters that make no sense for this scan, whatever passes report, [`Error::Cancelled`].
+pub fn run(
+    scan: &dyn Scan,
+    selection: Selection,
+    template: Template,
+    given: Given,
+    params: &Params,
+    backend: &Backend,
+    control: &Control,
+) -> Result<Clustering> {
+    params.check()?;
+    let frame = scan.info().frame;
+    template.check_frame(frame.height, frame.width)?;
+    let mut timings = Timings::default();
+    let mut warnings = Vec::new();
+    let resident = Resident::new(control.memory / 4);
+    let control = &within(control, control.memory - control.memory / 4);
+
+    let mut pass = Pass::new("statistics", scan, &selection);
+    let moments = pass.add(Statistics(statistics::Params { squares: true, extrema: true }));
+    let logsum = pass.add(LogSum::all());
+    let mut done = timings.time("statistics", || pass.run(backend, &resident, control))?;
+    let moments: Moments = done.take(moments)?;
+    let logsum = frame_array(frame, single_logsum(done.take(logsum)?, frame))?;
+
+    let std = frame_array(frame, moments.std())?;
+    let std_map = if params.log_std { log_scaled(std) } else { std };
+    let (std_correlation, logsum_correlation) = timings.time("correlation", || {
+        let of = |map: &Array2<f64>| correlation_map(map.view(), &template, params.recipe);
+        Ok((of(&std_map)?, of(&logsum)?))
+    })?;
+    let zero_peak = find_peaks(logsum_correlation.view(), 1).first().map(|p| {
+        let offset = template.offset();
+        [p.y as f64 + offset[0], p.x as f64 + offset[1]]
+    });
+    let peaks = match given.peaks {
+        Some(peaks) => peaks,
+        None => feature_peaks(&std_correlation, params.feature_peaks, &mut warnings)?,
+    };
+
+    let stack = MaskStack::Stamps { stamp: template.stamp().mapv(|v| v as f32), positions: peaks.clone() };
+    let mut pass = Pass::new("features", scan, &selection);
+    let products = pass.add(MaskProducts(&stack));
+    let mut done = timings.time("features", || pass.run(backend, &resident, control))?;
+    let features = Array2::from_shape_vec((selection.len() as usize, peaks.len()), done.take(products)?)
+        .map_err(|e| Error::Internal(format!("feature vectors: {e}")))?;
+    let scale = column_scale(features.view())?;
+
+    let (tree, choice, labels) = match given.labels {
+        Some(map) => (None, None, selected_labels(&map, &selection)?),
+        None => timings.time("ward", || {
+            let (tree, choice, labels) = partition(features.view(), &scale, &selection, params, control)?;
+            Ok((Some(tree), choice, labels))
+        })?,
+    };
+    let clusters = labels.iter().copied().max().map_or(0, |m| (m + 1).max(0) as usize);
+
+    let mut pass = Pass::new("log-sums", scan, &selection);
+    let sums = pass.add(LogSum::by_label(Arc::from(labels.as_slice())));
+    let mut done = timings.time("cluster log-sums", || pass.run(backend, &resident, control))?;
+    let mut sums: logsum::Part = done.take(sums)?;
+    let cluster_logsums = (0..clusters as i32)
+        .map(|c| frame_array(frame, sums.sums.remove(&c).map_or_else(|| vec![0.0; frame.pixels()], |s| s.values)))
+        .collect::<Result<_>>()?;
+    warnings.extend(scan.warnings());
+
+    Ok(Clustering {
+        selection,
+        moments,
+        logsum,
+        template,
+        std_correlation,
+        logsum_correlation,
+        zero_peak,
+        peaks,
+        features,
+        scale,
+        tree,
+        choice,
+        labels,
+        clusters,
+        cluster_logsums,
+        timings,
+        warnings,
+    })
+}
+
+/// The same control with another ceiling.
+fn within(control: &Control, memory: u64) -> Control {
+    Control { memory, ..control.clone() }
+}
+
+/// ln(x − min x + 1)
+fn log_scaled(map: Array2<f64>) -> Array2<f64> {
+    let low = map.iter().copied().fold(f64::INFINITY, f64::min);
+    map.mapv(|v| (v - low + 1.0).ln())
+}
+
+/// The highest maxima of the correlation map.
+fn feature_peaks(correlation: &Array2<f64>, wanted: usize, warnings: &mut Vec<String>) -> Result<Vec<[i32; 2]>> {
+    let peaks: Vec<_> = find_peaks(correlation.view(), wanted).iter().map(|p| [p.y as i32, p.x as i32]).collect();
+    if peaks.is_empty() {
+        return Err(Error::parameter(
+            "--feature-peaks",
+            "the standard-deviation map has no maximum: all frames are equal, or the template does not fit the disks",
+        ));
+    }
+    if peaks.len() < wanted {
+        warnings.push(format!("{} of {wanted} feature peaks found", peaks.len()));
+    }
+    Ok(peaks)
+}
+
+/// The labels of the selected frames out of a map of the scan.
+fn selected_labels(map: &Array2<i32>, selection: &Selection) -> Result<Vec<i32>> {
+    let [ny, nx] = selection.nav();
+    if map.dim() != (ny, nx) {
+        let (h, w) = map.dim();
+        return Err(Error::parameter("--labels", format!("map of {h}×{w} for a scan of {ny}×{nx}")));
+    }
+    let flat: Vec<i32> = map.iter().copied().collect();
+    let labels: Vec<i32> = selection.iter().map(|i| flat[i as usize]).collect();
+    if labels.iter().all(|&l| l < 0) {
+        return Err(Error::parameter("--labels", "no selected position has a label of 0 or more"));
+    }
+    Ok(labels)
+}
+
+/// Ward's tree over the scan grid, cut as asked.
+fn partition(
+    features: ArrayView2<'_, f32>,
+    scale: &[f64],
+    selection: &Selection,
+    params: &Params,
+    control: &Control,
+) -> Result<(Tree, Option<Choice>, Vec<i32>)> {
+    let grid = Grid::masked(selection.mask().view())?;
+    let matrix = feature_matrix(features, scale, &grid, params.position_weight)?;
+    let tree = ward::cluster(matrix.view(), &grid, control)?;
+    let (choice, labels) = match (params.distance_threshold, params.clusters) {
+        (Some(distance), _) => (None, tree.cut_distance(distance)),
+        (None, Clusters::Number(n)) => (None, tree.cut_number(n)?),
+        (None, Clusters::Auto) => {
+            let choice = cut::choose(&tree, matrix.view(), &grid, control)?;
+            let labels = tree.cut_number(choice.clusters)?;
+            (Some(choice), labels)
+        }
+    };
+    Ok((tree, choice, labels))
+}

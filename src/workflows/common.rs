@@ -1,0 +1,97 @@
+//! What workflows and small commands share: timings, shapes of results, provenance.
+
+use crate::engine::{Backend, Selection};
+use crate::error::{Error, Result};
+use crate::io::Scan;
+use crate::io::results::{self, Provenance};
+use crate::kernels::{logsum, statistics};
+use crate::pixel::FrameShape;
+use ndarray::{Array2, Array3};
+use serde::Serialize;
+use std::time::Instant;
+
+/// Wall-clock seconds of each step, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Timings {
+    pub steps: Vec<(String, f64)>,
+}
+
+impl Timings {
+    /// Runs `work` as step `name`.
+    pub fn time<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let begun = Instant::now();
+        let result = work()?;
+        self.steps.push((name.to_owned(), begun.elapsed().as_secs_f64()));
+        Ok(result)
+    }
+}
+
+/// Pixels in C order as (h, w).
+pub fn frame_array<T>(frame: FrameShape, values: Vec<T>) -> Result<Array2<T>> {
+    Array2::from_shape_vec((frame.height, frame.width), values).map_err(|e| Error::Internal(format!("frame-shaped result: {e}")))
+}
+
+/// Rows of `width` values per selected frame as (ny, nx, width), `fill` elsewhere.
+pub fn scatter_rows(selection: &Selection, width: usize, rows: Vec<f32>, fill: f32) -> Result<Array3<f32>> {
+    let [ny, nx] = selection.nav();
+    let shape = (ny, nx, width);
+    let wrong = |e: ndarray::ShapeError| Error::Internal(format!("per-frame result: {e}"));
+    if selection.is_all() {
+        return Array3::from_shape_vec(shape, rows).map_err(wrong);
+    }
+    let mut out = vec![fill; ny * nx * width];
+    for (frame, row) in selection.iter().zip(rows.chunks_exact(width)) {
+        let at = frame as usize * width;
+        out[at..at + width].copy_from_slice(row);
+    }
+    Array3::from_shape_vec(shape, out).map_err(wrong)
+}
+
+/// One of `sum mean var std min max` by its name in result files.
+pub fn statistic(part: &statistics::Part, name: &str) -> Vec<f64> {
+    match name {
+        "sum" => part.sum(),
+        "mean" => part.mean(),
+        "var" => part.variance(),
+        "std" => part.std(),
+        "min" => part.extrema().0,
+        "max" => part.extrema().1,
+        _ => Vec::new(),
+    }
+}
+
+/// What a `/stats` dataset means, for its attribute.
+pub fn meaning(name: &str) -> &'static str {
+    match name {
+        "sum" => "sum over the selected frames",
+        "mean" => "mean over the selected frames",
+        "var" => "population variance over the selected frames",
+        "std" => "population standard deviation over the selected frames",
+        "min" => "smallest value over the selected frames",
+        "max" => "largest value over the selected frames",
+        "logsum" => "sum over frames of ln(f - min(f) + 1), the minimum taken over each frame",
+        _ => "",
+    }
+}
+
+/// The log-sum of label 0, zero where no frame had it.
+pub fn single_logsum(mut part: logsum::Part, frame: FrameShape) -> Vec<f64> {
+    part.sums.remove(&0).map_or_else(|| vec![0.0; frame.pixels()], |s| s.values)
+}
+
+/// Parameters as TOML text.
+pub fn to_toml(parameters: &impl Serialize) -> Result<String> {
+    toml::to_string(parameters).map_err(|e| Error::Internal(format!("parameters as TOML: {e}")))
+}
+
+/// Who made a result, from what, how, and how long it took.
+pub fn provenance(scan: &dyn Scan, backend: &Backend, parameters: String, timings: &Timings) -> Result<Provenance> {
+    let info = scan.info();
+    Ok(Provenance {
+        backend: backend.name().to_owned(),
+        adapter: backend.adapter(),
+        parameters,
+        timings: timings.steps.clone(),
+        input: Some(results::Input::of(&info.path)?),
+    })
+}
