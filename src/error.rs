@@ -36,6 +36,9 @@ pub enum Error {
     /// The device has no memory left; the engine retries with smaller blocks.
     #[error("GPU: out of memory: {0}")]
     DeviceMemory(String),
+    /// Frames that no binding of the device can hold; the engine runs the pass on the CPU.
+    #[error("GPU: {0}")]
+    TooLargeForDevice(String),
     /// Ctrl-C, or a caller's cancellation.
     #[error("cancelled")]
     Cancelled,

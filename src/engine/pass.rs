@@ -22,6 +22,13 @@ impl Backend {
     pub fn gpu(gpu: Gpu) -> Self {
         Backend::Gpu(super::gpu::Device::new(gpu))
     }
+    /// Name of the adapter, for GPUs.
+    pub fn adapter(&self) -> Option<String> {
+        match self {
+            Backend::Cpu => None,
+            Backend::Gpu(device) => Some(device.current().name().to_owned()),
+        }
+    }
     /// `cpu` or `gpu`.
     pub fn name(&self) -> &'static str {
         match self {
