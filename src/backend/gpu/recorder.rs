@@ -1,8 +1,12 @@
 //! Records the work of one block into one submission.
 
+use super::memory::{Buffer, FaultPoint, words};
+use super::upload::Staged;
 use super::{Gpu, Pipeline};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pixel::FrameShape;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A run of consecutive selected frames on the device, frame i at word `i * stride_words` of `buffer`.
 pub struct GpuBlock<'a> {
@@ -16,31 +20,491 @@ pub struct GpuBlock<'a> {
     pub buffer: &'a wgpu::Buffer,
 }
 
-/// Collects dispatches and reads; one submission per block.
-pub struct Recorder<'g> {
-    pub gpu: &'g Gpu,
+impl<'a> GpuBlock<'a> {
+    /// Views `buffer` as `count` frames, the first of them number `first` of the selection.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the buffer is too small or its words cannot be counted in 32 bits.
+    pub fn new(shape: FrameShape, first: u64, count: usize, buffer: &'a wgpu::Buffer) -> Result<Self> {
+        let bytes = shape.stride() as u64 * count as u64;
+        if buffer.size() < bytes || bytes / 4 > u64::from(u32::MAX) {
+            return Err(Error::Internal(format!(
+                "{count} frames of {shape:?} in a device buffer of {} bytes",
+                buffer.size()
+            )));
+        }
+        Ok(GpuBlock {
+            shape,
+            first,
+            count,
+            stride_words: (shape.stride() / 4) as u32,
+            buffer,
+        })
+    }
 }
 
-impl Recorder<'_> {
-    /// Runs `groups` workgroups. `params` becomes the uniform at binding 0, `buffers` bindings 1, 2, …
+/// Parameters and tables of one submission: written on the host, uploaded once when it is submitted.
+const TABLE_CHUNK: u64 = 256 << 10;
+/// Smallest read-back buffer.
+const READ_CHUNK: u64 = 1 << 20;
+/// Timed dispatches of a submission; later ones go untimed.
+const TIMED: u32 = 64;
+/// Idle buffers of each kind that are kept for reuse.
+const KEEP: usize = 8;
+
+/// Buffers that submissions take and give back.
+#[derive(Default)]
+pub(super) struct Pools {
+    tables: Mutex<Vec<Buffer>>,
+    reads: Mutex<Vec<Buffer>>,
+}
+
+fn take(pool: &Mutex<Vec<Buffer>>, bytes: u64) -> Option<Buffer> {
+    let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
+    let best = (0..pool.len())
+        .filter(|&i| pool[i].size() >= bytes)
+        .min_by_key(|&i| pool[i].size())?;
+    Some(pool.swap_remove(best))
+}
+
+fn give(pool: &Mutex<Vec<Buffer>>, buffer: Buffer) {
+    let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
+    if pool.len() < KEEP {
+        pool.push(buffer);
+    }
+}
+
+/// A table buffer with the bytes that will be in it.
+struct Table {
+    buffer: Buffer,
+    host: Vec<u8>,
+}
+
+/// Where the bytes of a read lie in the read-back buffers.
+#[derive(Clone, Copy)]
+struct Place {
+    chunk: usize,
+    offset: u64,
+    bytes: u64,
+}
+
+struct Timer {
+    queries: wgpu::QuerySet,
+    resolved: Buffer,
+    labels: Vec<String>,
+}
+
+/// Collects dispatches and reads; one submission per block.
+///
+/// Commands take effect in the order of the calls. Nothing runs before [`Recorder::finish`]; dropping a recorder discards it.
+pub struct Recorder<'g> {
+    pub gpu: &'g Gpu,
+    encoder: wgpu::CommandEncoder,
+    tables: Vec<Table>,
+    chunks: Vec<(Buffer, u64)>,
+    reads: Vec<Place>,
+    uploads: Vec<Staged>,
+    timer: Option<Timer>,
+}
+
+impl<'g> Recorder<'g> {
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn new(gpu: &'g Gpu) -> Result<Self> {
+        let encoder = gpu.scoped("command encoder", || gpu.device.create_command_encoder(&Default::default()))?;
+        let timer = if gpu.timing() { Some(Timer::new(gpu)?) } else { None };
+        Ok(Recorder {
+            gpu,
+            encoder,
+            tables: Vec::new(),
+            chunks: Vec::new(),
+            reads: Vec::new(),
+            uploads: Vec::new(),
+            timer,
+        })
+    }
+
+    /// Runs `groups` workgroups. `params` becomes the uniform at binding 0 (padded to 16 bytes), `buffers` bindings 1, 2, …
     /// Dispatches see the writes of earlier ones.
-    pub fn dispatch(&mut self, _pipeline: &Pipeline, _params: &[u8], _buffers: &[&wgpu::Buffer], _groups: u64) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Device`] for buffers that do not fit the pipeline, [`Error::DeviceLost`].
+    pub fn dispatch(&mut self, pipeline: &Pipeline, params: &[u8], buffers: &[&wgpu::Buffer], groups: u64) -> Result<()> {
+        if groups == 0 {
+            return Ok(());
+        }
+        let most = u64::from(self.gpu.limits.max_compute_workgroups_per_dimension);
+        let y = groups.div_ceil(most);
+        if y > most {
+            return Err(Error::Internal(format!("{}: {groups} workgroups", pipeline.label)));
+        }
+        let x = groups.div_ceil(y);
+        let mut uniform = params.to_vec();
+        uniform.resize(params.len().next_multiple_of(16).max(16), 0);
+        let (table, offset) = self.table(&uniform)?;
+        let uniform_binding = wgpu::BufferBinding {
+            buffer: &self.tables[table].buffer,
+            offset,
+            size: wgpu::BufferSize::new(uniform.len() as u64),
+        };
+        let first = wgpu::BindGroupEntry {
+            binding: 0,
+            resource: wgpu::BindingResource::Buffer(uniform_binding),
+        };
+        let rest = (1..).zip(buffers).map(|(binding, b)| wgpu::BindGroupEntry {
+            binding,
+            resource: b.as_entire_binding(),
+        });
+        let entries: Vec<_> = std::iter::once(first).chain(rest).collect();
+        let bind_group = self.gpu.scoped(&pipeline.label, || {
+            self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&pipeline.label),
+                layout: &pipeline.layout,
+                entries: &entries,
+            })
+        })?;
+        let stamps = self.timer.as_mut().and_then(|t| t.next(&pipeline.label));
+        let timestamp_writes = match (&self.timer, stamps) {
+            (Some(t), Some(n)) => Some(wgpu::ComputePassTimestampWrites {
+                query_set: &t.queries,
+                beginning_of_pass_write_index: Some(2 * n),
+                end_of_pass_write_index: Some(2 * n + 1),
+            }),
+            _ => None,
+        };
+        let label = Some(pipeline.label.as_str());
+        let mut pass = self
+            .encoder
+            .begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes });
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &bind_group, &[]);
+        pass.dispatch_workgroups(x as u32, y as u32, 1);
         Ok(())
     }
+
     /// Puts `data` (labels, segment tables) into `buffer` at `offset` (multiples of 4) before the next dispatch.
-    pub fn write(&mut self, _buffer: &wgpu::Buffer, _offset: u64, _data: &[u8]) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for odd sizes, [`Error::DeviceMemory`].
+    pub fn write(&mut self, buffer: &wgpu::Buffer, offset: u64, data: &[u8]) -> Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        words("write", offset)?;
+        let bytes = words("write", data.len() as u64)?;
+        let (table, from) = self.table(data)?;
+        self.encoder
+            .copy_buffer_to_buffer(&self.tables[table].buffer, from, buffer, offset, bytes);
         Ok(())
     }
+
     /// Copies between device buffers (multiples of 4 bytes).
-    pub fn copy(&mut self, _from: &wgpu::Buffer, _from_offset: u64, _to: &wgpu::Buffer, _to_offset: u64, _bytes: u64) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for odd sizes.
+    pub fn copy(&mut self, from: &wgpu::Buffer, from_offset: u64, to: &wgpu::Buffer, to_offset: u64, bytes: u64) -> Result<()> {
+        words("copy", from_offset | to_offset | bytes)?;
+        if bytes > 0 {
+            self.encoder.copy_buffer_to_buffer(from, from_offset, to, to_offset, bytes);
+        }
         Ok(())
     }
+
     /// Asks for `bytes` of `buffer` (multiples of 4) as they are after the dispatches recorded so far.
-    pub fn read(&mut self, _buffer: &wgpu::Buffer, _offset: u64, _bytes: u64) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for odd sizes, [`Error::DeviceMemory`].
+    pub fn read(&mut self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<()> {
+        words("read", offset | bytes)?;
+        let chunk = match self.chunks.last() {
+            Some((b, used)) if b.size() - used >= bytes => self.chunks.len() - 1,
+            _ => {
+                let size = bytes
+                    .max(READ_CHUNK)
+                    .checked_next_power_of_two()
+                    .unwrap_or(bytes)
+                    .min(bytes.max(32 << 20));
+                let new = match take(&self.gpu.pools.reads, bytes.max(READ_CHUNK)) {
+                    Some(b) => b,
+                    None => {
+                        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+                        self.gpu.staging_buffer("read-back", size, usage)?
+                    }
+                };
+                self.chunks.push((new, 0));
+                self.chunks.len() - 1
+            }
+        };
+        let (to, used) = &mut self.chunks[chunk];
+        if bytes > 0 {
+            self.encoder.copy_buffer_to_buffer(buffer, offset, to, *used, bytes);
+        }
+        self.reads.push(Place {
+            chunk,
+            offset: *used,
+            bytes,
+        });
+        // Mapped ranges must begin at multiples of 8.
+        *used = (*used + bytes).next_multiple_of(8).min(to.size());
         Ok(())
     }
+
+    /// Number of reads asked for so far.
+    pub fn reads(&self) -> usize {
+        self.reads.len()
+    }
+
     /// Sets `buffer` to zero.
-    pub fn clear(&mut self, _buffer: &wgpu::Buffer) -> Result<()> {
+    ///
+    /// # Errors
+    /// None today; a `Result` so that all commands look alike.
+    pub fn clear(&mut self, buffer: &wgpu::Buffer) -> Result<()> {
+        self.encoder.clear_buffer(buffer, 0, None);
         Ok(())
+    }
+
+    /// Copies staged bytes into `buffer` at `offset`. The staging buffer returns to its ring when this recording is submitted
+    /// or dropped.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if they do not fit.
+    pub fn upload(&mut self, staged: Staged, buffer: &wgpu::Buffer, offset: u64) -> Result<()> {
+        words("upload", offset)?;
+        if offset + staged.bytes() > buffer.size() {
+            return Err(Error::Internal(format!(
+                "upload of {} bytes at {offset} of {}",
+                staged.bytes(),
+                buffer.size()
+            )));
+        }
+        if staged.bytes() > 0 {
+            self.encoder
+                .copy_buffer_to_buffer(staged.buffer(), 0, buffer, offset, staged.bytes());
+        }
+        self.uploads.push(staged);
+        Ok(())
+    }
+
+    /// Submits everything and returns at once; results come from the [`Submission`].
+    ///
+    /// # Errors
+    /// [`Error::Device`] for what the device finds wrong with the recording, [`Error::DeviceMemory`], [`Error::DeviceLost`].
+    pub fn finish(mut self) -> Result<Submission<'g>> {
+        let gpu = self.gpu;
+        gpu.pass(FaultPoint::Submit)?;
+        let stamps = match self.timer.take() {
+            Some(timer) if !timer.labels.is_empty() => {
+                let n = timer.labels.len() as u32 * 2;
+                self.encoder.resolve_query_set(&timer.queries, 0..n, &timer.resolved, 0);
+                self.read(&timer.resolved, 0, u64::from(n) * 8)?;
+                self.reads.pop().map(|place| (place, timer.labels))
+            }
+            _ => None,
+        };
+        let (encoder, tables, uploads) = (self.encoder, self.tables, self.uploads);
+        let index = gpu.scoped("submission", || {
+            for t in &tables {
+                gpu.queue.write_buffer(&t.buffer, 0, &t.host);
+            }
+            gpu.queue.submit([encoder.finish()])
+        })?;
+        for staged in uploads {
+            staged.submitted(index.clone());
+        }
+        // The queue runs writes and submissions in order, so tables may be refilled at once.
+        tables.into_iter().for_each(|t| give(&gpu.pools.tables, t.buffer));
+        let mapped = Arc::new(Mapped::default());
+        for (buffer, used) in self.chunks.iter().filter(|(_, used)| *used > 0) {
+            let mapped = Arc::clone(&mapped);
+            buffer.map_async(wgpu::MapMode::Read, 0..*used, move |outcome| {
+                let counter = if outcome.is_ok() { &mapped.done } else { &mapped.failed };
+                counter.fetch_add(1, Ordering::Release);
+            });
+        }
+        Ok(Submission {
+            gpu,
+            index,
+            chunks: self.chunks,
+            reads: self.reads,
+            stamps,
+            mapped,
+        })
+    }
+
+    /// Appends bytes to a table: its index and their offset.
+    fn table(&mut self, data: &[u8]) -> Result<(usize, u64)> {
+        let align = self.gpu.limits.min_uniform_buffer_offset_alignment.max(16) as usize;
+        let fits = |t: &Table| t.host.len().next_multiple_of(align) + data.len() <= t.buffer.size() as usize;
+        if !self.tables.last().is_some_and(fits) {
+            let bytes = TABLE_CHUNK.max(data.len() as u64);
+            let buffer = match take(&self.gpu.pools.tables, bytes) {
+                Some(b) => b,
+                None => {
+                    use wgpu::BufferUsages as U;
+                    self.gpu
+                        .staging_buffer("tables", bytes, U::UNIFORM | U::COPY_SRC | U::COPY_DST)?
+                }
+            };
+            self.tables.push(Table {
+                buffer,
+                host: Vec::new(),
+            });
+        }
+        let index = self.tables.len() - 1;
+        let table = &mut self.tables[index];
+        let offset = table.host.len().next_multiple_of(align);
+        table.host.resize(offset, 0);
+        table.host.extend_from_slice(data);
+        Ok((index, offset as u64))
+    }
+}
+
+impl Timer {
+    fn new(gpu: &Gpu) -> Result<Timer> {
+        let queries = gpu.scoped("timestamps", || {
+            gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count: 2 * TIMED,
+            })
+        })?;
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let resolved = gpu.staging_buffer("timestamps", u64::from(2 * TIMED) * 8, usage)?;
+        Ok(Timer {
+            queries,
+            resolved,
+            labels: Vec::new(),
+        })
+    }
+    /// Number of the next timed dispatch, while there is room.
+    fn next(&mut self, label: &str) -> Option<u32> {
+        let n = self.labels.len() as u32;
+        (n < TIMED).then(|| {
+            self.labels.push(label.to_owned());
+            n
+        })
+    }
+}
+
+/// Read-back buffers that the device has handed over, or failed to.
+#[derive(Default)]
+struct Mapped {
+    done: AtomicU32,
+    failed: AtomicU32,
+}
+
+/// Work that the device was given, and the reads that come back from it.
+pub struct Submission<'g> {
+    gpu: &'g Gpu,
+    index: wgpu::SubmissionIndex,
+    chunks: Vec<(Buffer, u64)>,
+    reads: Vec<Place>,
+    stamps: Option<(Place, Vec<String>)>,
+    mapped: Arc<Mapped>,
+}
+
+impl Submission<'_> {
+    fn mapping(&self) -> usize {
+        self.chunks.iter().filter(|(_, used)| *used > 0).count()
+    }
+    fn arrived(&self) -> bool {
+        self.mapped.done.load(Ordering::Acquire) as usize == self.mapping()
+    }
+
+    /// True when the results are here; never waits. (A submission without reads counts as here.)
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn ready(&self) -> Result<bool> {
+        self.gpu.poll(None)?;
+        self.fail()?;
+        Ok(self.arrived())
+    }
+
+    fn fail(&self) -> Result<()> {
+        self.gpu.check()?;
+        match self.mapped.failed.load(Ordering::Acquire) {
+            0 => Ok(()),
+            _ => Err(Error::Device("results cannot be read back".into())),
+        }
+    }
+
+    fn await_results(&self) -> Result<()> {
+        if !self.arrived() || self.mapping() == 0 {
+            self.gpu.poll(Some(&self.index))?;
+        }
+        self.fail()?;
+        if self.arrived() {
+            Ok(())
+        } else {
+            Err(Error::Device("results did not come back".into()))
+        }
+    }
+
+    fn view(&self, place: Place) -> Result<Option<wgpu::BufferView>> {
+        if place.bytes == 0 {
+            return Ok(None);
+        }
+        let range = place.offset..place.offset + place.bytes;
+        let view = self.chunks[place.chunk].0.get_mapped_range(range);
+        view.map(Some)
+            .map_err(|e| Error::Device(format!("results cannot be read back: {e}")))
+    }
+
+    /// Waits, then hands the bytes of each read, in the order they were asked for, to `f` without copying them.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn wait_with<R>(&self, f: impl FnOnce(&[&[u8]]) -> R) -> Result<R> {
+        self.await_results()?;
+        let views = self.reads.iter().map(|&p| self.view(p)).collect::<Result<Vec<_>>>()?;
+        let slices: Vec<&[u8]> = views.iter().map(|v| v.as_ref().map_or(&[][..], |v| v)).collect();
+        Ok(f(&slices))
+    }
+
+    /// Waits, then copies the bytes of each read, in the order they were asked for.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn wait(&self) -> Result<Vec<Vec<u8>>> {
+        self.wait_with(|reads| reads.iter().map(|r| r.to_vec()).collect())
+    }
+
+    /// Waits, then tells for each of the first 64 dispatches its label and how long it ran on the device, in nanoseconds.
+    /// Empty unless [`Gpu::set_timing`] was on when the recording began.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn times(&self) -> Result<Vec<(String, f64)>> {
+        self.await_results()?;
+        let Some((place, labels)) = &self.stamps else {
+            return Ok(Vec::new());
+        };
+        let Some(view) = self.view(*place)? else {
+            return Ok(Vec::new());
+        };
+        let period = f64::from(self.gpu.queue.get_timestamp_period());
+        let stamps: Vec<u64> = view
+            .chunks_exact(8)
+            .map(|b| u64::from_le_bytes(b.try_into().unwrap_or_default()))
+            .collect();
+        let spans = stamps.chunks_exact(2).map(|p| p[1].saturating_sub(p[0]) as f64 * period);
+        Ok(labels.iter().cloned().zip(spans).collect())
+    }
+}
+
+impl Drop for Submission<'_> {
+    fn drop(&mut self) {
+        // Buffers that are still to be mapped cannot be reused; they are freed when the device is done with them.
+        if self.arrived() {
+            for (buffer, used) in self.chunks.drain(..) {
+                if used > 0 {
+                    buffer.unmap();
+                }
+                give(&self.gpu.pools.reads, buffer);
+            }
+        }
     }
 }
