@@ -31,6 +31,8 @@ pub struct Control {
     pub memory: u64,
     /// Ceiling of device memory in bytes; `None`: by the kind of adapter.
     pub gpu_memory: Option<u64>,
+    /// Bytes of frames that are worked on together; `None`: what suits the cache or the device. Results never depend on it.
+    pub block: Option<u64>,
     cancelled: Arc<AtomicBool>,
     pub progress: Arc<dyn Progress>,
 }
@@ -42,6 +44,7 @@ impl Control {
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             memory: free_memory() / 2,
             gpu_memory: None,
+            block: None,
             cancelled: Arc::new(AtomicBool::new(false)),
             progress: Arc::new(Quiet),
         }

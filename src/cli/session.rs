@@ -116,7 +116,7 @@ impl Session {
                 if let Some(bytes) = self.control.gpu_memory {
                     gpu.set_budget(bytes);
                 }
-                log::info!("backend gpu: {}", gpu.name());
+                log::info!("backend gpu: {}", gpu.summary.name);
                 Ok(Backend::gpu(gpu))
             }
             Err(e) if required => Err(e),

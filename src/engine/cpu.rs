@@ -17,15 +17,15 @@ const AHEAD: u64 = 4;
 
 /// Frames that are read and worked on together: a multiple of 8 (so that cuts inside a leaf are where operators allow
 /// them), a whole leaf where frames are small or decoded together.
-fn frames_per_piece(stride: usize, together: usize) -> usize {
-    let fit = (PIECE / stride.max(1)).max(together.min(LEAF as usize)).clamp(8, LEAF as usize);
+fn frames_per_piece(stride: usize, together: usize, piece: usize) -> usize {
+    let fit = (piece / stride.max(1)).max(together.min(LEAF as usize)).clamp(8, LEAF as usize);
     fit / 8 * 8
 }
 
 pub(super) fn run(work: &Work<'_>, resident: &Resident, control: &Control) -> Result<()> {
     let info = work.scan.info();
     let stride = info.frame.stride();
-    let piece = frames_per_piece(stride, info.together);
+    let piece = frames_per_piece(stride, info.together, control.block.unwrap_or(PIECE as u64) as usize);
     let needs = work.needs()?;
     let leaves = work.job.selection.len().div_ceil(LEAF);
     let each = needs.worker.fixed + (needs.worker.per_frame + stride as u64) * piece as u64;

@@ -50,7 +50,7 @@ pub(super) struct DeviceBlocks {
 
 /// Runs the pass; halves the blocks when the device is out of memory, opens a lost device once more.
 pub(super) fn run(work: &Work<'_>, device: &Device, resident: &Resident, control: &Control) -> Result<()> {
-    let mut largest = BLOCK;
+    let mut largest = control.block.unwrap_or(BLOCK);
     let mut lost = false;
     loop {
         let gpu = device.current();

@@ -26,7 +26,7 @@ impl Backend {
     pub fn adapter(&self) -> Option<String> {
         match self {
             Backend::Cpu => None,
-            Backend::Gpu(device) => Some(device.current().name().to_owned()),
+            Backend::Gpu(device) => Some(device.current().summary.name.clone()),
         }
     }
     /// `cpu` or `gpu`.

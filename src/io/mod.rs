@@ -1,5 +1,7 @@
 //! Files: scans in, results out. Readers decode nothing but what is asked for and believe no header.
 
+pub mod memory;
+
 use crate::control::Control;
 use crate::error::Result;
 use crate::pixel::FrameShape;
