@@ -161,7 +161,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         cluster: params,
     })?;
     let clusters = result.clusters;
-    cluster::write(result, &*scan, &backend, &effective, dir)?;
+    cluster::write(&result, &*scan, &backend, &effective, dir)?;
     println!("{clusters} clusters; {}", args.output.join("report.html").display());
     Ok(())
 }

@@ -6,8 +6,8 @@
 //! 4. Features scaled by their mean magnitude, with weak scan coordinates, joined by ward's criterion along the scan grid.
 //! 5. One pass: log-sum of the frames of each cluster.
 //!
-//! Memory for each scan position, beyond what passes use under `--memory`: 4·P bytes of features, 4·(P+2) scaled, 8·(P+2)
-//! in ward's means, about 200 for its tree (P feature peaks).
+//! Memory for each scan position, beyond what passes use under `--memory`: 4·P bytes of features, 4·(P+2) scaled ones
+//! that become ward's sums, about 200 for its tree, and 4·P while results are written (P feature peaks).
 //!
 //! Source: LiberTEM's example "Refine lattice parameters on polycrystalline sample"; formulas in `docs/workflows.md`.
 
@@ -25,7 +25,8 @@ use crate::analysis::features::{column_scale, feature_matrix};
 use crate::analysis::grid::Grid;
 use crate::analysis::peaks::find_peaks;
 use crate::analysis::template::Template;
-use crate::analysis::ward::{self, Tree};
+use crate::analysis::tree::Tree;
+use crate::analysis::ward::ward;
 use crate::control::Control;
 use crate::engine::{Backend, Pass, Resident, Selection};
 use crate::error::{Error, Result};
@@ -218,13 +219,14 @@ fn partition(
     control: &Control,
 ) -> Result<(Tree, Option<Choice>, Vec<i32>)> {
     let grid = Grid::masked(selection.mask().view())?;
-    let matrix = feature_matrix(features, scale, &grid, params.position_weight)?;
-    let tree = ward::cluster(matrix.view(), &grid, control)?;
+    let matrix = || feature_matrix(features, scale, &grid, params.position_weight);
+    // Ward's sums take the place of the matrix, so whoever needs it afterwards makes another.
+    let tree = ward(matrix()?, &grid, control)?;
     let (choice, labels) = match (params.distance_threshold, params.clusters) {
-        (Some(distance), _) => (None, tree.cut_distance(distance)),
+        (Some(distance), _) => (None, tree.cut_distance(distance)?),
         (None, Clusters::Number(n)) => (None, tree.cut_number(n)?),
         (None, Clusters::Auto) => {
-            let choice = cut::choose(&tree, matrix.view(), &grid, control)?;
+            let choice = cut::choose(&tree, matrix()?.view(), &grid, control)?;
             let labels = tree.cut_number(choice.clusters)?;
             (Some(choice), labels)
         }
