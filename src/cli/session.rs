@@ -102,7 +102,10 @@ impl Session {
     /// Opens the backend that was asked for; says on `-v` which one and why.
     pub fn backend(&self) -> Result<Backend> {
         let choice = match (&self.gpu, self.backend) {
-            (_, BackendChoice::Cpu) => return Ok(Backend::Cpu),
+            (_, BackendChoice::Cpu) => {
+                log::info!("backend cpu");
+                return Ok(Backend::Cpu);
+            }
             (Some(g), _) => match g.parse::<usize>() {
                 Ok(n) => GpuChoice::Index(n),
                 Err(_) => GpuChoice::Name(g.clone()),
