@@ -287,6 +287,42 @@ fn bullseye_ward() {
     assert_eq!(eight, at_140);
 }
 
+/// Counts with many equal distances: the order of ties is scikit-learn's too, and distances agree to the last bit.
+#[test]
+fn ties_are_broken_as_by_scikit_learn() {
+    let features = load::<f32>("ties/features.npy").into_dimensionality().unwrap();
+    let tree = ward(features, &Grid::full([20, 24]).unwrap(), &Control::new()).unwrap();
+    let children: Vec<i32> = tree.children().iter().flatten().map(|&c| c as i32).collect();
+    assert_eq!(children, labels("ties/ward_children.npy"));
+    assert_eq!(
+        tree.distances(),
+        load::<f64>("ties/ward_distances.npy").into_raw_vec_and_offset().0
+    );
+}
+
+/// Our own scaling, in float64, moves the distances a little and the partition not at all.
+#[test]
+fn bullseye_ward_from_raw_features() {
+    let raw = features("bullseye/feature_vectors.npz");
+    let grid = Grid::full([24, 28]).unwrap();
+    let matrix = feature_matrix(raw.view(), &column_scale(raw.view()).unwrap(), &grid, 0.0).unwrap();
+    let tree = ward(matrix, &grid, &Control::new()).unwrap();
+    for (threshold, name) in [
+        (140.0, "bullseye/ward_labels.npy"),
+        (200.0, "bullseye/ward_labels_notebook_threshold.npy"),
+    ] {
+        assert_eq!(ari(&tree.cut_distance(threshold).unwrap(), &labels(name)), 1.0);
+    }
+    let want: Array1<f64> = load("bullseye/ward_distances.npy").into_dimensionality().unwrap();
+    let error = tree
+        .distances()
+        .iter()
+        .zip(&want)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f64::max);
+    assert!(error < 1e-5 * largest(&want), "{error}");
+}
+
 /// A disk at a known place is found there, whatever is odd or even.
 #[test]
 fn disks_are_found_where_they_are() {
@@ -399,5 +435,47 @@ fn published_shift_in_odd_frames() {
         let p = find_peaks(map.view(), 1)[0];
         assert_eq!((p.y, p.x), (20 - h % 2, 30 - w % 2), "{h}×{w}");
         assert_eq!(map.ncols(), w - w % 2);
+    }
+}
+
+/// The published recipe in odd frames is what NumPy makes of the formula: the product of half spectra, inverted as if the image
+/// were 2·(w/2) pixels wide. Here with sums over every frequency and pixel.
+#[test]
+fn published_maps_of_odd_frames_by_definition() {
+    use std::f64::consts::TAU;
+    let (n, m) = (4, 3);
+    for (h, w) in [(7, 9), (8, 9), (7, 8), (8, 8)] {
+        let map = Array2::from_shape_fn((h, w), |(y, x)| {
+            ((y * 7 + x * 3) % 11) as f64 + if y == 3 && x == 5 { 9.0 } else { 0.0 }
+        });
+        let t = Template::new(Pattern::User(Array2::from_shape_fn((n, m), |(y, x)| {
+            (y * 2 + x) as f64 - 2.0
+        })))
+        .unwrap();
+        let spectrum = |a: &Array2<f64>, ky: usize, kx: usize| {
+            a.indexed_iter().fold([0.0, 0.0], |[re, im], ((y, x), v)| {
+                let phase = -TAU * ((ky * y) as f64 / h as f64 + (kx * x) as f64 / w as f64);
+                [re + v * phase.cos(), im + v * phase.sin()]
+            })
+        };
+        let window = t.window_published(h, w);
+        let width = 2 * (w / 2);
+        let mut want = Array2::<f64>::zeros((h, width));
+        for ky in 0..h {
+            for kx in 0..=w / 2 {
+                let ([a, b], [c, d]) = (spectrum(&map, ky, kx), spectrum(&window, ky, kx));
+                let product = [a * c - b * d, a * d + b * c];
+                let twice = if kx == 0 || kx == width / 2 { 1.0 } else { 2.0 };
+                for y in 0..h {
+                    for x in 0..width {
+                        let phase = TAU * ((ky * y) as f64 / h as f64 + (kx * x) as f64 / width as f64);
+                        let at = [(y + h / 2) % h, (x + width / 2) % width];
+                        want[at] += twice * (product[0] * phase.cos() - product[1] * phase.sin()) / (h * width) as f64;
+                    }
+                }
+            }
+        }
+        let got = correlation_map(map.view(), &t, Recipe::Published).unwrap();
+        assert!(difference(&got, &want) < 1e-11 * largest(&want), "{h}×{w}");
     }
 }

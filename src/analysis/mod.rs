@@ -11,6 +11,7 @@ pub mod features;
 mod fft2;
 pub mod grid;
 pub mod maskspec;
+mod moments;
 pub mod peaks;
 pub mod template;
 pub mod tree;
