@@ -19,7 +19,9 @@ pub fn moments<T: Sample>(frames: &[T], pixels: usize) -> Moments {
     let n = (frames.len() / pixels) as f64;
     let column = |p: usize| frames.iter().skip(p).step_by(pixels).map(|v| v.to_f64());
     let sum: Vec<f64> = (0..pixels).map(|p| column(p).sum()).collect();
-    let variance = (0..pixels).map(|p| column(p).map(|v| (v - sum[p] / n).powi(2)).sum::<f64>() / n).collect();
+    let variance = (0..pixels)
+        .map(|p| column(p).map(|v| (v - sum[p] / n).powi(2)).sum::<f64>() / n)
+        .collect();
     let min = (0..pixels).map(|p| column(p).fold(f64::INFINITY, f64::min)).collect();
     let max = (0..pixels).map(|p| column(p).fold(f64::NEG_INFINITY, f64::max)).collect();
     Moments { sum, variance, min, max }
@@ -44,7 +46,9 @@ pub fn logsum<T: Sample>(frames: &[T], pixels: usize, take: impl Fn(usize) -> bo
     let mut sum = vec![0.0; pixels];
     for (_, frame) in frames.chunks_exact(pixels).enumerate().filter(|(i, _)| take(*i)) {
         let min = frame.iter().map(|v| v.to_f64()).fold(f64::INFINITY, f64::min);
-        sum.iter_mut().zip(frame).for_each(|(s, v)| *s += (v.to_f64() - min + 1.0).ln());
+        sum.iter_mut()
+            .zip(frame)
+            .for_each(|(s, v)| *s += (v.to_f64() - min + 1.0).ln());
     }
     sum
 }

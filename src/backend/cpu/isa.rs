@@ -81,12 +81,16 @@ impl Isa {
     /// [`Error::Parameter`] if there is none or the CPU does not have it.
     pub fn named(name: &str) -> Result<Isa> {
         let all = Isa::available();
-        all.iter().copied().find(|i| name.eq_ignore_ascii_case(i.name()) || (*i == Isa::BASELINE && name == "baseline")).ok_or_else(
-            || {
+        all.iter()
+            .copied()
+            .find(|i| name.eq_ignore_ascii_case(i.name()) || (*i == Isa::BASELINE && name == "baseline"))
+            .ok_or_else(|| {
                 let names: Vec<_> = all.iter().map(|i| i.name()).collect();
-                Error::parameter(VARIABLE, format!("`{name}` is none of this CPU's instruction sets ({})", names.join(", ")))
-            },
-        )
+                Error::parameter(
+                    VARIABLE,
+                    format!("`{name}` is none of this CPU's instruction sets ({})", names.join(", ")),
+                )
+            })
     }
 
     /// Name for people: `baseline`, `v3`, `v4`; `neon` on AArch64.
