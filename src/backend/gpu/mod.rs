@@ -36,8 +36,11 @@
 
 mod adapters;
 mod device;
+pub(crate) mod leaves;
 mod memory;
 mod recorder;
+pub(crate) mod rounds;
+pub(crate) mod shader;
 mod upload;
 
 pub use adapters::{AdapterKind, AdapterSummary, Adapters, GPU_VARIABLE, GpuChoice};

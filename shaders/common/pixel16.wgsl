@@ -1,0 +1,27 @@
+// Two 16-bit pixels in a word. FLIP and BIAS come from the host: signed pixels are biased to unsigned ones.
+const BITS = 16u;
+const LANES = 2u;
+alias V = vec2<u32>;
+alias F = vec2<f32>;
+alias I = vec2<i32>;
+
+// Pixels of a word as unsigned numbers.
+fn unpack(word: u32) -> V {
+    let w = word ^ FLIP;
+    return vec2<u32>(w & 0xffffu, w >> 16u);
+}
+// Number of each lane.
+fn lanes() -> V {
+    return vec2<u32>(0u, 1u);
+}
+fn smallest(v: V) -> u32 {
+    return min(v.x, v.y);
+}
+// Value of pixel `lane` of a word.
+fn value(word: u32, lane: u32) -> f32 {
+    return f32(i32(((word ^ FLIP) >> (16u * lane)) & 0xffffu) - BIAS);
+}
+// u - least + 1, exact.
+fn shifted(u: V, least: u32) -> F {
+    return F(u - V(least) + V(1u));
+}
