@@ -1,1 +1,31 @@
-//! report
+//! Figures in one style and the report page that holds them. Knows arrays and text, no scans and no devices.
+//!
+//! Every figure is a struct of borrowed data with a `draw` method that gives a [`Figure`] (RGB pixels);
+//! [`Figure::to_png`] encodes it, [`html::Report`] embeds it.
+//!
+//! ```
+//! use emstream::report::{HeatMap, Figure};
+//! let map = ndarray::Array2::from_shape_fn((40, 50), |(y, x)| (y * x) as f64);
+//! let figure: Figure = HeatMap::new(map.view(), "Products").draw();
+//! assert!(figure.width() > 800);
+//! assert_eq!(&figure.to_png().unwrap()[1..4], b"PNG");
+//! ```
+
+mod canvas;
+pub mod colour;
+mod geometry;
+mod heatmap;
+pub mod html;
+mod labels;
+mod line;
+mod panel;
+mod scalebar;
+pub mod ticks;
+
+pub use canvas::Figure;
+pub use colour::ColourMap;
+pub use heatmap::{HeatMap, Limits, Marker, Vector};
+pub use labels::LabelMap;
+pub use line::{LinePlot, Mark, MergeDistances, Series};
+pub use panel::{Panel, Tile};
+pub use scalebar::{ScaleBar, scale_bar};
