@@ -23,7 +23,15 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Device`] with the compiler's message.
-    pub fn pipeline(&self, _label: &str, _wgsl: &str, _entry: &str, _constants: &[(&str, f64)], _read_only: u32, _read_write: u32) -> Result<Pipeline> {
+    pub fn pipeline(
+        &self,
+        _label: &str,
+        _wgsl: &str,
+        _entry: &str,
+        _constants: &[(&str, f64)],
+        _read_only: u32,
+        _read_write: u32,
+    ) -> Result<Pipeline> {
         Err(Error::Internal("not written".into()))
     }
     /// A zeroed storage buffer that can be copied from and to.

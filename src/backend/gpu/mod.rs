@@ -9,6 +9,6 @@ mod adapters;
 mod device;
 mod recorder;
 
-pub use adapters::{Adapters, AdapterSummary};
+pub use adapters::{AdapterSummary, Adapters};
 pub use device::{Gpu, Pipeline};
 pub use recorder::{GpuBlock, Recorder};

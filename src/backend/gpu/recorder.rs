@@ -32,7 +32,14 @@ impl Recorder<'_> {
         Ok(())
     }
     /// Copies between device buffers (multiples of 4 bytes).
-    pub fn copy(&mut self, _from: &wgpu::Buffer, _from_offset: u64, _to: &wgpu::Buffer, _to_offset: u64, _bytes: u64) -> Result<()> {
+    pub fn copy(
+        &mut self,
+        _from: &wgpu::Buffer,
+        _from_offset: u64,
+        _to: &wgpu::Buffer,
+        _to_offset: u64,
+        _bytes: u64,
+    ) -> Result<()> {
         Ok(())
     }
     /// Asks for `bytes` of `buffer` (multiples of 4) as they are after the dispatches recorded so far.

@@ -1,6 +1,6 @@
 //! CPU path.
 
-use super::{Part, Params};
+use super::{Params, Part};
 use crate::backend::stage::CpuStage;
 use crate::error::{Error, Result};
 use crate::pixel::FrameShape;

@@ -1,6 +1,6 @@
 //! CPU path.
 
-use super::{Part, MaskStack};
+use super::{MaskStack, Part};
 use crate::backend::stage::CpuStage;
 use crate::error::{Error, Result};
 use crate::pixel::FrameShape;
