@@ -12,6 +12,7 @@ pub mod kernels;
 pub mod ops;
 pub mod pixel;
 pub mod report;
+pub mod rng;
 pub mod simulate;
 pub mod workflows;
 

@@ -1,1 +1,30 @@
-//! simulate
+//! Scans with known truth, of any size, for tests, demonstrations and benchmarks.
+//!
+//! A [`Polycrystal`] says what to simulate; [`Simulated`] makes any frame of it at any time, on any thread, always with the same
+//! bits. It is a [`crate::io::Scan`], so passes run on it without a file; [`Simulated::stream`] and [`Simulated::write_truth`] put it on disk.
+
+mod field;
+mod frames;
+mod grains;
+mod polycrystal;
+mod stream;
+mod truth;
+
+pub use frames::{Lattice, Simulated};
+pub use polycrystal::{Grain, Grains, Polycrystal};
+pub use truth::Truth;
+
+/// What random numbers are for: the purposes of [`crate::rng::Source`].
+mod purpose {
+    pub const PLACES: u8 = 1;
+    pub const LATTICES: u8 = 2;
+    pub const BOUNDARIES: u8 = 3;
+    pub const STRAIN: u8 = 4;
+    pub const DESCAN: u8 = 5;
+    pub const TILT: u8 = 6;
+    pub const SPOTS: u8 = 7;
+    pub const SUPERLATTICE: u8 = 8;
+    pub const SCATTER: u8 = 9;
+    pub const COUNTS: u8 = 10;
+    pub const BAD_PIXELS: u8 = 11;
+}

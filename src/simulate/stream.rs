@@ -1,0 +1,48 @@
+//! Frames in order, made by several threads in blocks of bounded size.
+
+use super::frames::Simulated;
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::io::Scan;
+use rayon::prelude::*;
+
+/// Blocks need not be larger than this.
+const BLOCK: u64 = 64 << 20;
+
+impl Simulated {
+    /// Makes all frames and hands them to `sink` in scan order, several at a time, tightly packed.
+    ///
+    /// Memory: one block of at most 64 MiB and at most a quarter of `control.memory` (but at least one frame), and one frame of f32
+    /// for each thread.
+    ///
+    /// # Errors
+    /// What `sink` says; [`Error::Cancelled`].
+    pub fn stream(&self, control: &Control, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let (frames, bytes) = (self.info().frames(), self.info().frame.bytes());
+        let fit = (control.memory / 4).min(BLOCK) / bytes as u64;
+        let count = fit.clamp(1, frames) as usize;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(control.threads).build();
+        let pool = pool.map_err(|e| Error::Internal(format!("cannot start threads: {e}")))?;
+        let mut block = vec![0u8; count * bytes];
+        control
+            .progress
+            .begin("simulate", frames, frames.saturating_mul(bytes as u64));
+        let result = (0..frames.div_ceil(count as u64)).try_for_each(|b| {
+            let first = b * count as u64;
+            let here = &mut block[..(frames - first).min(count as u64) as usize * bytes];
+            pool.install(|| {
+                here.par_chunks_exact_mut(bytes)
+                    .enumerate()
+                    .try_for_each_init(Vec::new, |scratch, (i, out)| {
+                        control.check()?;
+                        self.counts(first + i as u64, scratch, out)?;
+                        control.progress.advance(1);
+                        Ok(())
+                    })
+            })?;
+            sink(here)
+        });
+        control.progress.end();
+        result
+    }
+}
