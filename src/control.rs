@@ -33,7 +33,8 @@ pub struct Control {
     pub gpu_memory: Option<u64>,
     /// Bytes of frames that are worked on together; `None`: what suits the cache or the device. Results never depend on it.
     pub block: Option<u64>,
-    cancelled: Arc<AtomicBool>,
+    /// Set by [`Control::cancel`]; shared by all clones.
+    pub cancelled: Arc<AtomicBool>,
     pub progress: Arc<dyn Progress>,
 }
 
