@@ -49,7 +49,7 @@ pub(crate) fn fault(path: &Path, place: impl Into<String>, e: &hdf5::Error) -> E
 pub(crate) fn open_file(path: &Path) -> Result<File> {
     File::open(path).map_err(|e| {
         let text = e.to_string();
-        if text.contains("lock") {
+        if text.contains("unable to lock") {
             let hint = "another program may be writing it; on a file system without locks set HDF5_USE_FILE_LOCKING=FALSE";
             let e = std::io::Error::new(
                 std::io::ErrorKind::WouldBlock,
