@@ -83,7 +83,8 @@ fn submissions_overlap_and_buffers_are_reused() {
     let mut seen = Vec::new();
     for add in 0..12u32 {
         let mut rec = Recorder::new(&gpu).unwrap();
-        rec.dispatch(&pipeline, bytemuck::cast_slice(&[64, add]), &[&ones, &b], 1).unwrap();
+        rec.dispatch(&pipeline, bytemuck::cast_slice(&[64, add]), &[&ones, &b], 1)
+            .unwrap();
         rec.read(&b, 252, 4).unwrap();
         flying.push_back(rec.finish().unwrap());
         if flying.len() == 3 {
@@ -104,8 +105,7 @@ fn submissions_overlap_and_buffers_are_reused() {
 
 #[test]
 fn groups_beyond_one_dimension() {
-    let mut small = wgpu::Limits::default();
-    small.max_compute_workgroups_per_dimension = 8;
+    let small = wgpu::Limits { max_compute_workgroups_per_dimension: 8, ..wgpu::Limits::default() };
     let gpu = Gpu::open_with_limits(choice(), Some(&small)).unwrap();
     let pipeline = gpu.pipeline("test", ADD, "add", &[], 1, 1).unwrap();
     let n = 61 * 64u32;
@@ -129,7 +129,8 @@ fn uploads_from_another_thread_through_two_slots() {
         let (gpu, ring) = (&gpu, &ring);
         s.spawn(move || {
             for n in 0..9u32 {
-                send.send(ring.stage(gpu, bytemuck::cast_slice(&vec![n; 1024])).unwrap()).unwrap();
+                send.send(ring.stage(gpu, bytemuck::cast_slice(&vec![n; 1024])).unwrap())
+                    .unwrap();
             }
         });
         let mut before = None;
@@ -170,7 +171,10 @@ fn memory_is_counted_and_bounded() {
     drop(a);
     assert_eq!(gpu.allocated(), 0);
     gpu.buffer("fits now", 4096).unwrap();
-    assert!(matches!(gpu.buffer("beyond bindings", gpu.max_binding() + 4), Err(Error::Device(_))));
+    assert!(matches!(
+        gpu.buffer("beyond bindings", gpu.max_binding() + 4),
+        Err(Error::Device(_))
+    ));
 }
 
 #[test]
@@ -181,7 +185,10 @@ fn broken_shaders_name_themselves() {
         _ => panic!("a broken shader compiled"),
     };
     assert!(text.contains("statistics:main") && !text.contains('\n'), "{text}");
-    assert!(matches!(gpu.pipeline("test", ADD, "no_such_entry", &[], 1, 1), Err(Error::Device(_))));
+    assert!(matches!(
+        gpu.pipeline("test", ADD, "no_such_entry", &[], 1, 1),
+        Err(Error::Device(_))
+    ));
     // The device works on.
     gpu.pipeline("test", ADD, "add", &[], 1, 1).unwrap();
     gpu.check().unwrap();
@@ -198,7 +205,11 @@ fn wrong_recordings_are_errors() {
     assert!(matches!(rec.write(&a, 0, &[1, 2, 3]), Err(Error::Internal(_))));
     rec.copy(&a, 0, &a, 60, 64).unwrap();
     assert!(matches!(rec.finish(), Err(Error::Device(_))));
-    let shape = FrameShape { pixel: Pixel::U8, height: 4, width: 4 };
+    let shape = FrameShape {
+        pixel: Pixel::U8,
+        height: 4,
+        width: 4,
+    };
     assert!(matches!(GpuBlock::new(shape, 0, 5, &a), Err(Error::Internal(_))));
     gpu.check().unwrap();
 }
@@ -249,7 +260,10 @@ fn a_lost_device_says_so_everywhere() {
 fn limits_can_be_forced_down() {
     let gpu = Gpu::open_with_limits(choice(), Some(&wgpu::Limits::default())).unwrap();
     let l = &gpu.limits;
-    assert_eq!((l.max_compute_workgroup_storage_size, l.max_compute_invocations_per_workgroup), (16 << 10, 256));
+    assert_eq!(
+        (l.max_compute_workgroup_storage_size, l.max_compute_invocations_per_workgroup),
+        (16 << 10, 256)
+    );
     assert_eq!((l.max_storage_buffers_per_shader_stage, gpu.max_binding()), (8, 128 << 20));
     assert!(matches!(gpu.buffer("large", (128 << 20) + 4), Err(Error::Device(_))));
 }
@@ -263,7 +277,8 @@ fn dispatches_are_timed_where_supported() {
     let b = gpu.buffer("b", 64).unwrap();
     let mut rec = Recorder::new(&gpu).unwrap();
     for _ in 0..70 {
-        rec.dispatch(&pipeline, bytemuck::cast_slice(&[16u32, 1]), &[&a, &b], 1).unwrap();
+        rec.dispatch(&pipeline, bytemuck::cast_slice(&[16u32, 1]), &[&a, &b], 1)
+            .unwrap();
     }
     rec.read(&b, 0, 64).unwrap();
     let submission = rec.finish().unwrap();
@@ -271,4 +286,60 @@ fn dispatches_are_timed_where_supported() {
     let times = submission.times().unwrap();
     assert_eq!(times.len(), if gpu.has_timestamps() { 64 } else { 0 });
     assert!(times.iter().all(|(label, ns)| label == "test:add" && *ns >= 0.0));
+}
+
+#[test]
+fn without_an_adapter_the_error_is_clear() {
+    if std::env::var("EMSTREAM_GPU").is_ok_and(|v| v == "none") {
+        assert_eq!(Adapters::list(), []);
+        for choice in [
+            GpuChoice::Auto,
+            GpuChoice::Required,
+            GpuChoice::Index(0),
+            GpuChoice::Name("llvmpipe".into()),
+        ] {
+            let text = Gpu::open(choice).err().expect("there is no adapter").to_string();
+            assert!(text.contains("no Vulkan, Metal or DirectX 12 adapter found"), "{text}");
+        }
+    } else {
+        // The same test in a process whose adapters are hidden.
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child
+            .args(["--exact", "without_an_adapter_the_error_is_clear"])
+            .env("EMSTREAM_GPU", "none");
+        let out = child.output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout);
+        assert!(out.status.success() && text.contains("1 passed"), "{text}");
+    }
+}
+
+#[test]
+fn one_device_serves_several_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let gpu = open();
+    shared(&gpu);
+    let results: Vec<u32> = std::thread::scope(|s| {
+        let threads: Vec<_> = (0..4u32)
+            .map(|t| {
+                let gpu = &gpu;
+                s.spawn(move || {
+                    let pipeline = gpu.pipeline("test", ADD, "add", &[], 1, 1).unwrap();
+                    // Errors of one thread do not reach another.
+                    assert!(gpu.pipeline("broken", "fn oops(", "main", &[], 1, 1).is_err());
+                    let a = gpu.buffer_with("a", bytemuck::cast_slice(&[t; 64])).unwrap();
+                    let b = gpu.buffer("b", 256).unwrap();
+                    for _ in 0..5 {
+                        let mut rec = Recorder::new(gpu).unwrap();
+                        rec.dispatch(&pipeline, bytemuck::cast_slice(&[64, t]), &[&a, &b], 1).unwrap();
+                        rec.finish().unwrap();
+                    }
+                    let mut rec = Recorder::new(gpu).unwrap();
+                    rec.read(&b, 0, 4).unwrap();
+                    words(&rec.finish().unwrap().wait().unwrap()[0])[0]
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(results, [0, 10, 20, 30]);
 }

@@ -25,14 +25,29 @@ fn statistics_of<T: Random>(gpu: &Gpu, case: &Case<T>, cut: &[usize], params: st
 
 fn check_statistics<T: Random>(gpu: &Gpu, shape: (usize, usize), frames: usize) {
     let case = Case::<T>::new(shape, frames, 7);
-    let all = statistics::Params { squares: true, extrema: true };
+    let all = statistics::Params {
+        squares: true,
+        extrema: true,
+    };
     let mut first = None;
     for cut in cuts(frames) {
         let part = statistics_of(gpu, &case, &cut, all);
         check_part(&case, &part);
-        assert_eq!(&part, first.get_or_insert_with(|| part.clone()), "{case:?} {cut:?}: other bits");
+        assert_eq!(
+            &part,
+            first.get_or_insert_with(|| part.clone()),
+            "{case:?} {cut:?}: other bits"
+        );
     }
-    let bare = statistics_of(gpu, &case, &[frames], statistics::Params { squares: false, extrema: false });
+    let bare = statistics_of(
+        gpu,
+        &case,
+        &[frames],
+        statistics::Params {
+            squares: false,
+            extrema: false,
+        },
+    );
     assert_eq!(bare.sum(), first.unwrap().sum());
     assert!(bare.variance().is_empty() && bare.extrema().0.is_empty());
 }
@@ -43,11 +58,16 @@ fn check_part<T: Random>(case: &Case<T>, part: &statistics::Part) {
     for p in 0..case.shape.pixels() {
         let column: Vec<T> = (0..case.frames).map(|f| case.frame(f)[p]).collect();
         let values = || column.iter().map(|v| v.to_f64());
-        let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+        let (low, high) = (
+            values().fold(f64::INFINITY, f64::min),
+            values().fold(f64::NEG_INFINITY, f64::max),
+        );
         assert_eq!((extrema.0[p], extrema.1[p]), (low, high), "{case:?} pixel {p}");
         let true_mean = values().sum::<f64>() / n;
         match part {
-            statistics::Part::Exact { frames, sum, squares, .. } => {
+            statistics::Part::Exact {
+                frames, sum, squares, ..
+            } => {
                 let biased = || values().map(|v| (v as i64 + statistics::bias(T::PIXEL)) as u128);
                 assert_eq!(*frames, case.frames as u64);
                 assert_eq!(u128::from(sum[p]), biased().sum::<u128>(), "{case:?} pixel {p}");
@@ -61,10 +81,17 @@ fn check_part<T: Random>(case: &Case<T>, part: &statistics::Part) {
             statistics::Part::Float { frames, .. } => {
                 assert_eq!(*frames, case.frames as u64);
                 let spread = values().map(|v| (v - true_mean).abs()).fold(0.0, f64::max);
-                assert!((mean[p] - true_mean).abs() <= 1e-6 * spread + 1e-12, "{case:?} pixel {p}: {} {true_mean}", mean[p]);
+                assert!(
+                    (mean[p] - true_mean).abs() <= 1e-6 * spread + 1e-12,
+                    "{case:?} pixel {p}: {} {true_mean}",
+                    mean[p]
+                );
                 let true_variance = values().map(|v| (v - true_mean).powi(2)).sum::<f64>() / n;
                 let scale = values().map(|v| (v - column[0].to_f64()).powi(2)).sum::<f64>() / n;
-                assert!((variance[p] - true_variance).abs() <= 2e-6 * scale.max(true_variance), "{case:?} pixel {p}");
+                assert!(
+                    (variance[p] - true_variance).abs() <= 2e-6 * scale.max(true_variance),
+                    "{case:?} pixel {p}"
+                );
             }
         }
     }
@@ -84,7 +111,10 @@ fn statistics_match_exactly_for_integers() {
 #[test]
 fn statistics_of_extreme_integers() {
     let gpu = open();
-    let all = statistics::Params { squares: true, extrema: true };
+    let all = statistics::Params {
+        squares: true,
+        extrema: true,
+    };
     for_all_pixels!(T => {
         if T::PIXEL.is_integer() {
             for value in [T::LOWEST, T::HIGHEST] {
@@ -107,7 +137,11 @@ fn check_logsum<T: Random>(gpu: &Gpu, shape: (usize, usize), frames: usize, para
         let mut stage = logsum::gpu::stage(gpu, case.shape, params).unwrap();
         let part = leaf_tree(run(gpu, &case, stage.as_mut(), &cut)).unwrap_or_default();
         let used: std::collections::BTreeSet<i32> = (0..frames as u64).map(|n| params.label(n)).filter(|l| *l >= 0).collect();
-        assert_eq!(part.sums.keys().copied().collect::<Vec<_>>(), used.iter().copied().collect::<Vec<_>>(), "{case:?} {cut:?}");
+        assert_eq!(
+            part.sums.keys().copied().collect::<Vec<_>>(),
+            used.iter().copied().collect::<Vec<_>>(),
+            "{case:?} {cut:?}"
+        );
         for (&label, sum) in &part.sums {
             let mine = || (0..frames).filter(|&f| params.label(f as u64) == label);
             assert_eq!(sum.frames, mine().count() as u64);
@@ -118,10 +152,18 @@ fn check_logsum<T: Random>(gpu: &Gpu, shape: (usize, usize), frames: usize, para
                 };
                 let truth: f64 = mine().map(log).sum();
                 let error = (sum.values[p] - truth).abs();
-                assert!(error <= 5e-6 * truth.abs() + 1e-30, "{case:?} label {label} pixel {p}: {} {truth}", sum.values[p]);
+                assert!(
+                    error <= 5e-6 * truth.abs() + 1e-30,
+                    "{case:?} label {label} pixel {p}: {} {truth}",
+                    sum.values[p]
+                );
             }
         }
-        assert_eq!(&part, first.get_or_insert_with(|| part.clone()), "{case:?} {cut:?}: other bits");
+        assert_eq!(
+            &part,
+            first.get_or_insert_with(|| part.clone()),
+            "{case:?} {cut:?}: other bits"
+        );
     }
 }
 
@@ -140,11 +182,15 @@ fn log_sums_match() {
 fn log_sums_per_label_match() {
     let gpu = open();
     for kinds in [0, 1, 3, 40] {
-        let params = logsum::Params { labels: Some(labels(200, kinds)) };
+        let params = logsum::Params {
+            labels: Some(labels(200, kinds)),
+        };
         for_all_pixels!(T => check_logsum::<T>(&gpu, (3, 5), 200, &params));
     }
     // Labels for fewer frames than there are, and a leaf in which one label appears only in its first block.
-    let few = logsum::Params { labels: Some(labels(70, 3)) };
+    let few = logsum::Params {
+        labels: Some(labels(70, 3)),
+    };
     check_logsum::<u16>(&gpu, (17, 13), 100, &few);
     let front: Arc<[i32]> = (0..96).map(|f| i32::from(f >= 8) + i32::from(f >= 72)).collect();
     check_logsum::<u8>(&gpu, (17, 13), 96, &logsum::Params { labels: Some(front) });
@@ -198,10 +244,18 @@ fn stacks(shape: FrameShape) -> Vec<MaskStack> {
         values.iter_mut().enumerate().for_each(|(i, v)| *v = weight(i));
         MaskStack::Csr { indptr, indices, values }
     };
-    let dense = |masks: usize| MaskStack::Dense { rows: Array2::from_shape_fn((masks, pixels), |(m, p)| weight(m * 13 + p)) };
+    let dense = |masks: usize| MaskStack::Dense {
+        rows: Array2::from_shape_fn((masks, pixels), |(m, p)| weight(m * 13 + p)),
+    };
     vec![
-        MaskStack::Stamps { stamp: Array2::from_shape_fn((5, 7), |(y, x)| weight(y * 7 + x)), positions: positions(300) },
-        MaskStack::Stamps { stamp: Array2::from_elem((1, 1), 2.5), positions: positions(3) },
+        MaskStack::Stamps {
+            stamp: Array2::from_shape_fn((5, 7), |(y, x)| weight(y * 7 + x)),
+            positions: positions(300),
+        },
+        MaskStack::Stamps {
+            stamp: Array2::from_elem((1, 1), 2.5),
+            positions: positions(3),
+        },
         sparse(3, 1),
         sparse(40, 5),
         dense(1),
@@ -228,10 +282,17 @@ fn check_masks<T: Random>(gpu: &Gpu, shape: (usize, usize), frames: usize) {
                 let (frame, row) = (case.frame(i / rows.len()), &rows[i % rows.len()]);
                 let truth: f64 = frame.iter().zip(row).map(|(f, m)| f.to_f64() * m).sum();
                 let scale: f64 = frame.iter().zip(row).map(|(f, m)| (f.to_f64() * m).abs()).sum();
-                assert!((f64::from(v) - truth).abs() <= 1e-6 * scale, "{case:?} {cut:?} value {i}: {v} {truth}");
+                assert!(
+                    (f64::from(v) - truth).abs() <= 1e-6 * scale,
+                    "{case:?} {cut:?} value {i}: {v} {truth}"
+                );
             }
             let bits: Vec<u32> = values.iter().map(|v| v.to_bits()).collect();
-            assert_eq!(&bits, first.get_or_insert_with(|| bits.clone()), "{case:?} {cut:?}: other bits");
+            assert_eq!(
+                &bits,
+                first.get_or_insert_with(|| bits.clone()),
+                "{case:?} {cut:?}: other bits"
+            );
         }
     }
 }
@@ -251,9 +312,19 @@ fn mask_products_match() {
 #[test]
 fn mask_stacks_are_checked() {
     let gpu = open();
-    let shape = FrameShape { pixel: Pixel::U8, height: 4, width: 4 };
-    let even = MaskStack::Stamps { stamp: Array2::zeros((2, 3)), positions: vec![[0, 0]] };
-    assert!(matches!(masks::gpu::stage(&gpu, shape, &even), Err(emstream::Error::Parameter { .. })));
+    let shape = FrameShape {
+        pixel: Pixel::U8,
+        height: 4,
+        width: 4,
+    };
+    let even = MaskStack::Stamps {
+        stamp: Array2::zeros((2, 3)),
+        positions: vec![[0, 0]],
+    };
+    assert!(matches!(
+        masks::gpu::stage(&gpu, shape, &even),
+        Err(emstream::Error::Parameter { .. })
+    ));
 }
 
 fn check_framemap<T: Random>(gpu: &Gpu, shape: (usize, usize), frames: usize, params: framemap::Params) {
@@ -286,14 +357,25 @@ fn check_framemap<T: Random>(gpu: &Gpu, shape: (usize, usize), frames: usize, pa
                     // The sum is rounded before the logarithm is taken; that shifts it by the relative error of its argument.
                     let argument = sum - least + 1.0;
                     let tolerance = 4e-7 * (1.0 + argument.ln()) + 4e-7 * largest / argument;
-                    assert!((f64::from(v) - argument.ln()).abs() <= tolerance, "{case:?} {params:?}: {v} {}", argument.ln());
+                    assert!(
+                        (f64::from(v) - argument.ln()).abs() <= tolerance,
+                        "{case:?} {params:?}: {v} {}",
+                        argument.ln()
+                    );
                 } else {
-                    assert!((f64::from(v) - sum).abs() <= 3e-7 * magnitude, "{case:?} {params:?}: {v} {sum}");
+                    assert!(
+                        (f64::from(v) - sum).abs() <= 3e-7 * magnitude,
+                        "{case:?} {params:?}: {v} {sum}"
+                    );
                 }
             }
         }
         let bits: Vec<u32> = values.iter().map(|v| v.to_bits()).collect();
-        assert_eq!(&bits, first.get_or_insert_with(|| bits.clone()), "{case:?} {cut:?}: other bits");
+        assert_eq!(
+            &bits,
+            first.get_or_insert_with(|| bits.clone()),
+            "{case:?} {cut:?}: other bits"
+        );
     }
 }
 
@@ -323,18 +405,44 @@ fn all_kernels_run_on_the_smallest_limits() {
 #[test]
 fn stages_say_what_they_take() {
     let gpu = open();
-    let shape = FrameShape { pixel: Pixel::F32, height: 128, width: 128 };
+    let shape = FrameShape {
+        pixel: Pixel::F32,
+        height: 128,
+        width: 128,
+    };
     let before = gpu.allocated();
-    let stage = statistics::gpu::stage(&gpu, shape, &statistics::Params { squares: true, extrema: true }).unwrap();
+    let stage = statistics::gpu::stage(
+        &gpu,
+        shape,
+        &statistics::Params {
+            squares: true,
+            extrema: true,
+        },
+    )
+    .unwrap();
     assert!(gpu.allocated() - before <= stage.cost().fixed);
     let before = gpu.allocated();
-    let labelled = logsum::gpu::stage(&gpu, shape, &logsum::Params { labels: Some(labels(640, 12)) }).unwrap();
+    let labelled = logsum::gpu::stage(
+        &gpu,
+        shape,
+        &logsum::Params {
+            labels: Some(labels(640, 12)),
+        },
+    )
+    .unwrap();
     assert!(gpu.allocated() - before <= labelled.cost().fixed);
     drop((stage, labelled));
     let before = gpu.allocated();
     gpu.set_budget(before + 1000);
     assert!(matches!(
-        statistics::gpu::stage(&gpu, shape, &statistics::Params { squares: true, extrema: true }),
+        statistics::gpu::stage(
+            &gpu,
+            shape,
+            &statistics::Params {
+                squares: true,
+                extrema: true
+            }
+        ),
         Err(emstream::Error::DeviceMemory(_))
     ));
 }

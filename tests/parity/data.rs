@@ -27,7 +27,11 @@ impl Random for u32 {
     const LOWEST: Self = u32::MIN;
     const HIGHEST: Self = u32::MAX;
     fn draw(bits: u32) -> Self {
-        if bits.is_multiple_of(16) { bits.wrapping_mul(0x9e37_79b9) } else { bits >> 12 }
+        if bits.is_multiple_of(16) {
+            bits.wrapping_mul(0x9e37_79b9)
+        } else {
+            bits >> 12
+        }
     }
 }
 impl Random for i32 {
@@ -58,13 +62,34 @@ pub fn numbers(seed: u32) -> impl Iterator<Item = u32> {
 /// Runs the body for each pixel type, bound to `$T`.
 macro_rules! for_all_pixels {
     ($T:ident => $body:expr) => {{
-        { type $T = u8; $body; }
-        { type $T = i8; $body; }
-        { type $T = u16; $body; }
-        { type $T = i16; $body; }
-        { type $T = u32; $body; }
-        { type $T = i32; $body; }
-        { type $T = f32; $body; }
+        {
+            type $T = u8;
+            $body;
+        }
+        {
+            type $T = i8;
+            $body;
+        }
+        {
+            type $T = u16;
+            $body;
+        }
+        {
+            type $T = i16;
+            $body;
+        }
+        {
+            type $T = u32;
+            $body;
+        }
+        {
+            type $T = i32;
+            $body;
+        }
+        {
+            type $T = f32;
+            $body;
+        }
     }};
 }
 pub(crate) use for_all_pixels;

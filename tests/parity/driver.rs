@@ -34,7 +34,11 @@ pub struct Case<T> {
 
 impl<T> std::fmt::Debug for Case<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} frames of {}×{} {}", self.frames, self.shape.height, self.shape.width, self.shape.pixel)
+        write!(
+            f,
+            "{} frames of {}×{} {}",
+            self.frames, self.shape.height, self.shape.width, self.shape.pixel
+        )
     }
 }
 
@@ -47,12 +51,24 @@ impl<T: Random> Case<T> {
         Self::of(shape, frames, vec![value; shape.0 * shape.1 * frames])
     }
     fn of((height, width): (usize, usize), frames: usize, pixels: Vec<T>) -> Self {
-        let shape = FrameShape { pixel: T::PIXEL, height, width };
+        let shape = FrameShape {
+            pixel: T::PIXEL,
+            height,
+            width,
+        };
         let mut bytes: Vec<u8> = numbers(99).map(|n| n as u8).take(shape.stride() * frames).collect();
-        for (to, from) in bytes.chunks_exact_mut(shape.stride()).zip(pixels.chunks_exact(shape.pixels())) {
+        for (to, from) in bytes
+            .chunks_exact_mut(shape.stride())
+            .zip(pixels.chunks_exact(shape.pixels()))
+        {
             to[..shape.bytes()].copy_from_slice(bytemuck::cast_slice(from));
         }
-        Case { shape, frames, pixels, bytes }
+        Case {
+            shape,
+            frames,
+            pixels,
+            bytes,
+        }
     }
     pub fn frame(&self, n: usize) -> &[T] {
         &self.pixels[n * self.shape.pixels()..][..self.shape.pixels()]
@@ -92,22 +108,38 @@ pub fn run<T: Random, P>(gpu: &Gpu, case: &Case<T>, stage: &mut dyn GpuStage<Par
     let ring = UploadRing::new(gpu, 2, largest as u64).unwrap();
     let buffer = gpu.buffer("block", largest as u64).unwrap();
     let mut flying = VecDeque::new();
-    let mut out = Out { leaves: Vec::new(), last: None, frames: case.frames };
+    let mut out = Out {
+        leaves: Vec::new(),
+        last: None,
+        frames: case.frames,
+    };
     let mut first = 0;
     for &count in cut {
         let bytes = &case.bytes[first * case.shape.stride()..][..count * case.shape.stride()];
         let mut rec = Recorder::new(gpu).unwrap();
         rec.upload(ring.stage(gpu, bytes).unwrap(), &buffer, 0).unwrap();
-        stage.encode(&mut rec, &GpuBlock::new(case.shape, first as u64, count, &buffer).unwrap()).unwrap();
+        stage
+            .encode(&mut rec, &GpuBlock::new(case.shape, first as u64, count, &buffer).unwrap())
+            .unwrap();
         flying.push_back((first as u64, count, rec.finish().unwrap()));
         first += count;
         if flying.len() == 3 {
             let (first, count, submission) = flying.pop_front().unwrap();
-            out.leaves.extend(submission.wait_with(|reads| stage.results(first, count, reads)).unwrap().unwrap());
+            out.leaves.extend(
+                submission
+                    .wait_with(|reads| stage.results(first, count, reads))
+                    .unwrap()
+                    .unwrap(),
+            );
         }
     }
     for (first, count, submission) in flying {
-        out.leaves.extend(submission.wait_with(|reads| stage.results(first, count, reads)).unwrap().unwrap());
+        out.leaves.extend(
+            submission
+                .wait_with(|reads| stage.results(first, count, reads))
+                .unwrap()
+                .unwrap(),
+        );
     }
     let mut rec = Recorder::new(gpu).unwrap();
     stage.encode_finish(&mut rec).unwrap();

@@ -183,7 +183,9 @@ impl Gpu {
 
     /// The loss of the device if that is the reason for `e`, else [`Error::Device`].
     pub(super) fn complaint(&self, what: &str, e: &dyn std::fmt::Display) -> Error {
-        self.check().err().unwrap_or_else(|| Error::Device(format!("{what}: {}", one_line(&e.to_string()))))
+        self.check()
+            .err()
+            .unwrap_or_else(|| Error::Device(format!("{what}: {}", one_line(&e.to_string()))))
     }
 
     /// Carries out a fault that a test ordered at `point`.

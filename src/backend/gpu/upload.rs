@@ -77,11 +77,17 @@ impl UploadRing {
         }
         if bytes > 0 {
             let view = slot.buffer.get_mapped_range_mut(..bytes);
-            view.map_err(|e| gpu.complaint("a staging buffer cannot be written", &e))?.copy_from_slice(data);
+            view.map_err(|e| gpu.complaint("a staging buffer cannot be written", &e))?
+                .copy_from_slice(data);
         }
         slot.buffer.unmap();
         // From here on the slot returns to the ring whatever happens.
-        let staged = Staged { buffer: Some(slot.buffer), bytes, after: slot.after, inner: Arc::clone(&self.inner) };
+        let staged = Staged {
+            buffer: Some(slot.buffer),
+            bytes,
+            after: slot.after,
+            inner: Arc::clone(&self.inner),
+        };
         Ok(staged)
     }
 }
