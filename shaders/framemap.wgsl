@@ -1,6 +1,6 @@
 // Binned, optionally log-scaled float32 frames. One workgroup a frame; a thread owns every 256th pixel of the output.
 struct Params {
-    from: u32,        // first frame in the block
+    first_frame: u32,  // number in the block
     count: u32,       // frames
     stride: u32,      // words of a frame
     width: u32,       // of the frame
@@ -23,7 +23,7 @@ fn map_frame(
 ) {
     let frame = group_number(id, groups);
     let live = frame < p.count;
-    let start = (p.from + frame) * p.stride;
+    let start = (p.first_frame + frame) * p.stride;
     var least = 3.4028234e38;
     if live {
         for (var i = local; i < p.out_pixels; i += 256u) {

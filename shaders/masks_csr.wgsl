@@ -1,7 +1,7 @@
 // Products of frames with sparse masks. THREADS threads share one mask: each adds every THREADS-th entry, in runs of 32, and a
 // fixed tree adds the threads.
 struct Params {
-    from: u32,    // first frame in the block
+    first_frame: u32,  // number in the block
     count: u32,   // frames
     stride: u32,  // words of a frame
     masks: u32,
@@ -27,7 +27,7 @@ fn multiply(
     let frame = min(group / p.chunks, p.count - 1u);
     let mask = (group % p.chunks) * (256u / THREADS) + local / THREADS;
     let lane = local % THREADS;
-    let start = (p.from + frame) * p.stride;
+    let start = (p.first_frame + frame) * p.stride;
     stage_frame(start, p.stride, local);
     var total = 0.0;
     if mask < p.masks {

@@ -1,7 +1,7 @@
 // Products of frames with dense masks: a matrix product by tiles of FRAMES frames, MASKS masks and 64 pixels in workgroup
 // memory. A thread takes one product; tiles add up in runs of 32.
 struct Params {
-    from: u32,    // first frame in the block
+    first_frame: u32,  // number in the block
     count: u32,   // frames
     stride: u32,  // words of a frame
     pixels: u32,
@@ -26,7 +26,7 @@ fn multiply(
     @builtin(local_invocation_index) local: u32,
 ) {
     let group = group_number(id, groups);
-    let first_frame = group / p.chunks * FRAMES;
+    let tile_frame = group / p.chunks * FRAMES;
     let first_mask = group % p.chunks * MASKS;
     let f = local / MASKS;
     let m = local % MASKS;
@@ -37,11 +37,11 @@ fn multiply(
         for (var i = local; i < FRAMES * TILE / LANES; i += 256u) {
             let row = i / (TILE / LANES);
             let column = i % (TILE / LANES) * LANES;
-            let frame = first_frame + row;
+            let frame = tile_frame + row;
             var word = 0u;
             let inside = frame < p.count && pixel + column < p.pixels;
             if inside {
-                word = frames[(p.from + frame) * p.stride + (pixel + column) / LANES];
+                word = frames[(p.first_frame + frame) * p.stride + (pixel + column) / LANES];
             }
             for (var lane = 0u; lane < LANES; lane++) {
                 let here = inside && pixel + column + lane < p.pixels;
@@ -71,7 +71,7 @@ fn multiply(
         }
         workgroupBarrier();
     }
-    if first_frame + f < p.count && first_mask + m < p.masks {
-        products[(first_frame + f) * p.masks + first_mask + m] = total + run;
+    if tile_frame + f < p.count && first_mask + m < p.masks {
+        products[(tile_frame + f) * p.masks + first_mask + m] = total + run;
     }
 }

@@ -1,7 +1,7 @@
 // Products of frames with one stamp centred on many positions, clipped at the frame. A thread takes one mask of one frame;
 // it adds the pixels of a stamp's row, then the rows.
 struct Params {
-    from: u32,          // first frame in the block
+    first_frame: u32,  // number in the block
     count: u32,         // frames
     stride: u32,        // words of a frame
     masks: u32,
@@ -27,7 +27,7 @@ fn multiply(
     // Groups beyond the last frame repeat it and keep nothing, so that barriers stay uniform.
     let frame = min(group / p.chunks, p.count - 1u);
     let mask = (group % p.chunks) * 256u + local;
-    let start = (p.from + frame) * p.stride;
+    let start = (p.first_frame + frame) * p.stride;
     stage_frame(start, p.stride, local);
     if mask >= p.masks || group / p.chunks >= p.count {
         return;

@@ -1,7 +1,7 @@
 // Exact sums, sums of squares and extrema of integer pixels over the frames of a block, added to what the device holds.
 // A workgroup takes 32 words of the frame by 8 rows; row r takes frames r, r + 8, …, and row 0 adds the rows up.
 struct Params {
-    from: u32,    // first frame
+    first_frame: u32,  // number in the block
     count: u32,   // frames, at most 2^18: narrow partial sums stay below 2^32
     stride: u32,  // words of a frame
     fresh: u32,   // 1: the state holds nothing yet
@@ -46,7 +46,7 @@ fn accumulate(
     var most = V(0u);
     if live {
         for (var f = row; f < p.count; f += ROWS) {
-            let v = unpack(frames[(p.from + f) * p.stride + word]);
+            let v = unpack(frames[(p.first_frame + f) * p.stride + word]);
             s0 += v;
             if BITS == 32u {
                 s1 += carry(s0, v);

@@ -181,6 +181,13 @@ impl Gpu {
         }
     }
 
+    /// The loss of the device if that is the reason for `e`, else [`Error::Device`].
+    pub(super) fn complaint(&self, what: &str, e: &dyn std::fmt::Display) -> Error {
+        self.check()
+            .err()
+            .unwrap_or_else(|| Error::Device(format!("{what}: {}", one_line(&e.to_string()))))
+    }
+
     /// Carries out a fault that a test ordered at `point`.
     pub(super) fn pass(&self, point: FaultPoint) -> Result<()> {
         match self.faults.pass(point) {
@@ -402,10 +409,13 @@ fn wanted_limits(mut l: wgpu::Limits, cap: Option<&wgpu::Limits>) -> wgpu::Limit
 fn translate(what: &str, e: wgpu::Error) -> Error {
     match e {
         wgpu::Error::OutOfMemory { .. } => Error::DeviceMemory(what.to_owned()),
-        // Errors are one line; the driver's are trees.
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-            let line: Vec<&str> = description.split_whitespace().collect();
-            Error::Device(format!("{what}: {}", line.join(" ")))
+            Error::Device(format!("{what}: {}", one_line(&description)))
         }
     }
+}
+
+/// Our errors are one line; the driver's are trees.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -65,7 +65,22 @@ impl UploadRing {
                 self.bytes
             )));
         }
+        gpu.check()?;
         let slot = self.inner.take(gpu)?;
+        // A slot that fails here is not given back: its buffer is in a state that nobody knows.
+        while slot.state.load(Ordering::Acquire) == PENDING {
+            gpu.poll(slot.after.as_ref())?;
+        }
+        if slot.state.load(Ordering::Acquire) == FAILED {
+            gpu.check()?;
+            return Err(Error::Device("a staging buffer cannot be mapped".into()));
+        }
+        if bytes > 0 {
+            let view = slot.buffer.get_mapped_range_mut(..bytes);
+            view.map_err(|e| gpu.complaint("a staging buffer cannot be written", &e))?
+                .copy_from_slice(data);
+        }
+        slot.buffer.unmap();
         // From here on the slot returns to the ring whatever happens.
         let staged = Staged {
             buffer: Some(slot.buffer),
@@ -73,21 +88,6 @@ impl UploadRing {
             after: slot.after,
             inner: Arc::clone(&self.inner),
         };
-        while slot.state.load(Ordering::Acquire) == PENDING {
-            gpu.poll(staged.after.as_ref())?;
-        }
-        if slot.state.load(Ordering::Acquire) == FAILED {
-            gpu.check()?;
-            return Err(Error::Device("a staging buffer cannot be mapped".into()));
-        }
-        if bytes > 0 {
-            let mut view = staged
-                .buffer()
-                .get_mapped_range_mut(..bytes)
-                .map_err(|e| Error::Device(format!("a staging buffer cannot be written: {e}")))?;
-            view.copy_from_slice(data);
-        }
-        staged.buffer().unmap();
         Ok(staged)
     }
 }
@@ -96,8 +96,6 @@ impl Inner {
     fn give(&self, buffer: Buffer, after: Option<wgpu::SubmissionIndex>) {
         let state = Arc::new(AtomicU8::new(PENDING));
         let to = Arc::clone(&state);
-        // Unmapping what is not mapped is allowed, and mapping twice is not.
-        buffer.unmap();
         buffer.map_async(wgpu::MapMode::Write, .., move |outcome| {
             to.store(if outcome.is_ok() { MAPPED } else { FAILED }, Ordering::Release);
         });
