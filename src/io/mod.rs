@@ -1,5 +1,10 @@
 //! Files: scans in, results out. Readers decode nothing but what is asked for and believe no header.
 
+pub mod array;
+pub mod fingerprint;
+pub mod output;
+pub mod results;
+
 use crate::control::Control;
 use crate::error::Result;
 use crate::pixel::FrameShape;
