@@ -19,6 +19,10 @@ pub use fuzz::{FuzzFormat, fuzz_bytes};
 pub use h5::Candidate;
 pub use open::{OpenOptions, open};
 pub use repair::BadPixels;
+pub mod array;
+pub mod fingerprint;
+pub mod output;
+pub mod results;
 
 use crate::control::Control;
 use crate::error::Result;

@@ -1,0 +1,332 @@
+//! Results: plain HDF5 that any program opens, with unit, axes and meaning beside every dataset.
+
+use crate::error::{Error, Result};
+pub use crate::io::fingerprint::fingerprint;
+pub use crate::io::output::{AtomicFile, OutputDir, write_file};
+use hdf5::types::VarLenUnicode;
+use hdf5::{Group, H5Type};
+use ndarray::{ArrayView, Dimension};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What a dataset holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Meta<'a> {
+    /// `counts`, `px`, `rad`; empty for pure numbers.
+    pub unit: &'a str,
+    /// One name for each axis, slowest first: `["scan_y", "scan_x"]`, `["y", "x"]`.
+    pub axes: &'a [&'a str],
+    /// One sentence.
+    pub meaning: &'a str,
+}
+
+/// A value that a dataset can hold.
+pub trait Value: H5Type + Clone {}
+impl Value for f32 {}
+impl Value for f64 {}
+impl Value for i8 {}
+impl Value for i16 {}
+impl Value for i32 {}
+impl Value for i64 {}
+impl Value for u8 {}
+impl Value for u16 {}
+impl Value for u32 {}
+impl Value for u64 {}
+impl Value for bool {}
+
+/// A result file in the making; dropped without [`ResultFile::finish`], it leaves nothing.
+#[derive(Debug)]
+pub struct ResultFile {
+    // Closed before the temporary file is removed or renamed: fields are dropped in order.
+    file: hdf5::File,
+    temp: tempfile::TempPath,
+    target: PathBuf,
+    overwrite: bool,
+}
+
+/// Datasets above this many bytes are compressed.
+const COMPRESS: usize = 64 << 10;
+/// Bytes of a chunk, about.
+const CHUNK: usize = 1 << 20;
+
+impl ResultFile {
+    /// Starts a file beside `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if `path` exists and `overwrite` is false, or its folder is missing or not writable.
+    pub fn create(path: impl AsRef<Path>, overwrite: bool) -> Result<Self> {
+        let target = path.as_ref().to_owned();
+        let temp = super::output::temp_file(&target, overwrite)?.into_temp_path();
+        let file = hdf5::File::create(&temp).map_err(|e| hdf5_error(&target, "cannot create", &e))?;
+        Ok(ResultFile {
+            file,
+            temp,
+            target,
+            overwrite,
+        })
+    }
+    /// The file's final name.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Writes a dataset and the groups on the way to it, e.g. `stats/std`. Arrays above 64 KiB are compressed (shuffle and gzip 4).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses; [`Error::Internal`] if the number of axes is not that of the array or the path is taken.
+    pub fn put<T: Value, D: Dimension>(&self, path: &str, array: ArrayView<'_, T, D>, meta: Meta<'_>) -> Result<()> {
+        if meta.axes.len() != array.ndim() {
+            return Err(Error::Internal(format!(
+                "{path}: {} axes named for {} dimensions",
+                meta.axes.len(),
+                array.ndim()
+            )));
+        }
+        if self.file.link_exists(path) {
+            return Err(Error::Internal(format!("{path} is written twice")));
+        }
+        let failed = |e: hdf5::Error| hdf5_error(&self.target, "cannot write", &e);
+        let standard = array.as_standard_layout();
+        let mut builder = self.file.new_dataset_builder();
+        if standard.len() * size_of::<T>() > COMPRESS && hdf5::filters::deflate_available() {
+            builder = builder
+                .chunk(chunk_shape(standard.shape(), size_of::<T>()))
+                .shuffle()
+                .deflate(4);
+        }
+        let dataset = builder.with_data(standard.view()).create(path).map_err(failed)?;
+        put_text(&dataset, "unit", meta.unit).map_err(failed)?;
+        put_texts(&dataset, "axes", meta.axes).map_err(failed)?;
+        put_text(&dataset, "description", meta.meaning).map_err(failed)
+    }
+
+    /// Adds numbers as an attribute of a dataset or group that exists, e.g. the step of a calibrated axis.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the object is missing, the attribute exists, or the disk refuses.
+    pub fn attribute(&self, path: &str, name: &str, values: &[f64]) -> Result<()> {
+        let failed = |e: hdf5::Error| hdf5_error(&self.target, "cannot write", &e);
+        let builder = match self.file.dataset(path) {
+            Ok(dataset) => dataset.new_attr_builder(),
+            Err(_) => self.file.group(path).map_err(failed)?.new_attr_builder(),
+        };
+        builder.with_data(values).create(name).map(|_| ()).map_err(failed)
+    }
+
+    /// Writes `/provenance`; once for a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses, [`Error::Internal`] if it is there already.
+    pub fn provenance(&self, provenance: &Provenance) -> Result<()> {
+        if self.file.link_exists("provenance") {
+            return Err(Error::Internal("provenance is written twice".into()));
+        }
+        let failed = |e: hdf5::Error| hdf5_error(&self.target, "cannot write", &e);
+        let write = || -> hdf5::Result<()> {
+            let group = self.file.create_group("provenance")?;
+            put_text(&group, "program", "emstream")?;
+            put_text(&group, "version", env!("CARGO_PKG_VERSION"))?;
+            put_text(&group, "command", &provenance.command)?;
+            put_text(&group, "backend", &provenance.backend)?;
+            put_text(&group, "adapter", &provenance.adapter)?;
+            put_text(&group, "written", &iso_time(SystemTime::now()))?;
+            let parameters = group.new_dataset::<VarLenUnicode>().create("parameters")?;
+            parameters.write_scalar(&text(&provenance.parameters)?)?;
+            put_text(
+                &parameters,
+                "description",
+                "effective parameters, TOML: write it to a file and pass it with --params",
+            )?;
+
+            let timings = group.create_group("timings")?;
+            put_text(&timings, "description", "wall time of each step, one entry each")?;
+            column_text(&timings, "step", provenance.timings.iter().map(|t| t.step.as_str()))?;
+            column(
+                &timings,
+                "seconds",
+                "s",
+                provenance.timings.iter().map(|t| t.seconds).collect(),
+            )?;
+            column(&timings, "frames", "", provenance.timings.iter().map(|t| t.frames).collect())?;
+            column(&timings, "bytes", "", provenance.timings.iter().map(|t| t.bytes).collect())?;
+
+            let input = group.create_group("input")?;
+            put_text(&input, "description", "files that were read, one entry each")?;
+            column_text(&input, "name", provenance.inputs.iter().map(|i| i.name.as_str()))?;
+            column(&input, "bytes", "", provenance.inputs.iter().map(|i| i.bytes).collect())?;
+            column_text(&input, "modified", provenance.inputs.iter().map(|i| i.modified.as_str()))?;
+            column_text(
+                &input,
+                "fingerprint",
+                provenance.inputs.iter().map(|i| i.fingerprint.as_str()),
+            )
+        };
+        write().map_err(failed)
+    }
+
+    /// Closes the file, waits for the disk and renames.
+    ///
+    /// # Errors
+    /// [`Error::Io`], after which nothing is left behind and an existing file is as it was.
+    pub fn finish(self) -> Result<()> {
+        let ResultFile {
+            file,
+            temp,
+            target,
+            overwrite,
+        } = self;
+        let failed = |e: hdf5::Error| hdf5_error(&target, "cannot write", &e);
+        file.flush().map_err(failed)?;
+        file.close().map_err(failed)?;
+        // Some file systems tell only now that they are full.
+        std::fs::File::options()
+            .write(true)
+            .open(&temp)
+            .and_then(|f| f.sync_all())
+            .map_err(|e| Error::io(&target, "cannot write", e))?;
+        super::output::persist(temp, &target, overwrite)
+    }
+}
+
+/// How a result came about.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Provenance {
+    /// `cluster`, `stats`, …
+    pub command: String,
+    /// `cpu` or `gpu`.
+    pub backend: String,
+    /// Name of the GPU, or the instruction set of the CPU kernels.
+    pub adapter: String,
+    /// Effective parameters as TOML.
+    pub parameters: String,
+    pub timings: Vec<Timing>,
+    pub inputs: Vec<Input>,
+}
+
+/// Wall time of one step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Timing {
+    pub step: String,
+    pub seconds: f64,
+    /// Frames and bytes of pixels that went through; 0 for steps on the host.
+    pub frames: u64,
+    pub bytes: u64,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Input {
+    /// File name without folders.
+    pub name: String,
+    pub bytes: u64,
+    /// Last change, UTC, `2026-11-21T03:30:00Z`; empty if the system does not tell.
+    pub modified: String,
+    /// See [`fingerprint`].
+    pub fingerprint: String,
+}
+
+impl Input {
+    /// Looks at a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub fn of(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, "cannot read", e))?;
+        Ok(Input {
+            name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            bytes: metadata.len(),
+            modified: metadata.modified().map(iso_time).unwrap_or_default(),
+            fingerprint: fingerprint(path)?,
+        })
+    }
+}
+
+/// A time as `YYYY-MM-DDThh:mm:ssZ`.
+pub fn iso_time(time: SystemTime) -> String {
+    let seconds = match time.duration_since(UNIX_EPOCH) {
+        Ok(d) => d.as_secs() as i64,
+        Err(e) => -(e.duration().as_secs() as i64),
+    };
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Gregorian calendar in 400-year eras that begin in March, so that leap days come last.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{of_month:02}T{:02}:{:02}:{:02}Z",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
+/// Whole trailing axes, as many as make about [`CHUNK`] bytes, and a run of the axis before.
+fn chunk_shape(shape: &[usize], bytes: usize) -> Vec<usize> {
+    let mut chunk = vec![1; shape.len()];
+    let mut size = bytes;
+    for (c, &n) in chunk.iter_mut().zip(shape).rev() {
+        *c = (CHUNK / size).clamp(1, n.max(1));
+        size *= *c;
+    }
+    chunk
+}
+
+/// Text for HDF5, whose strings end at the first NUL.
+fn text(value: &str) -> hdf5::Result<VarLenUnicode> {
+    value
+        .replace('\0', " ")
+        .parse()
+        .map_err(|e| hdf5::Error::from(format!("text for HDF5: {e}")))
+}
+
+fn put_text(at: &hdf5::Location, name: &str, value: &str) -> hdf5::Result<()> {
+    at.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(value)?)
+}
+
+fn put_texts(at: &hdf5::Location, name: &str, values: &[&str]) -> hdf5::Result<()> {
+    let values = values.iter().map(|v| text(v)).collect::<hdf5::Result<Vec<_>>>()?;
+    at.new_attr_builder().with_data(&values).create(name).map(|_| ())
+}
+
+fn column<T: H5Type>(group: &Group, name: &str, unit: &str, values: Vec<T>) -> hdf5::Result<()> {
+    let dataset = group.new_dataset_builder().with_data(&values).create(name)?;
+    put_text(&dataset, "unit", unit)
+}
+
+fn column_text<'a>(group: &Group, name: &str, values: impl Iterator<Item = &'a str>) -> hdf5::Result<()> {
+    let values = values.map(text).collect::<hdf5::Result<Vec<_>>>()?;
+    group.new_dataset_builder().with_data(&values).create(name).map(|_| ())
+}
+
+/// An [`Error::Io`] with the cause that lies deepest in HDF5's error stack, the system's own where there is one.
+pub(crate) fn hdf5_error(path: &Path, action: &'static str, error: &hdf5::Error) -> Error {
+    let mut cause = error.to_string();
+    if let hdf5::Error::HDF5(stack) = error
+        && let Ok(stack) = stack.clone().expand()
+    {
+        // "file write failed: time = …, errno = 28, error message = 'No space left on device', buf = …"
+        let system = stack.iter().filter_map(|frame| {
+            let description = frame.description();
+            let number: String = description
+                .split_once("errno = ")?
+                .1
+                .chars()
+                .take_while(char::is_ascii_digit)
+                .collect();
+            number.parse().ok()
+        });
+        if let Some(number) = system.last() {
+            return Error::io(path, action, std::io::Error::from_raw_os_error(number));
+        }
+        if let Some(frame) = stack.iter().last() {
+            cause = format!("HDF5: {}", frame.description());
+        }
+    }
+    Error::io(path, action, std::io::Error::other(cause))
+}
