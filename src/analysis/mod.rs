@@ -7,6 +7,7 @@
 
 pub mod compare;
 pub mod correlate;
+pub mod cut;
 pub mod features;
 mod fft2;
 pub mod grid;

@@ -265,17 +265,32 @@ impl Simulated {
         }
     }
 
-    /// Adds an antialiased disk: amplitude · clip(radius + ½ − distance, 0, 1).
+    /// Adds an antialiased disk, amplitude · clip(radius + ½ − distance, 0, 1), averaged over each pixel's area (3 × 3 points): its
+    /// centre of mass is then the given position within 0.01 px for disks of 1.7 px.
     fn disk(&self, at: [f64; 2], amplitude: f64, out: &mut [f32]) {
         let frame = self.info.frame;
         let reach = self.radius + 0.5;
-        let range =
-            |c: f64, n: usize| (c - reach).ceil().max(0.0) as usize..((c + reach).floor() + 1.0).clamp(0.0, n as f64) as usize;
+        // No part of a pixel is farther than this from its centre.
+        let corner = std::f64::consts::FRAC_1_SQRT_2;
+        let range = |c: f64, n: usize| {
+            let (from, to) = (c - reach - 0.5, c + reach + 0.5);
+            from.ceil().max(0.0) as usize..(to.floor() + 1.0).clamp(0.0, n as f64) as usize
+        };
+        let coverage = |dy: f64, dx: f64| (reach - (dy * dy + dx * dx).sqrt()).clamp(0.0, 1.0);
         for y in range(at[0], frame.height) {
             let dy = y as f64 - at[0];
             for x in range(at[1], frame.width) {
                 let dx = x as f64 - at[1];
-                let value = (reach - (dy * dy + dx * dx).sqrt()).clamp(0.0, 1.0);
+                let distance = (dy * dy + dx * dx).sqrt();
+                let value = if distance + corner <= self.radius - 0.5 {
+                    1.0
+                } else if distance - corner >= reach {
+                    0.0
+                } else {
+                    const THIRD: f64 = 1.0 / 3.0;
+                    let row = |dy: f64| coverage(dy, dx - THIRD) + coverage(dy, dx) + coverage(dy, dx + THIRD);
+                    (row(dy - THIRD) + row(dy) + row(dy + THIRD)) / 9.0
+                };
                 out[y * frame.width + x] += (amplitude * value) as f32;
             }
         }
