@@ -64,6 +64,6 @@ pub trait GpuStage: Send {
     fn results(&mut self, first: u64, count: usize, reads: &[&[u8]]) -> Result<Vec<(u64, Self::Part)>>;
     /// After the last block: asks for reads of exact state.
     fn encode_finish(&mut self, rec: &mut Recorder<'_>) -> Result<()>;
-    /// The bytes of those reads.
+    /// The bytes of those reads: exact state of all frames, or the last leaf if it was not full.
     fn finish(&mut self, reads: &[&[u8]]) -> Result<Option<Self::Part>>;
 }

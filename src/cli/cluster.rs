@@ -1,10 +1,10 @@
 //! `emstream cluster`
 
+use super::arrays;
 use super::scan::ScanArgs;
 use super::session::Session;
 use clap::ValueEnum;
 use emstream::analysis::Recipe;
-use emstream::io::array;
 use emstream::io::results::OutputDir;
 use emstream::workflows::cluster::{self, Clusters, Given, Params, PatternName};
 use emstream::{Error, Result, workflows};
@@ -145,10 +145,10 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     args.flags.apply(&mut params);
 
     let dir = OutputDir::create(&args.output, session.overwrite)?;
-    let template = params.template(|f| array::read_f64_2d(f))?;
+    let template = params.template(|f| arrays::image(f))?;
     let given = Given {
-        peaks: params.peaks.as_deref().map(array::read_positions).transpose()?,
-        labels: params.labels.as_deref().map(array::read_labels).transpose()?,
+        peaks: params.peaks.as_deref().map(arrays::positions).transpose()?,
+        labels: params.labels.as_deref().map(arrays::labels).transpose()?,
     };
     let (scan, selection) = how.open(&args.scan, session)?;
     let backend = session.backend()?;
@@ -161,7 +161,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         cluster: params,
     })?;
     let clusters = result.clusters;
-    cluster::write(&result, &*scan, &backend, &effective, dir)?;
-    println!("{clusters} clusters; {}", args.output.join("report.html").display());
+    let folder = cluster::write(&result, &*scan, &backend, &effective, dir)?;
+    println!("{clusters} clusters; {}", folder.join("report.html").display());
     Ok(())
 }

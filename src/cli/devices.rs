@@ -1,7 +1,7 @@
 //! `emstream devices`
 
 use emstream::Result;
-use emstream::backend::gpu::Adapters;
+use emstream::backend::gpu::{AdapterKind, Adapters};
 use serde_json::json;
 
 /// List the GPUs of this machine and say which are usable
@@ -19,7 +19,7 @@ pub fn run(args: Args) -> Result<()> {
             .iter()
             .map(|a| {
                 json!({
-                    "index": a.index, "name": a.name, "kind": a.kind.name(), "backend": a.backend, "driver": a.driver,
+                    "index": a.index, "name": a.name, "kind": a.kind.to_string(), "backend": a.backend, "driver": a.driver,
                     "max_binding_bytes": a.max_binding, "max_buffer_bytes": a.max_buffer,
                     "workgroup_bytes": a.workgroup_storage, "workgroup_invocations": a.invocations,
                     "timestamps": a.timestamps, "usable": a.unusable.is_none(), "why_not": a.unusable,
@@ -33,7 +33,14 @@ pub fn run(args: Args) -> Result<()> {
         println!("no GPU found: no driver for Vulkan, Metal or DirectX 12 answers; --backend cpu needs none");
     }
     for a in &all {
-        println!("{}  {}  ({}, {}, {})", a.index, a.name, a.kind.name(), a.backend, a.driver);
+        println!(
+            "{}  {}  ({}, {}, {})",
+            a.index,
+            a.name,
+            a.kind.to_string(),
+            a.backend,
+            a.driver
+        );
         println!(
             "   bindings up to {} MiB, {} KiB of workgroup memory, {} invocations, timestamps {}",
             a.max_binding >> 20,
@@ -42,7 +49,7 @@ pub fn run(args: Args) -> Result<()> {
             if a.timestamps { "yes" } else { "no" }
         );
         match &a.unusable {
-            None if a.kind.is_software() => println!(
+            None if a.kind == AdapterKind::Software => println!(
                 "   usable with --gpu {} (a software adapter is never chosen by itself)",
                 a.index
             ),

@@ -2,7 +2,7 @@
 
 use super::scan::{ScanArgs, report_warnings};
 use super::session::Session;
-use emstream::analysis::maskspec;
+use emstream::analysis::maskspec::Detector;
 use emstream::engine::{Pass, Resident};
 use emstream::io::array;
 use emstream::io::results::{Meta, ResultFile};
@@ -11,7 +11,8 @@ use emstream::ops::MaskProducts;
 use emstream::pixel::FrameShape;
 use emstream::workflows::{self, Timings};
 use emstream::{Error, Result};
-use std::path::{Path, PathBuf};
+use ndarray::Array2;
+use std::path::PathBuf;
 
 /// Virtual detectors and mask stacks: the product of every frame with every mask
 #[derive(clap::Args)]
@@ -28,16 +29,18 @@ pub struct Args {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let mut out = ResultFile::create(&args.output, session.overwrite)?;
+    let out = ResultFile::create(&args.output, session.overwrite)?;
     let (scan, selection) = args.how.open(&args.scan, session)?;
-    let stack = load(&args.masks, scan.info().frame)?;
+    let stack = load(&args.masks, scan.info().frame, session.control.memory)?;
     stack.check(scan.info().frame.height, scan.info().frame.width)?;
     let backend = session.backend()?;
     let mut timings = Timings::default();
 
     let mut pass = Pass::new("masks", &*scan, &selection);
     let handle = pass.add(MaskProducts(&stack));
-    let mut done = timings.time("masks", || pass.run(&backend, &Resident::none(), &session.control))?;
+    let mut done = timings.pass("masks", &*scan, &selection, || {
+        pass.run(&backend, &Resident::none(), &session.control)
+    })?;
     let values = workflows::scatter_rows(&selection, stack.len(), done.take(handle)?, f32::NAN)?;
 
     let meta = Meta::new(
@@ -45,41 +48,43 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         &["scan_y", "scan_x", "mask"],
         "sum of mask times pixels of each frame",
     );
-    out.put("masks/values", values.view().into_dyn(), &meta)?;
+    out.put("masks/values", values.view(), meta)?;
     report_warnings(&args.scan, &*scan);
     let parameters = format!(
         "[scan]\n{}\n[masks]\nmasks = {:?}\n",
         workflows::to_toml(&args.how)?,
         args.masks
     );
-    out.provenance(&workflows::provenance(&*scan, &backend, parameters, &timings)?)?;
+    out.provenance(&workflows::provenance("masks", &*scan, &backend, parameters, &timings)?)?;
     out.finish()
 }
 
-/// One stack from all specs: a single .npz stays sparse, everything else is joined as dense rows.
-fn load(specs: &[String], frame: FrameShape) -> Result<MaskStack> {
+/// One stack from all specs: a single file stays as it is, everything else is joined as dense rows.
+fn load(specs: &[String], frame: FrameShape, max_bytes: u64) -> Result<MaskStack> {
     let (h, w) = (frame.height, frame.width);
     if let [one] = specs
-        && one.ends_with(".npz")
+        && !one.contains(':')
     {
-        return array::read_csr(Path::new(one), h * w);
+        return array::read_masks(one, h, w, max_bytes);
     }
     let mut rows: Vec<f32> = Vec::new();
     for spec in specs {
-        if spec.ends_with(".npy") {
-            rows.extend(array::read_masks(Path::new(spec), h, w)?);
-        } else if spec.ends_with(".npz") {
-            return Err(Error::parameter(
-                "--masks",
-                "a .npz stack cannot be combined with other masks",
-            ));
+        if spec.contains(':') {
+            rows.extend(Detector::parse(spec)?.mask(h, w)?.iter().map(|&v| v as f32));
         } else {
-            rows.extend(maskspec::parse(spec, h, w)?.iter().map(|&v| v as f32));
+            match array::read_masks(spec, h, w, max_bytes)? {
+                MaskStack::Dense { rows: more } => rows.extend(more.iter()),
+                _ => {
+                    return Err(Error::parameter(
+                        "--masks",
+                        format!("{spec}: a sparse stack cannot be combined with other masks"),
+                    ));
+                }
+            }
         }
     }
-    let count = rows.len() / (h * w);
-    let rows = ndarray::Array2::from_shape_vec((count, h * w), rows);
+    let rows = Array2::from_shape_vec((rows.len() / (h * w), h * w), rows);
     Ok(MaskStack::Dense {
-        rows: rows.map_err(|e| Error::parameter("--masks", e.to_string()))?,
+        rows: rows.map_err(|e| Error::Internal(format!("masks: {e}")))?,
     })
 }

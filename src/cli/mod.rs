@@ -1,9 +1,10 @@
 //! The command line: one file per subcommand. What was typed becomes once what it means ([`session::Session`], [`scan::ScanArgs`],
 //! the workflows' parameters); everything behind works with the latter.
 
+mod arrays;
 mod cluster;
 mod devices;
-mod export;
+//mod export;
 mod info;
 mod masks;
 mod pick;
@@ -39,7 +40,7 @@ enum Command {
     Template(template::Args),
     Cluster(cluster::Args),
     Simulate(simulate::Args),
-    Export(export::Args),
+    //Export(export::Args),
 }
 
 /// Parses the command line and runs it. Exit code 0: done (warnings on stderr), 1: failed, 2: wrong usage.
@@ -65,7 +66,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Template(a) => template::run(a, &session),
         Command::Cluster(a) => cluster::run(a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
-        Command::Export(a) => export::run(a, &session),
+        //Command::Export(a) => export::run(a, &session),
     }
 }
 
@@ -77,4 +78,12 @@ fn one_line(e: &Error) -> String {
         .filter(|l| !l.is_empty())
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+/// Grey levels 0 … 255 from the smallest to the largest value.
+fn grey(values: &ndarray::Array2<f64>) -> ndarray::Array2<u8> {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let scale = if high > low { 255.0 / (high - low) } else { 0.0 };
+    values.mapv(|v| ((v - low) * scale).round() as u8)
 }

@@ -1,11 +1,11 @@
 //! `emstream pick`
 
+use super::grey;
 use super::scan::{ScanArgs, pair, report_warnings};
 use super::session::Session;
 use clap::ValueEnum;
 use emstream::io::array;
 use emstream::pixel::Frames;
-use emstream::report::figure;
 use emstream::{Error, Result, with_pixel, workflows};
 use std::path::PathBuf;
 
@@ -58,8 +58,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     with_pixel!(shape.pixel, T => {
         let frame = workflows::frame_array(shape, frames.frame::<T>(0).to_vec())?;
         match extension.as_str() {
-            "npy" => array::write_npy(&args.output, frame.view().into_dyn(), session.overwrite)?,
-            "tif" | "tiff" => array::write_tiff(&args.output, frame.mapv(|v| v as f32).view(), session.overwrite)?,
+            "npy" => array::save_npy(&args.output, frame.view(), session.overwrite)?,
+            "tif" | "tiff" => array::save_tiff(&args.output, &[frame.mapv(|v| v as f32).view()], session.overwrite)?,
             "png" => {
                 let values = frame.mapv(|v| v as f64);
                 let values = match args.norm {
@@ -69,7 +69,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
                         values.mapv(|v| (v - low + 1.0).ln())
                     }
                 };
-                figure::grey_png(&args.output, values.view(), session.overwrite)?;
+                array::save_png(&args.output, grey(&values).view(), session.overwrite)?;
             }
             _ => return Err(Error::parameter("--output", "the name must end in .npy, .tif or .png")),
         }

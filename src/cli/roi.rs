@@ -11,7 +11,7 @@ pub fn parse(text: &str, nav: [usize; 2]) -> Result<Selection> {
     match rectangle(text, nav) {
         Some((y, x)) => Selection::from_rect(nav, y, x),
         None if text.ends_with(".npy") || text.ends_with(".png") => {
-            let mask = array::read_mask(Path::new(text))?;
+            let mask = array::read_region(Path::new(text), nav)?;
             Selection::from_mask(nav, mask.view())
         }
         None => Err(Error::parameter(

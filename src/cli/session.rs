@@ -115,7 +115,7 @@ impl Session {
         };
         let required = choice != GpuChoice::Auto;
         match Gpu::open(choice) {
-            Ok(mut gpu) => {
+            Ok(gpu) => {
                 if let Some(bytes) = self.control.gpu_memory {
                     gpu.set_budget(bytes);
                 }

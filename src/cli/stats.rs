@@ -31,7 +31,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     if let Some(bad) = args.ops.iter().find(|o| !OPS.contains(&o.as_str())) {
         return Err(Error::parameter("--ops", format!("'{bad}' is none of {}", OPS.join(", "))));
     }
-    let mut out = ResultFile::create(&args.output, session.overwrite)?;
+    let out = ResultFile::create(&args.output, session.overwrite)?;
     let (scan, selection) = args.how.open(&args.scan, session)?;
     let backend = session.backend()?;
     let mut timings = Timings::default();
@@ -43,15 +43,17 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     };
     let moments = OPS[..6].iter().any(|o| wants(o)).then(|| pass.add(Statistics(params)));
     let logsum = wants("logsum").then(|| pass.add(LogSum::all()));
-    let mut done = timings.time("statistics", || pass.run(&backend, &Resident::none(), &session.control))?;
+    let mut done = timings.pass("statistics", &*scan, &selection, || {
+        pass.run(&backend, &Resident::none(), &session.control)
+    })?;
 
     let frame = scan.info().frame;
-    let mut put = |name: &str, values: Vec<f64>, meaning: &str| -> Result<()> {
+    let put = |name: &str, values: Vec<f64>, meaning: &str| -> Result<()> {
         let map = workflows::frame_array(frame, values)?;
         out.put(
             &format!("stats/{name}"),
-            map.view().into_dyn(),
-            &Meta::new("counts", &["y", "x"], meaning),
+            map.view(),
+            Meta::new("counts", &["y", "x"], meaning),
         )
     };
     if let Some(handle) = moments {
@@ -71,6 +73,6 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     }
     report_warnings(&args.scan, &*scan);
     let parameters = format!("[scan]\n{}\n[stats]\nops = {:?}\n", workflows::to_toml(&args.how)?, args.ops);
-    out.provenance(&workflows::provenance(&*scan, &backend, parameters, &timings)?)?;
+    out.provenance(&workflows::provenance("stats", &*scan, &backend, parameters, &timings)?)?;
     out.finish()
 }

@@ -1,11 +1,11 @@
 //! `emstream template`
 
 use super::session::Session;
+use super::{arrays, grey};
 use emstream::analysis::template::Template;
 use emstream::io::array;
-use emstream::report::figure;
 use emstream::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Show and save a match template: disk:R, gradient:R, background:R,RO, gradient-background:R,RO or a .npy file
 #[derive(clap::Args)]
@@ -17,11 +17,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let template = Template::parse(&args.spec, |file| array::read_f64_2d(Path::new(file)))?;
+    let template = Template::parse(&args.spec, arrays::image)?;
     let stamp = template.stamp();
     match args.output.extension().and_then(|e| e.to_str()) {
-        Some("npy") => array::write_npy(&args.output, stamp.view().into_dyn(), session.overwrite)?,
-        Some("png") => figure::grey_png(&args.output, stamp.view(), session.overwrite)?,
+        Some("npy") => array::save_npy(&args.output, stamp.view(), session.overwrite)?,
+        Some("png") => array::save_png(&args.output, grey(&stamp).view(), session.overwrite)?,
         _ => return Err(Error::parameter("--output", "the name must end in .npy or .png")),
     }
     let (h, w) = stamp.dim();

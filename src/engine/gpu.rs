@@ -27,7 +27,9 @@ pub struct Device {
 
 impl Device {
     pub fn new(gpu: Gpu) -> Self {
-        Device { gpu: Mutex::new(Arc::new(gpu)) }
+        Device {
+            gpu: Mutex::new(Arc::new(gpu)),
+        }
     }
     /// The device as it is now.
     pub fn current(&self) -> Arc<Gpu> {
@@ -78,7 +80,7 @@ pub(super) fn run(work: &Work<'_>, device: &Device, resident: &Resident, control
 fn frames_per_block(work: &Work<'_>, gpu: &Gpu, cost: Cost, largest: u64, control: &Control, output: u64) -> Result<usize> {
     let stride = work.job.frame.stride() as u64;
     let on_device = gpu.budget().saturating_sub(gpu.allocated());
-    let by_device = on_device / (IN_FLIGHT as u64 * stride + cost.per_frame).max(1);
+    let by_device = on_device / (IN_FLIGHT as u64 * (stride + cost.per_frame)).max(1);
     // On the host: blocks being read and read ahead, and a staging buffer for each block in flight.
     let copies = (READ_AHEAD + 1 + IN_FLIGHT) as u64;
     let by_host = control.memory.saturating_sub(output) / (copies * stride).max(1);
@@ -89,19 +91,32 @@ fn frames_per_block(work: &Work<'_>, gpu: &Gpu, cost: Cost, largest: u64, contro
     }
     let most = by_device.min(by_host).min(by_binding.max(8));
     if most < 8 {
-        let what = format!("blocks of 8 frames of {stride} bytes do not fit: room for {by_device} on the device, {by_host} on the host");
-        return Err(if by_host < 8 { Error::Memory { what } } else { Error::DeviceMemory(what) });
+        let what =
+            format!("blocks of 8 frames of {stride} bytes do not fit: room for {by_device} on the device, {by_host} on the host");
+        return Err(if by_host < 8 {
+            Error::Memory { what }
+        } else {
+            Error::DeviceMemory(what)
+        });
     }
     // Several blocks even for small scans, so that reading and computing overlap; whole leaves where possible.
     let wanted = most.min(work.job.selection.len().div_ceil(4).next_multiple_of(LEAF));
-    Ok(if wanted >= LEAF { wanted / LEAF * LEAF } else { wanted / 8 * 8 } as usize)
+    Ok(if wanted >= LEAF {
+        wanted / LEAF * LEAF
+    } else {
+        wanted / 8 * 8
+    } as usize)
 }
 
 fn attempt(work: &Work<'_>, gpu: &Arc<Gpu>, largest: u64, resident: &Resident, control: &Control) -> Result<()> {
     work.start()?;
     let needs = work.needs()?;
     let mut kept = resident.take_device().filter(|d| Arc::ptr_eq(&d.gpu, gpu));
-    let mut workers = work.slots.iter().map(|s| s.device_worker(&work.job, gpu)).collect::<Result<Vec<_>>>();
+    let mut workers = work
+        .slots
+        .iter()
+        .map(|s| s.device_worker(&work.job, gpu))
+        .collect::<Result<Vec<_>>>();
     if kept.is_some() && matches!(workers, Err(Error::DeviceMemory(_))) {
         kept = None;
         workers = work.slots.iter().map(|s| s.device_worker(&work.job, gpu)).collect();
@@ -111,7 +126,7 @@ fn attempt(work: &Work<'_>, gpu: &Arc<Gpu>, largest: u64, resident: &Resident, c
     // Kept blocks are worth it only while this pass's own per-frame memory still fits beside them.
     let fits = |d: &DeviceBlocks| {
         let most = d.blocks.iter().map(|b| b.1 as u64).max().unwrap_or(0);
-        gpu.allocated() + most * cost.per_frame <= gpu.budget()
+        gpu.allocated() + IN_FLIGHT as u64 * most * cost.per_frame <= gpu.budget()
     };
     let flow = match kept.filter(fits) {
         Some(kept) => {
@@ -127,7 +142,7 @@ fn attempt(work: &Work<'_>, gpu: &Arc<Gpu>, largest: u64, resident: &Resident, c
             stream(work, gpu, &mut workers, block, cost, resident, control)?
         }
     };
-    flow.end(&mut workers)
+    flow.end(&mut workers, (work.job.selection.len() - 1) / LEAF)
 }
 
 /// Reads, uploads and encodes block after block.
@@ -144,7 +159,7 @@ fn stream<'g>(
     let bytes = (block * stride) as u64;
     let blocks = work.job.selection.len().div_ceil(block as u64);
     let ring = UploadRing::new(gpu, IN_FLIGHT, bytes)?;
-    let keep_all = gpu.allocated() + blocks * bytes + block as u64 * cost.per_frame <= gpu.budget();
+    let keep_all = gpu.allocated() + blocks * bytes + (IN_FLIGHT * block) as u64 * cost.per_frame <= gpu.budget();
     let mut buffers = Vec::new();
     let mut flow = Flow::new(gpu, control);
     let (full, filled) = sync_channel::<Result<(u64, usize, Bytes)>>(READ_AHEAD);
@@ -168,7 +183,10 @@ fn stream<'g>(
     })?;
     control.check()?;
     if keep_all {
-        resident.keep_device(DeviceBlocks { gpu: gpu.clone(), blocks: buffers });
+        resident.keep_device(DeviceBlocks {
+            gpu: gpu.clone(),
+            blocks: buffers,
+        });
     }
     Ok(flow)
 }
@@ -211,7 +229,9 @@ fn read_block(work: &Work<'_>, first: u64, count: usize, buffer: &mut Bytes, con
     let stride = work.job.frame.stride();
     let mut numbers = Vec::with_capacity(count);
     work.job.selection.frames(first..first + count as u64, &mut numbers);
-    let run = count.div_ceil(control.threads).next_multiple_of(work.scan.info().together.clamp(1, count.max(1)));
+    let run = count
+        .div_ceil(control.threads)
+        .next_multiple_of(work.scan.info().together.clamp(1, count.max(1)));
     let bytes = &mut buffer.as_mut_slice()[..count * stride];
     numbers
         .par_chunks(run)
@@ -236,7 +256,11 @@ struct Flow<'g> {
 
 impl<'g> Flow<'g> {
     fn new(gpu: &'g Gpu, control: &'g Control) -> Self {
-        Flow { gpu, control, flying: VecDeque::new() }
+        Flow {
+            gpu,
+            control,
+            flying: VecDeque::new(),
+        }
     }
 
     /// Submits all operators' work on one block; waits for the oldest block when enough are under way.
@@ -261,8 +285,17 @@ impl<'g> Flow<'g> {
             w.encode(&mut rec, &block)?;
             reads.push(rec.reads() - before);
         }
-        self.flying.push_back(Flying { first, count, reads, submission: rec.finish()? });
-        if self.flying.len() >= IN_FLIGHT { self.land(workers) } else { Ok(()) }
+        self.flying.push_back(Flying {
+            first,
+            count,
+            reads,
+            submission: rec.finish()?,
+        });
+        if self.flying.len() >= IN_FLIGHT {
+            self.land(workers)
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes the results of the oldest block.
@@ -279,8 +312,8 @@ impl<'g> Flow<'g> {
         Ok(())
     }
 
-    /// Lands what is under way and takes what stages still hold.
-    fn end(mut self, workers: &mut [Box<dyn DeviceWorker + '_>]) -> Result<()> {
+    /// Lands what is under way and takes what stages still hold: exact state, or leaf number `last`, which was not full.
+    fn end(mut self, workers: &mut [Box<dyn DeviceWorker + '_>], last: u64) -> Result<()> {
         while !self.flying.is_empty() {
             self.land(workers)?;
         }
@@ -295,7 +328,7 @@ impl<'g> Flow<'g> {
             let mut at = 0;
             workers.iter_mut().zip(&reads).try_for_each(|(w, &n)| {
                 at += n;
-                w.finish(&all[at - n..at])
+                w.finish(last, &all[at - n..at])
             })
         })?
     }

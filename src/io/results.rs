@@ -20,6 +20,13 @@ pub struct Meta<'a> {
     pub meaning: &'a str,
 }
 
+impl<'a> Meta<'a> {
+    /// Unit, axes and meaning in this order.
+    pub fn new(unit: &'a str, axes: &'a [&'a str], meaning: &'a str) -> Self {
+        Meta { unit, axes, meaning }
+    }
+}
+
 /// A value that a dataset can hold.
 pub trait Value: H5Type + Clone {}
 impl Value for f32 {}

@@ -3,7 +3,7 @@
 use crate::engine::{Backend, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
-use crate::io::results::{self, Provenance};
+use crate::io::results::{Input, Provenance, Timing};
 use crate::kernels::{logsum, statistics};
 use crate::pixel::FrameShape;
 use ndarray::{Array2, Array3};
@@ -13,7 +13,7 @@ use std::time::Instant;
 /// Wall-clock seconds of each step, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Timings {
-    pub steps: Vec<(String, f64)>,
+    pub steps: Vec<Timing>,
 }
 
 impl Timings {
@@ -21,7 +21,22 @@ impl Timings {
     pub fn time<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let begun = Instant::now();
         let result = work()?;
-        self.steps.push((name.to_owned(), begun.elapsed().as_secs_f64()));
+        let seconds = begun.elapsed().as_secs_f64();
+        self.steps.push(Timing {
+            step: name.to_owned(),
+            seconds,
+            ..Timing::default()
+        });
+        Ok(result)
+    }
+
+    /// The same for a pass over all frames of `selection`.
+    pub fn pass<T>(&mut self, name: &str, scan: &dyn Scan, selection: &Selection, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let result = self.time(name, work)?;
+        if let Some(last) = self.steps.last_mut() {
+            last.frames = selection.len();
+            last.bytes = selection.len() * scan.info().frame.bytes() as u64;
+        }
         Ok(result)
     }
 }
@@ -84,14 +99,22 @@ pub fn to_toml(parameters: &impl Serialize) -> Result<String> {
     toml::to_string(parameters).map_err(|e| Error::Internal(format!("parameters as TOML: {e}")))
 }
 
-/// Who made a result, from what, how, and how long it took.
-pub fn provenance(scan: &dyn Scan, backend: &Backend, parameters: String, timings: &Timings) -> Result<Provenance> {
-    let info = scan.info();
+/// Who made a result, from what, how, and how long it took. `command` is the subcommand.
+pub fn provenance(
+    command: &str,
+    scan: &dyn Scan,
+    backend: &Backend,
+    parameters: String,
+    timings: &Timings,
+) -> Result<Provenance> {
+    let path = &scan.info().path;
     Ok(Provenance {
+        command: command.to_owned(),
         backend: backend.name().to_owned(),
         adapter: backend.adapter(),
         parameters,
         timings: timings.steps.clone(),
-        input: Some(results::Input::of(&info.path)?),
+        // A scan in memory or a simulated one has no file.
+        inputs: if path.exists() { vec![Input::of(path)?] } else { Vec::new() },
     })
 }

@@ -31,9 +31,9 @@ use crate::control::Control;
 use crate::engine::{Backend, Pass, Resident, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
+use crate::kernels::logsum;
 use crate::kernels::masks::MaskStack;
 use crate::kernels::statistics::{self, Part as Moments};
-use crate::kernels::logsum;
 use crate::ops::{LogSum, MaskProducts, Statistics};
 use crate::workflows::{frame_array, single_logsum};
 use ndarray::{Array2, ArrayView2};
@@ -101,9 +101,12 @@ pub fn run(
     let control = &within(control, control.memory - control.memory / 4);
 
     let mut pass = Pass::new("statistics", scan, &selection);
-    let moments = pass.add(Statistics(statistics::Params { squares: true, extrema: true }));
+    let moments = pass.add(Statistics(statistics::Params {
+        squares: true,
+        extrema: true,
+    }));
     let logsum = pass.add(LogSum::all());
-    let mut done = timings.time("statistics", || pass.run(backend, &resident, control))?;
+    let mut done = timings.pass("statistics", scan, &selection, || pass.run(backend, &resident, control))?;
     let moments: Moments = done.take(moments)?;
     let logsum = frame_array(frame, single_logsum(done.take(logsum)?, frame))?;
 
@@ -122,10 +125,13 @@ pub fn run(
         None => feature_peaks(&std_correlation, params.feature_peaks, &mut warnings)?,
     };
 
-    let stack = MaskStack::Stamps { stamp: template.stamp().mapv(|v| v as f32), positions: peaks.clone() };
+    let stack = MaskStack::Stamps {
+        stamp: template.stamp().mapv(|v| v as f32),
+        positions: peaks.clone(),
+    };
     let mut pass = Pass::new("features", scan, &selection);
     let products = pass.add(MaskProducts(&stack));
-    let mut done = timings.time("features", || pass.run(backend, &resident, control))?;
+    let mut done = timings.pass("features", scan, &selection, || pass.run(backend, &resident, control))?;
     let features = Array2::from_shape_vec((selection.len() as usize, peaks.len()), done.take(products)?)
         .map_err(|e| Error::Internal(format!("feature vectors: {e}")))?;
     let scale = column_scale(features.view())?;
@@ -141,10 +147,15 @@ pub fn run(
 
     let mut pass = Pass::new("log-sums", scan, &selection);
     let sums = pass.add(LogSum::by_label(Arc::from(labels.as_slice())));
-    let mut done = timings.time("cluster log-sums", || pass.run(backend, &resident, control))?;
+    let mut done = timings.pass("cluster log-sums", scan, &selection, || pass.run(backend, &resident, control))?;
     let mut sums: logsum::Part = done.take(sums)?;
     let cluster_logsums = (0..clusters as i32)
-        .map(|c| frame_array(frame, sums.sums.remove(&c).map_or_else(|| vec![0.0; frame.pixels()], |s| s.values)))
+        .map(|c| {
+            frame_array(
+                frame,
+                sums.sums.remove(&c).map_or_else(|| vec![0.0; frame.pixels()], |s| s.values),
+            )
+        })
         .collect::<Result<_>>()?;
     warnings.extend(scan.warnings());
 
@@ -171,7 +182,10 @@ pub fn run(
 
 /// The same control with another ceiling.
 fn within(control: &Control, memory: u64) -> Control {
-    Control { memory, ..control.clone() }
+    Control {
+        memory,
+        ..control.clone()
+    }
 }
 
 /// ln(x − min x + 1)
@@ -182,7 +196,10 @@ fn log_scaled(map: Array2<f64>) -> Array2<f64> {
 
 /// The highest maxima of the correlation map.
 fn feature_peaks(correlation: &Array2<f64>, wanted: usize, warnings: &mut Vec<String>) -> Result<Vec<[i32; 2]>> {
-    let peaks: Vec<_> = find_peaks(correlation.view(), wanted).iter().map(|p| [p.y as i32, p.x as i32]).collect();
+    let peaks: Vec<_> = find_peaks(correlation.view(), wanted)
+        .iter()
+        .map(|p| [p.y as i32, p.x as i32])
+        .collect();
     if peaks.is_empty() {
         return Err(Error::parameter(
             "--feature-peaks",
@@ -200,7 +217,10 @@ fn selected_labels(map: &Array2<i32>, selection: &Selection) -> Result<Vec<i32>>
     let [ny, nx] = selection.nav();
     if map.dim() != (ny, nx) {
         let (h, w) = map.dim();
-        return Err(Error::parameter("--labels", format!("map of {h}×{w} for a scan of {ny}×{nx}")));
+        return Err(Error::parameter(
+            "--labels",
+            format!("map of {h}×{w} for a scan of {ny}×{nx}"),
+        ));
     }
     let flat: Vec<i32> = map.iter().copied().collect();
     let labels: Vec<i32> = selection.iter().map(|i| flat[i as usize]).collect();

@@ -3,26 +3,27 @@
 use super::Clustering;
 use super::figures::{self, Maps, Named};
 use crate::engine::Backend;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::results::{Meta, OutputDir, ResultFile};
 use crate::io::{Scan, ScanInfo};
 use crate::report::html::Report;
 use crate::workflows::{common, frame_array};
-use ndarray::{Array2, Array3, ArrayView1, arr1};
+use ndarray::{Array2, Array3, ArrayView1, CowArray, Ix3, arr1};
+use std::path::PathBuf;
 
 /// Writes everything into `dir` and puts it in place. `parameters` is the text of `params.toml`.
 ///
 /// # Errors
 /// [`crate::Error::Io`] when the disk says no; the output folder is then as it was.
-pub fn write(result: &Clustering, scan: &dyn Scan, backend: &Backend, parameters: &str, dir: OutputDir) -> Result<()> {
+pub fn write(result: &Clustering, scan: &dyn Scan, backend: &Backend, parameters: &str, dir: OutputDir) -> Result<PathBuf> {
     let info = scan.info();
     let maps = Maps {
         labels: result.selection.scatter(&result.labels, -1),
         std: frame_array(info.frame, result.moments.std())?,
     };
-    let provenance = common::provenance(scan, backend, parameters.to_owned(), &result.timings)?;
-    let mut file = dir.result_file()?;
-    arrays(&mut file, result, &maps, info)?;
+    let provenance = common::provenance("cluster", scan, backend, parameters.to_owned(), &result.timings)?;
+    let file = dir.result()?;
+    arrays(&file, result, &maps, info)?;
     file.provenance(&provenance)?;
     file.finish()?;
 
@@ -33,64 +34,105 @@ pub fn write(result: &Clustering, scan: &dyn Scan, backend: &Backend, parameters
         dir.write(&format!("figures/{name}.png"), &png)?;
         report.figure(&png, caption);
     }
-    report.section("Parameters").paragraph("This text as params.toml repeats the run.").code(parameters);
+    report
+        .section("Parameters")
+        .paragraph("This text as params.toml repeats the run.")
+        .code(parameters);
     dir.write("params.toml", parameters.as_bytes())?;
     dir.write("report.html", report.render().as_bytes())?;
     dir.finish()
 }
 
 /// The datasets of the result file; names are the contract with other programs.
-fn arrays(file: &mut ResultFile, result: &Clustering, maps: &Maps, info: &ScanInfo) -> Result<()> {
+fn arrays(file: &ResultFile, result: &Clustering, maps: &Maps, info: &ScanInfo) -> Result<()> {
     let yx = ["y", "x"];
     for name in ["sum", "mean", "var", "std", "min", "max"] {
         let map = frame_array(info.frame, common::statistic(&result.moments, name))?;
-        file.put(&format!("stats/{name}"), map.view().into_dyn(), &Meta::new("counts", &yx, common::meaning(name)))?;
+        file.put(
+            &format!("stats/{name}"),
+            map.view(),
+            Meta::new("counts", &yx, common::meaning(name)),
+        )?;
     }
-    let mut put = |name: &str, map: &Array2<f64>, meaning: &str| file.put(name, map.view().into_dyn(), &Meta::new("", &yx, meaning));
+    let put = |name: &str, map: &Array2<f64>, meaning: &str| file.put(name, map.view(), Meta::new("", &yx, meaning));
     put("stats/logsum", &result.logsum, common::meaning("logsum"))?;
-    put("stats/std_correlation", &result.std_correlation, "correlation of the standard-deviation map with the template")?;
-    put("stats/logsum_correlation", &result.logsum_correlation, "correlation of the log-sum with the template")?;
-    put("template/stamp", &result.template.stamp(), "template as stamped on frames, centre pixel in the middle")?;
+    put(
+        "stats/std_correlation",
+        &result.std_correlation,
+        "correlation of the standard-deviation map with the template",
+    )?;
+    put(
+        "stats/logsum_correlation",
+        &result.logsum_correlation,
+        "correlation of the log-sum with the template",
+    )?;
+    put(
+        "template/stamp",
+        &result.template.stamp(),
+        "template as stamped on frames, centre pixel in the middle",
+    )?;
     let [h, w] = result.template.extent();
     put("template/pattern", &result.template.window(h, w), "template without margin")?;
     if let Some(zero) = result.zero_peak {
         let meta = Meta::new("pixels", &["yx"], "highest maximum of the log-sum's correlation, (y, x)");
-        file.put("stats/zero_peak", arr1(&zero).view().into_dyn(), &meta)?;
+        file.put("stats/zero_peak", arr1(&zero).view(), meta)?;
     }
 
     let peaks = Array2::from_shape_fn((result.peaks.len(), 2), |(i, k)| result.peaks[i][k]);
-    file.put("features/peaks", peaks.view().into_dyn(), &Meta::new("pixels", &["peak", "yx"], "feature peaks (y, x), strongest first"))?;
+    file.put(
+        "features/peaks",
+        peaks.view(),
+        Meta::new("pixels", &["peak", "yx"], "feature peaks (y, x), strongest first"),
+    )?;
     let meta = Meta::new("counts", &["scan_y", "scan_x", "peak"], "stamp at the peak times the frame");
-    file.put("features/values", values(result).view().into_dyn(), &meta)?;
+    file.put("features/values", values(result)?.view(), meta)?;
     let scale = ArrayView1::from(&result.scale);
-    file.put("features/scale", scale.into_dyn(), &Meta::new("counts", &["peak"], "mean magnitude of each feature"))?;
+    file.put(
+        "features/scale",
+        scale,
+        Meta::new("counts", &["peak"], "mean magnitude of each feature"),
+    )?;
 
-    let meta = Meta::new("", &["scan_y", "scan_x"], "cluster of each scan position; -1 outside the region of interest");
-    file.put("clusters/labels", maps.labels.view().into_dyn(), &meta)?;
+    let meta = Meta::new(
+        "",
+        &["scan_y", "scan_x"],
+        "cluster of each scan position; -1 outside the region of interest",
+    );
+    file.put("clusters/labels", maps.labels.view(), meta)?;
     if let Some(tree) = &result.tree {
         let merges = Array2::from_shape_fn((tree.children().len(), 2), |(i, k)| i64::from(tree.children()[i][k]));
-        let meta = Meta::new("", &["merge", "child"], "merged nodes; numbers below the number of positions are positions");
-        file.put("clusters/merges", merges.view().into_dyn(), &meta)?;
+        let meta = Meta::new(
+            "",
+            &["merge", "child"],
+            "merged nodes; numbers below the number of positions are positions",
+        );
+        file.put("clusters/merges", merges.view(), meta)?;
         let meta = Meta::new("", &["merge"], "ward distance sqrt(2 cost) of each merge");
-        file.put("clusters/distances", ArrayView1::from(tree.distances()).into_dyn(), &meta)?;
+        file.put("clusters/distances", ArrayView1::from(tree.distances()), meta)?;
     }
     for (c, map) in result.cluster_logsums.iter().enumerate() {
         let meta = Meta::new("", &yx, "log-sum of the frames of this cluster");
-        file.put(&format!("clusters/{c:02}/logsum"), map.view().into_dyn(), &meta)?;
+        file.put(&format!("clusters/{c:02}/logsum"), map.view(), meta)?;
     }
     Ok(())
 }
 
-/// Feature values over the scan, NaN outside the selection.
-fn values(result: &Clustering) -> Array3<f32> {
+/// Feature values over the scan, NaN outside the selection; a view where every position is selected.
+fn values(result: &Clustering) -> Result<CowArray<'_, f32, Ix3>> {
     let [ny, nx] = result.selection.nav();
     let width = result.features.ncols();
+    if result.selection.is_all() {
+        let view = result.features.view().into_shape_with_order((ny, nx, width));
+        return view
+            .map(CowArray::from)
+            .map_err(|e| Error::Internal(format!("feature vectors: {e}")));
+    }
     let mut out = Array3::from_elem((ny, nx, width), f32::NAN);
     for (frame, row) in result.selection.iter().zip(result.features.rows()) {
         let (y, x) = (frame as usize / nx, frame as usize % nx);
         out.slice_mut(ndarray::s![y, x, ..]).assign(&row);
     }
-    out
+    Ok(CowArray::from(out))
 }
 
 fn summary(result: &Clustering, info: &ScanInfo, backend: &Backend) -> Report {
@@ -98,7 +140,10 @@ fn summary(result: &Clustering, info: &ScanInfo, backend: &Backend) -> Report {
     let mut report = Report::new(format!("Crystallites in {name}"));
     let [ny, nx] = info.nav;
     report.summary("Scan", format!("{ny} × {nx} positions, {} selected", result.selection.len()));
-    report.summary("Frames", format!("{} × {} pixels, {}", info.frame.height, info.frame.width, info.stored));
+    report.summary(
+        "Frames",
+        format!("{} × {} pixels, {}", info.frame.height, info.frame.width, info.stored),
+    );
     report.summary("Clusters", result.clusters);
     if let Some(choice) = &result.choice {
         let second = choice.runner_up.map_or(String::from("none"), |k| k.to_string());
@@ -108,11 +153,15 @@ fn summary(result: &Clustering, info: &ScanInfo, backend: &Backend) -> Report {
     if let Some([y, x]) = result.zero_peak {
         report.summary("Strongest disk of the log-sum", format!("({y:.1}, {x:.1}) px"));
     }
-    let adapter = backend.adapter().map(|a| format!(" ({a})")).unwrap_or_default();
-    report.summary("Backend", format!("{}{adapter}", backend.name()));
+    report.summary("Backend", format!("{} ({})", backend.name(), backend.adapter()));
     report.summary("emstream", env!("CARGO_PKG_VERSION"));
-    for (step, seconds) in &result.timings.steps {
-        report.summary(&format!("Time of {step}"), format!("{seconds:.2} s"));
+    for t in &result.timings.steps {
+        let rate = if t.frames > 0 {
+            format!(", {:.0} frames/s", t.frames as f64 / t.seconds.max(1e-9))
+        } else {
+            String::new()
+        };
+        report.summary(&format!("Time of {}", t.step), format!("{:.2} s{rate}", t.seconds));
     }
     result.warnings.iter().for_each(|w| {
         report.warning(w);
