@@ -623,6 +623,31 @@ fn non_finite_pixels_are_replaced_and_counted_once() {
     }
 }
 
+#[test]
+fn large_bad_regions_take_bounded_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("scan.npy");
+    let edge = 1500;
+    let mut v = vec![f32::NAN; 2 * edge * edge];
+    v[edge * edge..edge * edge + edge].fill(3.0);
+    let mut w = write::create(
+        &path,
+        [1, 2],
+        FrameShape {
+            pixel: Pixel::F32,
+            height: edge,
+            width: edge,
+        },
+        true,
+    )
+    .unwrap();
+    w.write(bytemuck::cast_slice(&v)).unwrap();
+    w.finish().unwrap();
+    let scan = open(&path, &OpenOptions::default());
+    assert!(values(scan.as_ref(), &[0]).iter().all(|&v| v == 0.0));
+    assert!(values(scan.as_ref(), &[1]).iter().all(|&v| v == 3.0));
+}
+
 fn asset(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name)
 }

@@ -117,7 +117,7 @@ impl ReadAt {
             return 0;
         };
         // SAFETY: every vector is an exclusively borrowed slice that outlives the call; the descriptor is open.
-        let n = unsafe { libc::preadv64(self.file.as_raw_fd(), vectors.as_ptr(), count, offset) };
+        let n = unsafe { libc::preadv(self.file.as_raw_fd(), vectors.as_ptr(), count, offset) };
         usize::try_from(n).unwrap_or(0)
     }
     #[cfg(not(target_os = "linux"))]
@@ -129,11 +129,11 @@ impl ReadAt {
     #[cfg(target_os = "linux")]
     pub fn will_need(&self, offset: u64, len: u64) {
         use std::os::fd::AsRawFd;
-        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
+        let (Ok(offset), Ok(len)) = (libc::off_t::try_from(offset), libc::off_t::try_from(len)) else {
             return;
         };
         // SAFETY: takes plain numbers and an open descriptor; the answer is a hint's and may be ignored.
-        unsafe { libc::posix_fadvise64(self.file.as_raw_fd(), offset, len, libc::POSIX_FADV_WILLNEED) };
+        unsafe { libc::posix_fadvise(self.file.as_raw_fd(), offset, len, libc::POSIX_FADV_WILLNEED) };
     }
     #[cfg(not(target_os = "linux"))]
     pub fn will_need(&self, _offset: u64, _len: u64) {}

@@ -7,7 +7,7 @@ use crate::io::readat::ReadAt;
 use crate::pixel::FrameShape;
 use std::path::Path;
 
-/// Bytes of a mask file that are read at most: a list or mask of the largest frame.
+/// Bytes of an unpacked image that are taken at most: four samples of every pixel of the largest frame.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Reads a mask or list; returns the bad pixels' numbers in C order, without repetition.
@@ -49,36 +49,41 @@ fn from_npy(file: &ReadAt, frame: FrameShape) -> Result<Vec<u32>> {
             format!("a mask of {}; use bool or integers", h.stored),
         ));
     }
+    let is_mask = h.shape == [frame.height as u64, frame.width as u64];
+    if !is_mask && !matches!(h.shape.as_slice(), [_, 2]) {
+        return Err(wrong_shape(path, &crate::io::limits::tuple(&h.shape), frame));
+    }
+    // A list may name every pixel once; what is longer is no list of bad pixels.
     let bytes = file.len() - h.start;
-    if bytes > MAX_BYTES {
+    let most = (frame.pixels() * 2 * h.stored.bytes()) as u64;
+    if bytes > most {
         return Err(Error::limit(
             path,
-            format!("a mask of {bytes} bytes; at most {MAX_BYTES} are read"),
+            format!("a list of {bytes} bytes for frames of {} pixels", frame.pixels()),
         ));
     }
     let mut data = vec![0; bytes as usize];
     file.read(h.start, &mut data)?;
-    let values = data.chunks_exact(h.stored.bytes()).map(|b| integer(h.stored, b));
-    let is_mask = h.shape == [frame.height as u64, frame.width as u64];
+    let size = h.stored.bytes();
     if is_mask {
-        return Ok(values.enumerate().filter(|(_, v)| *v != 0).map(|(p, _)| p as u32).collect());
+        let values = (0u32..).zip(data.chunks_exact(size));
+        return Ok(values.filter(|(_, b)| integer(h.stored, b) != 0).map(|(p, _)| p).collect());
     }
-    let &[_, 2] = h.shape.as_slice() else {
-        return Err(wrong_shape(path, &crate::io::limits::tuple(&h.shape), frame));
-    };
-    let values: Vec<i128> = values.collect();
     let inside = |v: i128, n: usize| usize::try_from(v).ok().filter(|&v| v < n);
-    let pixel = |(i, &[y, x]): (usize, &[i128; 2])| match (inside(y, frame.height), inside(x, frame.width)) {
-        (Some(y), Some(x)) => Ok((y * frame.width + x) as u32),
-        _ => {
-            let what = format!(
-                "pixel ({y}, {x}) lies outside the frame of ({}, {})",
-                frame.height, frame.width
-            );
-            Err(Error::format(path, format!("row {i}"), what))
+    let pixel = |(i, row): (usize, &[u8])| {
+        let (y, x) = (integer(h.stored, &row[..size]), integer(h.stored, &row[size..]));
+        match (inside(y, frame.height), inside(x, frame.width)) {
+            (Some(y), Some(x)) => Ok((y * frame.width + x) as u32),
+            _ => {
+                let what = format!(
+                    "pixel ({y}, {x}) lies outside the frame of ({}, {})",
+                    frame.height, frame.width
+                );
+                Err(Error::format(path, format!("row {i}"), what))
+            }
         }
     };
-    values.as_chunks::<2>().0.iter().enumerate().map(pixel).collect()
+    data.chunks_exact(2 * size).enumerate().map(pixel).collect()
 }
 
 /// One stored integer.

@@ -25,8 +25,14 @@ pub enum BadPixels {
     File(PathBuf),
 }
 
-/// Wraps a scan so that its bad pixels are replaced by the median of the good ones in the smallest neighbourhood (3×3, 5×5, …) of the
-/// same frame that has any. With an even number of them that is the mean of the middle two, rounded down for integers.
+/// Largest neighbourhood that is searched for good pixels: ±7, 15×15. It bounds the work for masks and frames with large bad regions.
+const MAX_RADIUS: usize = 7;
+/// Pixels whose median stands in where a neighbourhood has none.
+const FAR: usize = 1024;
+
+/// Wraps a scan so that its bad pixels are replaced by the median of the good ones in the smallest neighbourhood (3×3, 5×5, …, 15×15) of
+/// the same frame that has any; inside larger bad regions, by the median of about a thousand good pixels spread over the frame. With an
+/// even number of them that is the mean of the middle two, rounded down for integers.
 ///
 /// # Errors
 /// [`Error::Parameter`] and [`Error::Format`] for a wrong mask, [`Error::Parameter`] when the detection finds more than 1 % of the pixels.
@@ -67,8 +73,8 @@ struct Repaired {
     info: ScanInfo,
     /// Bad pixels in C order, each with its good neighbours.
     sources: Vec<(u32, Vec<u32>)>,
-    /// Bad pixels in C order, to look them up.
-    bad: Vec<u32>,
+    /// Good pixels for those without.
+    far: Vec<u32>,
     count: NonFinite,
 }
 
@@ -101,15 +107,16 @@ impl Repaired {
     fn new(inner: Box<dyn Scan>, bad: Vec<u32>, note: Option<String>) -> Self {
         let mut info = inner.info().clone();
         info.notes.extend(note);
-        let sources = bad
-            .iter()
-            .map(|&p| (p, neighbours(info.frame, p, |q| bad.binary_search(&q).is_err())))
-            .collect();
+        let mut good = vec![true; if bad.is_empty() { 0 } else { info.frame.pixels() }];
+        for &p in &bad {
+            good[p as usize] = false;
+        }
+        let sources = bad.iter().map(|&p| (p, neighbours(info.frame, p, &good))).collect();
         Repaired {
             inner,
             info,
             sources,
-            bad,
+            far: spread(&good),
             count: NonFinite::default(),
         }
     }
@@ -127,6 +134,7 @@ impl Repaired {
         }
         let mut values = Vec::new();
         for (p, from) in &self.sources {
+            let from = if from.is_empty() { &self.far } else { from };
             values.clear();
             values.extend(from.iter().map(|&q| at(bytes, q)));
             let m = median(&mut values);
@@ -138,18 +146,23 @@ impl Repaired {
     #[cold]
     fn repair_floats(&self, frame: u64, bytes: &mut [u8]) {
         let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)).collect();
-        let good = |q: u32| values.get(q as usize).is_some_and(|v| v.is_finite()) && self.bad.binary_search(&q).is_err();
+        let mut good: Vec<bool> = values.iter().map(|v| v.is_finite()).collect();
+        let found = good.iter().filter(|&&g| !g).count() as u64;
+        for (p, _) in &self.sources {
+            good[*p as usize] = false;
+        }
+        let mut far: Vec<f32> = spread(&good).iter().map(|&q| values[q as usize]).collect();
+        let far = median(&mut far);
         let mut around = Vec::new();
-        let mut found = 0;
-        for (p, place) in bytes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let p = p as u32;
-            if good(p) {
-                continue;
-            }
-            found += u64::from(!f32::from_ne_bytes(*place).is_finite());
+        for (p, place) in bytes.as_chunks_mut::<4>().0.iter_mut().enumerate().filter(|(p, _)| !good[*p]) {
             around.clear();
-            around.extend(neighbours(self.info.frame, p, good).iter().map(|&q| values[q as usize]));
-            *place = median(&mut around).to_ne_bytes();
+            around.extend(
+                neighbours(self.info.frame, p as u32, &good)
+                    .iter()
+                    .map(|&q| values[q as usize]),
+            );
+            let value = if around.is_empty() { far } else { median(&mut around) };
+            *place = value.to_ne_bytes();
         }
         self.count.add(frame, self.info.frames(), found);
     }
@@ -205,33 +218,33 @@ fn all_finite(bytes: &[u8]) -> bool {
     })
 }
 
-/// The good pixels around `p` in the smallest square neighbourhood that has any; empty if the frame has none.
-fn neighbours(frame: FrameShape, p: u32, good: impl Fn(u32) -> bool) -> Vec<u32> {
+/// The good pixels around `p` in the smallest square neighbourhood that has any; empty if there are none up to [`MAX_RADIUS`].
+fn neighbours(frame: FrameShape, p: u32, good: &[bool]) -> Vec<u32> {
     let (h, w) = (frame.height, frame.width);
     let (y, x) = (p as usize / w, p as usize % w);
     let mut out = Vec::new();
-    for r in 1..h.max(w) {
-        let columns = x.saturating_sub(r)..(x + r + 1).min(w);
+    for r in 1..=MAX_RADIUS {
         for yy in y.saturating_sub(r)..(y + r + 1).min(h) {
-            // The inner squares had none.
-            if yy.abs_diff(y) == r {
-                out.extend(columns.clone().map(|xx| (yy * w + xx) as u32).filter(|&q| good(q)));
-            } else {
-                let edges = [x.checked_sub(r), Some(x + r).filter(|&xx| xx < w)];
-                out.extend(
-                    edges
-                        .into_iter()
-                        .flatten()
-                        .map(|xx| (yy * w + xx) as u32)
-                        .filter(|&q| good(q)),
-                );
-            }
+            // The inner squares had none: only the rim is new.
+            let step = if yy.abs_diff(y) == r { 1 } else { 2 * r };
+            let columns = (0..2 * r + 1)
+                .step_by(step)
+                .filter_map(|c| (x + c).checked_sub(r))
+                .filter(|&xx| xx < w);
+            out.extend(columns.map(|xx| (yy * w + xx) as u32).filter(|&q| good[q as usize]));
         }
         if !out.is_empty() {
             break;
         }
     }
     out
+}
+
+/// About [`FAR`] good pixels, evenly over the frame.
+fn spread(good: &[bool]) -> Vec<u32> {
+    let all = good.iter().filter(|&&g| g).count();
+    let pixels = (0u32..).zip(good).filter(|(_, g)| **g).map(|(p, _)| p);
+    pixels.step_by(all.div_ceil(FAR).max(1)).collect()
 }
 
 /// The mean of the two middle values.
@@ -284,11 +297,15 @@ mod tests {
             height: 4,
             width: 5,
         };
-        assert_eq!(neighbours(frame, 0, |_| true), [1, 5, 6]);
-        assert_eq!(neighbours(frame, 7, |_| true), [1, 2, 3, 6, 8, 11, 12, 13]);
-        assert_eq!(neighbours(frame, 7, |q| q >= 15), [15, 16, 17, 18, 19]);
-        assert_eq!(neighbours(frame, 7, |q| q == 5), [5]);
-        assert!(neighbours(frame, 7, |_| false).is_empty());
+        let of = |p: u32, good: &dyn Fn(u32) -> bool| neighbours(frame, p, &(0..20).map(good).collect::<Vec<_>>());
+        assert_eq!(of(0, &|_| true), [1, 5, 6]);
+        assert_eq!(of(7, &|_| true), [1, 2, 3, 6, 8, 11, 12, 13]);
+        assert_eq!(of(7, &|q| q >= 15), [15, 16, 17, 18, 19]);
+        assert_eq!(of(7, &|q| q == 5), [5]);
+        assert!(of(7, &|_| false).is_empty());
+        assert_eq!(spread(&[true, false, true]), [0, 2]);
+        assert_eq!(spread(&[true; 4096]).len(), 1024);
+        assert!(spread(&[]).is_empty());
     }
 
     #[test]
