@@ -105,7 +105,10 @@ fn submissions_overlap_and_buffers_are_reused() {
 
 #[test]
 fn groups_beyond_one_dimension() {
-    let small = wgpu::Limits { max_compute_workgroups_per_dimension: 8, ..wgpu::Limits::default() };
+    let small = wgpu::Limits {
+        max_compute_workgroups_per_dimension: 8,
+        ..wgpu::Limits::default()
+    };
     let gpu = Gpu::open_with_limits(choice(), Some(&small)).unwrap();
     let pipeline = gpu.pipeline("test", ADD, "add", &[], 1, 1).unwrap();
     let n = 61 * 64u32;
