@@ -403,6 +403,34 @@ fn all_kernels_run_on_the_smallest_limits() {
 }
 
 #[test]
+fn blocks_are_done_in_rounds_when_memory_is_short() {
+    let gpu = open();
+    let (plenty, tight) = (gpu.budget(), 2 << 20);
+    let squares = statistics::Params {
+        squares: true,
+        extrema: true,
+    };
+    let case = Case::<f32>::new((33, 47), 200, 7);
+    let mut bits = Vec::new();
+    for budget in [plenty, tight] {
+        gpu.set_budget(budget);
+        check_logsum::<f32>(
+            &gpu,
+            (33, 47),
+            200,
+            &logsum::Params {
+                labels: Some(labels(200, 40)),
+            },
+        );
+        check_masks::<u8>(&gpu, (17, 13), 200);
+        check_framemap::<u16>(&gpu, (33, 47), 40, framemap::Params { bin: 1, log: true });
+        bits.push(statistics_of(&gpu, &case, &[200], squares));
+        check_part(&case, &bits[0]);
+    }
+    assert_eq!(bits[0], bits[1]);
+}
+
+#[test]
 fn stages_say_what_they_take() {
     let gpu = open();
     let shape = FrameShape {

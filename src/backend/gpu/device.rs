@@ -121,6 +121,10 @@ impl Gpu {
     pub fn set_budget(&self, bytes: u64) {
         self.budget.store(bytes, Ordering::Relaxed);
     }
+    /// Bytes that a kernel should take for the outputs of one dispatch: small beside the blocks of frames.
+    pub(crate) fn output_bytes(&self) -> u64 {
+        (self.budget() / 64).min(32 << 20)
+    }
     /// Bytes of all live buffers from [`Gpu::buffer`].
     pub fn allocated(&self) -> u64 {
         self.allocated.load(Ordering::Relaxed)

@@ -28,8 +28,15 @@
 //!         submission.wait_with(|reads| stage.results(first, count, reads))??;
 //!     }
 //! }
+//! // Wait for the rest, then ask for what stayed on the device.
+//! let mut rec = Recorder::new(&gpu)?;
+//! stage.encode_finish(&mut rec)?;
+//! let last = rec.finish()?.wait_with(|reads| stage.finish(reads))??;
 //! # Ok(()) }
 //! ```
+//!
+//! What [`finish`](super::stage::GpuStage::finish) returns joins the leaf tree as leaf (frames − 1) / 64: it is the last,
+//! incomplete leaf of float reductions, or all of an exact one, whose place does not matter.
 //!
 //! A block buffer may be reused as soon as its submission is *submitted*: the queue runs submissions in order.
 //! With several stages on one recorder, [`Recorder::reads`] before and after each `encode` tells which reads are whose.
@@ -41,10 +48,12 @@ mod memory;
 mod recorder;
 pub(crate) mod rounds;
 pub(crate) mod shader;
+mod submission;
 mod upload;
 
 pub use adapters::{AdapterKind, AdapterSummary, Adapters, GPU_VARIABLE, GpuChoice};
 pub use device::{Gpu, Pipeline};
 pub use memory::{Buffer, Fault, FaultPoint, Faults};
-pub use recorder::{GpuBlock, Recorder, Submission};
+pub use recorder::{GpuBlock, Recorder};
+pub use submission::Submission;
 pub use upload::{Staged, UploadRing};

@@ -1,11 +1,12 @@
 //! Records the work of one block into one submission.
 
 use super::memory::{Buffer, FaultPoint, words};
+use super::submission::{Mapped, Place, Submission};
 use super::upload::Staged;
 use super::{Gpu, Pipeline};
 use crate::error::{Error, Result};
 use crate::pixel::FrameShape;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A run of consecutive selected frames on the device, frame i at word `i * stride_words` of `buffer`.
@@ -55,8 +56,8 @@ const KEEP: usize = 8;
 /// Buffers that submissions take and give back.
 #[derive(Default)]
 pub(super) struct Pools {
-    tables: Mutex<Vec<Buffer>>,
-    reads: Mutex<Vec<Buffer>>,
+    pub(super) tables: Mutex<Vec<Buffer>>,
+    pub(super) reads: Mutex<Vec<Buffer>>,
 }
 
 fn take(pool: &Mutex<Vec<Buffer>>, bytes: u64) -> Option<Buffer> {
@@ -67,7 +68,7 @@ fn take(pool: &Mutex<Vec<Buffer>>, bytes: u64) -> Option<Buffer> {
     Some(pool.swap_remove(best))
 }
 
-fn give(pool: &Mutex<Vec<Buffer>>, buffer: Buffer) {
+pub(super) fn give(pool: &Mutex<Vec<Buffer>>, buffer: Buffer) {
     let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
     if pool.len() < KEEP {
         pool.push(buffer);
@@ -78,14 +79,6 @@ fn give(pool: &Mutex<Vec<Buffer>>, buffer: Buffer) {
 struct Table {
     buffer: Buffer,
     host: Vec<u8>,
-}
-
-/// Where the bytes of a read lie in the read-back buffers.
-#[derive(Clone, Copy)]
-struct Place {
-    chunk: usize,
-    offset: u64,
-    bytes: u64,
 }
 
 struct Timer {
@@ -385,126 +378,5 @@ impl Timer {
             self.labels.push(label.to_owned());
             n
         })
-    }
-}
-
-/// Read-back buffers that the device has handed over, or failed to.
-#[derive(Default)]
-struct Mapped {
-    done: AtomicU32,
-    failed: AtomicU32,
-}
-
-/// Work that the device was given, and the reads that come back from it.
-pub struct Submission<'g> {
-    gpu: &'g Gpu,
-    index: wgpu::SubmissionIndex,
-    chunks: Vec<(Buffer, u64)>,
-    reads: Vec<Place>,
-    stamps: Option<(Place, Vec<String>)>,
-    mapped: Arc<Mapped>,
-}
-
-impl Submission<'_> {
-    fn mapping(&self) -> usize {
-        self.chunks.iter().filter(|(_, used)| *used > 0).count()
-    }
-    fn arrived(&self) -> bool {
-        self.mapped.done.load(Ordering::Acquire) as usize == self.mapping()
-    }
-
-    /// True when the results are here; never waits. (A submission without reads counts as here.)
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Device`].
-    pub fn ready(&self) -> Result<bool> {
-        self.gpu.poll(None)?;
-        self.fail()?;
-        Ok(self.arrived())
-    }
-
-    fn fail(&self) -> Result<()> {
-        self.gpu.check()?;
-        match self.mapped.failed.load(Ordering::Acquire) {
-            0 => Ok(()),
-            _ => Err(Error::Device("results cannot be read back".into())),
-        }
-    }
-
-    fn await_results(&self) -> Result<()> {
-        if !self.arrived() || self.mapping() == 0 {
-            self.gpu.poll(Some(&self.index))?;
-        }
-        self.fail()?;
-        if self.arrived() {
-            Ok(())
-        } else {
-            Err(Error::Device("results did not come back".into()))
-        }
-    }
-
-    fn view(&self, place: Place) -> Result<Option<wgpu::BufferView>> {
-        if place.bytes == 0 {
-            return Ok(None);
-        }
-        let range = place.offset..place.offset + place.bytes;
-        let view = self.chunks[place.chunk].0.get_mapped_range(range);
-        view.map(Some)
-            .map_err(|e| Error::Device(format!("results cannot be read back: {e}")))
-    }
-
-    /// Waits, then hands the bytes of each read, in the order they were asked for, to `f` without copying them.
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Device`].
-    pub fn wait_with<R>(&self, f: impl FnOnce(&[&[u8]]) -> R) -> Result<R> {
-        self.await_results()?;
-        let views = self.reads.iter().map(|&p| self.view(p)).collect::<Result<Vec<_>>>()?;
-        let slices: Vec<&[u8]> = views.iter().map(|v| v.as_ref().map_or(&[][..], |v| v)).collect();
-        Ok(f(&slices))
-    }
-
-    /// Waits, then copies the bytes of each read, in the order they were asked for.
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Device`].
-    pub fn wait(&self) -> Result<Vec<Vec<u8>>> {
-        self.wait_with(|reads| reads.iter().map(|r| r.to_vec()).collect())
-    }
-
-    /// Waits, then tells for each of the first 64 dispatches its label and how long it ran on the device, in nanoseconds.
-    /// Empty unless [`Gpu::set_timing`] was on when the recording began.
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Device`].
-    pub fn times(&self) -> Result<Vec<(String, f64)>> {
-        self.await_results()?;
-        let Some((place, labels)) = &self.stamps else {
-            return Ok(Vec::new());
-        };
-        let Some(view) = self.view(*place)? else {
-            return Ok(Vec::new());
-        };
-        let period = f64::from(self.gpu.queue.get_timestamp_period());
-        let stamps: Vec<u64> = view
-            .chunks_exact(8)
-            .map(|b| u64::from_le_bytes(b.try_into().unwrap_or_default()))
-            .collect();
-        let spans = stamps.chunks_exact(2).map(|p| p[1].saturating_sub(p[0]) as f64 * period);
-        Ok(labels.iter().cloned().zip(spans).collect())
-    }
-}
-
-impl Drop for Submission<'_> {
-    fn drop(&mut self) {
-        // Buffers that are still to be mapped cannot be reused; they are freed when the device is done with them.
-        if self.arrived() {
-            for (buffer, used) in self.chunks.drain(..) {
-                if used > 0 {
-                    buffer.unmap();
-                }
-                give(&self.gpu.pools.reads, buffer);
-            }
-        }
     }
 }

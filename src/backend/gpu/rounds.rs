@@ -1,11 +1,10 @@
 //! Kernels with an output per frame: a block is done in rounds, so that neither the output buffer nor the time of a
 //! dispatch grows with the block.
 
+use super::Gpu;
 use crate::error::{Error, Result};
 use std::borrow::Cow;
 
-/// Device bytes for the outputs of a round, as far as a single frame does not need more.
-const OUTPUT_BYTES: u64 = 32 << 20;
 /// Multiply-adds of one dispatch: 0.1 s on a device that does 10 billion a second, which is a slow one.
 const WORK: u64 = 1 << 30;
 
@@ -17,8 +16,10 @@ pub(crate) struct Rounds {
 
 impl Rounds {
     /// `per_frame` bytes of output and `work` multiply-adds for each frame.
-    pub fn new(per_frame: u64, work: u64) -> Rounds {
-        let frames = (OUTPUT_BYTES / per_frame.max(1)).min(WORK / work.max(1)).clamp(1, 1 << 20);
+    pub fn new(gpu: &Gpu, per_frame: u64, work: u64) -> Rounds {
+        let frames = (gpu.output_bytes() / per_frame.max(1))
+            .min(WORK / work.max(1))
+            .clamp(1, 1 << 20);
         Rounds {
             frames: frames as usize,
             per_frame,

@@ -17,7 +17,7 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn Gp
     let (height, width) = params.output(shape.height, shape.width)?;
     let pixels = height * width;
     let wgsl = prelude(shape.pixel) + &ln_of_numbers() + include_str!("../../../shaders/framemap.wgsl");
-    let rounds = Rounds::new(pixels as u64 * 4, shape.pixels() as u64);
+    let rounds = Rounds::new(gpu, pixels as u64 * 4, shape.pixels() as u64);
     Ok(Box::new(Stage {
         pipeline: gpu.pipeline(&format!("framemap {}", shape.pixel), &wgsl, "map_frame", &[], 1, 1)?,
         mapped: gpu.buffer("mapped frames", rounds.bytes())?,

@@ -21,7 +21,7 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn Gp
     let sum = wgsl + &ln_of_words() + include_str!("../../../shaders/logsum.wgsl");
     let most = most_labels(params);
     let plane = (shape.stride() * lanes(shape.pixel)) as u64;
-    let room = (SLOT_BYTES / plane).clamp(1, 1024);
+    let room = (gpu.output_bytes() / plane).clamp(1, 1024);
     Ok(Box::new(Stage {
         minimum: gpu.pipeline(&format!("logsum_minimum {}", shape.pixel), &minimum, "minimum", &[], 1, 1)?,
         sum: gpu.pipeline(&format!("logsum {}", shape.pixel), &sum, "accumulate", &[], 4, 1)?,
@@ -39,8 +39,6 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn Gp
     }))
 }
 
-/// Device bytes for sums of one dispatch, as far as a single one does not need more.
-const SLOT_BYTES: u64 = 32 << 20;
 const NONE: u32 = u32::MAX;
 
 /// A sum that comes back: its leaf, label, frames.

@@ -90,7 +90,7 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &MaskStack) -> Result<Box<dyn
         }
     };
     let fixed = inputs.iter().map(|b| b.size()).sum();
-    let rounds = Rounds::new(masks as u64 * 4, work);
+    let rounds = Rounds::new(gpu, masks as u64 * 4, work);
     let products = gpu.buffer("mask products", rounds.bytes())?;
     let dense = matches!(params, MaskStack::Dense { .. });
     Ok(Box::new(Stage {

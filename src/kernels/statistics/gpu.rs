@@ -181,8 +181,6 @@ impl GpuStage for Exact {
     }
 }
 
-/// Device bytes for the leaves of one dispatch, as far as a single leaf does not need more.
-const SLOT_BYTES: u64 = 32 << 20;
 /// Slots of cut leaves, used in turn: a block may take one up and leave another.
 const CARRIES: u64 = 2;
 const NONE: u32 = u32::MAX;
@@ -209,7 +207,7 @@ impl Float {
         }
         let wgsl = prelude(shape.pixel) + include_str!("../../../shaders/statistics_float.wgsl");
         let slot = Self::planes_of(params) * shape.stride() as u64;
-        let room = (SLOT_BYTES / slot).clamp(1, 256);
+        let room = (gpu.output_bytes() / slot).clamp(1, 256);
         Ok(Float {
             pipeline: gpu.pipeline("statistics_float", &wgsl, "accumulate", &constants(params), 2, 1)?,
             slots: gpu.buffer("leaf moments", (CARRIES + room) * slot)?,

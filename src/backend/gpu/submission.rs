@@ -1,0 +1,137 @@
+//! Work that the device was given, and its results on their way back.
+
+use super::Gpu;
+use super::memory::Buffer;
+use super::recorder::give;
+use crate::error::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Where the bytes of a read lie in the read-back buffers.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub chunk: usize,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+/// Read-back buffers that the device has handed over, or failed to.
+#[derive(Default)]
+pub(super) struct Mapped {
+    pub done: AtomicU32,
+    pub failed: AtomicU32,
+}
+
+/// Work that the device was given, and the reads that come back from it.
+pub struct Submission<'g> {
+    pub(super) gpu: &'g Gpu,
+    pub(super) index: wgpu::SubmissionIndex,
+    pub(super) chunks: Vec<(Buffer, u64)>,
+    pub(super) reads: Vec<Place>,
+    pub(super) stamps: Option<(Place, Vec<String>)>,
+    pub(super) mapped: Arc<Mapped>,
+}
+
+impl Submission<'_> {
+    fn mapping(&self) -> usize {
+        self.chunks.iter().filter(|(_, used)| *used > 0).count()
+    }
+    fn arrived(&self) -> bool {
+        self.mapped.done.load(Ordering::Acquire) as usize == self.mapping()
+    }
+
+    /// True when the results are here; never waits. (A submission without reads counts as here.)
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn ready(&self) -> Result<bool> {
+        self.gpu.poll(None)?;
+        self.fail()?;
+        Ok(self.arrived())
+    }
+
+    fn fail(&self) -> Result<()> {
+        self.gpu.check()?;
+        match self.mapped.failed.load(Ordering::Acquire) {
+            0 => Ok(()),
+            _ => Err(Error::Device("results cannot be read back".into())),
+        }
+    }
+
+    fn await_results(&self) -> Result<()> {
+        if !self.arrived() || self.mapping() == 0 {
+            self.gpu.poll(Some(&self.index))?;
+        }
+        self.fail()?;
+        if self.arrived() {
+            Ok(())
+        } else {
+            Err(Error::Device("results did not come back".into()))
+        }
+    }
+
+    fn view(&self, place: Place) -> Result<Option<wgpu::BufferView>> {
+        if place.bytes == 0 {
+            return Ok(None);
+        }
+        let range = place.offset..place.offset + place.bytes;
+        let view = self.chunks[place.chunk].0.get_mapped_range(range);
+        view.map(Some)
+            .map_err(|e| Error::Device(format!("results cannot be read back: {e}")))
+    }
+
+    /// Waits, then hands the bytes of each read, in the order they were asked for, to `f` without copying them.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn wait_with<R>(&self, f: impl FnOnce(&[&[u8]]) -> R) -> Result<R> {
+        self.await_results()?;
+        let views = self.reads.iter().map(|&p| self.view(p)).collect::<Result<Vec<_>>>()?;
+        let slices: Vec<&[u8]> = views.iter().map(|v| v.as_ref().map_or(&[][..], |v| v)).collect();
+        Ok(f(&slices))
+    }
+
+    /// Waits, then copies the bytes of each read, in the order they were asked for.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn wait(&self) -> Result<Vec<Vec<u8>>> {
+        self.wait_with(|reads| reads.iter().map(|r| r.to_vec()).collect())
+    }
+
+    /// Waits, then tells for each of the first 64 dispatches its label and how long it ran on the device, in nanoseconds.
+    /// Empty unless [`Gpu::set_timing`] was on when the recording began.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn times(&self) -> Result<Vec<(String, f64)>> {
+        self.await_results()?;
+        let Some((place, labels)) = &self.stamps else {
+            return Ok(Vec::new());
+        };
+        let Some(view) = self.view(*place)? else {
+            return Ok(Vec::new());
+        };
+        let period = f64::from(self.gpu.queue.get_timestamp_period());
+        let stamps: Vec<u64> = view
+            .chunks_exact(8)
+            .map(|b| u64::from_le_bytes(b.try_into().unwrap_or_default()))
+            .collect();
+        let spans = stamps.chunks_exact(2).map(|p| p[1].saturating_sub(p[0]) as f64 * period);
+        Ok(labels.iter().cloned().zip(spans).collect())
+    }
+}
+
+impl Drop for Submission<'_> {
+    fn drop(&mut self) {
+        // Buffers that are still to be mapped cannot be reused; they are freed when the device is done with them.
+        if self.arrived() {
+            for (buffer, used) in self.chunks.drain(..) {
+                if used > 0 {
+                    buffer.unmap();
+                }
+                give(&self.gpu.pools.reads, buffer);
+            }
+        }
+    }
+}
