@@ -1,9 +1,28 @@
 //! Files: scans in, results out. Readers decode nothing but what is asked for and believe no header.
 
+mod blo;
+mod dtype;
+mod flat;
+mod fuzz;
+mod h5;
+pub mod limits;
+mod npy;
+mod open;
+mod raw;
+mod readat;
+mod repair;
+mod stack;
+pub mod write;
+
+pub use fuzz::{FuzzFormat, fuzz_bytes};
+pub use h5::Candidate;
+pub use open::{OpenOptions, open};
+pub use repair::BadPixels;
+
 use crate::control::Control;
 use crate::error::Result;
 use crate::pixel::FrameShape;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One axis of a scan or detector.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -56,6 +75,23 @@ pub trait Scan: Send + Sync {
     /// # Errors
     /// [`crate::Error::Io`] and [`crate::Error::Format`] with file and place; [`crate::Error::Cancelled`].
     fn read(&self, frames: &[u64], stride: usize, out: &mut [u8], control: &Control) -> Result<()>;
+    /// What a user should know about the frames read so far, one sentence each, e.g. that non-finite pixels were replaced.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Hints that these frames will be read soon; may start reading ahead, never blocks.
     fn prefetch(&self, _frames: std::ops::Range<u64>) {}
+}
+
+/// Datasets of an HDF5 file that could be opened as scans, for `info`; empty for files of other formats.
+///
+/// # Errors
+/// [`crate::Error::Io`] if the file cannot be opened, [`crate::Error::Format`] if it is HDF5 and cannot be read.
+pub fn candidates(path: &Path) -> Result<Vec<Candidate>> {
+    let file = readat::ReadAt::open(path)?;
+    if h5::has_signature(&file)? {
+        h5::candidates(path)
+    } else {
+        Ok(Vec::new())
+    }
 }

@@ -1,0 +1,287 @@
+//! HDF5: 3-D and 4-D datasets of integers and floats, contiguous or chunked, compressed or not.
+//!
+//! Contiguous native datasets are read by offset, past the library and its global lock; everything else goes through the library.
+
+mod calibration;
+mod list;
+mod read;
+
+pub use list::Candidate;
+pub(crate) use list::candidates;
+
+use super::dtype::{Kind, Stored};
+use super::flat::{Flat, Marker};
+use super::limits::{self, Sizes};
+use super::open::OpenOptions;
+use super::readat::ReadAt;
+use super::stack::Stack;
+use super::{Scan, ScanInfo};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use hdf5::dataset::{Dataset, DatasetAccess, Layout};
+use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
+use hdf5::{Datatype, File};
+use read::{Chunking, Library};
+use std::path::Path;
+
+const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// True when the file has HDF5's signature: at its beginning, or behind a user block at 512, 1024, 2048, … bytes.
+pub(crate) fn has_signature(file: &ReadAt) -> Result<bool> {
+    let mut at = 0;
+    while at + SIGNATURE.len() as u64 <= file.len() && at <= 1 << 30 {
+        let mut head = [0; 8];
+        file.read(at, &mut head)?;
+        if head == SIGNATURE {
+            return Ok(true);
+        }
+        at = if at == 0 { 512 } else { at * 2 };
+    }
+    Ok(false)
+}
+
+/// Turns an error of the library into ours; `place` names the dataset or the step.
+pub(crate) fn fault(path: &Path, place: impl Into<String>, e: &hdf5::Error) -> Error {
+    Error::format(path, place, format!("HDF5: {}", e.to_string().replace('\n', " ")))
+}
+
+/// Opens an HDF5 file for reading.
+pub(crate) fn open_file(path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| {
+        let text = e.to_string();
+        if text.contains("unable to lock") {
+            let hint = "another program may be writing it; on a file system without locks set HDF5_USE_FILE_LOCKING=FALSE";
+            let e = std::io::Error::new(
+                std::io::ErrorKind::WouldBlock,
+                format!("{} ({hint})", text.replace('\n', " ")),
+            );
+            return Error::io(path, "cannot open", e);
+        }
+        fault(path, "file", &e)
+    })
+}
+
+/// The pixel type of a dataset; `None` for strings, compounds and other things that are no pixels.
+pub(crate) fn kind_of(dtype: &Datatype) -> Option<Stored> {
+    let kind = match dtype.to_descriptor().ok()? {
+        TypeDescriptor::Unsigned(IntSize::U1) => Kind::U8,
+        TypeDescriptor::Unsigned(IntSize::U2) => Kind::U16,
+        TypeDescriptor::Unsigned(IntSize::U4) => Kind::U32,
+        TypeDescriptor::Unsigned(IntSize::U8) => Kind::U64,
+        TypeDescriptor::Integer(IntSize::U1) => Kind::I8,
+        TypeDescriptor::Integer(IntSize::U2) => Kind::I16,
+        TypeDescriptor::Integer(IntSize::U4) => Kind::I32,
+        TypeDescriptor::Integer(IntSize::U8) => Kind::I64,
+        TypeDescriptor::Float(FloatSize::U4) => Kind::F32,
+        TypeDescriptor::Float(FloatSize::U8) => Kind::F64,
+        _ => return None,
+    };
+    let big_endian = dtype.byte_order() == hdf5::datatype::ByteOrder::BigEndian && kind.bytes() > 1;
+    Some(Stored { kind, big_endian })
+}
+
+/// The library's type for `kind` in the byte order of this machine.
+pub(crate) fn native_type(kind: Kind) -> hdf5::Result<Datatype> {
+    match kind {
+        Kind::Bool | Kind::U8 => Datatype::from_type::<u8>(),
+        Kind::I8 => Datatype::from_type::<i8>(),
+        Kind::U16 => Datatype::from_type::<u16>(),
+        Kind::I16 => Datatype::from_type::<i16>(),
+        Kind::U32 => Datatype::from_type::<u32>(),
+        Kind::I32 => Datatype::from_type::<i32>(),
+        Kind::U64 => Datatype::from_type::<u64>(),
+        Kind::I64 => Datatype::from_type::<i64>(),
+        Kind::F32 => Datatype::from_type::<f32>(),
+        Kind::F64 => Datatype::from_type::<f64>(),
+    }
+}
+
+/// Opens a dataset as a scan.
+///
+/// # Errors
+/// [`Error::Parameter`] listing the candidates when the dataset is missing or not the only one, [`Error::Unsupported`] and
+/// [`Error::Format`] for what cannot be read.
+pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Result<Box<dyn Scan>> {
+    let path = file.path().to_owned();
+    let path = path.as_path();
+    let h5 = open_file(path)?;
+    let name = list::choose(path, &h5, options.dataset.as_deref())?;
+    let place = format!("dataset {name}");
+    let err = |e: hdf5::Error| fault(path, place.as_str(), &e);
+    let dataset = h5.dataset(&name).map_err(err)?;
+    let dims: Vec<u64> = dataset.space().map_err(err)?.shape().iter().map(|&n| n as u64).collect();
+    let dtype = dataset.dtype().map_err(err)?;
+    let Some(stored) = kind_of(&dtype) else {
+        return Err(Error::unsupported(
+            path,
+            format!("{place} holds {dtype}, not integers or floats of 8 to 64 bits"),
+        ));
+    };
+    let sizes = limits::arrange(path, &place, &dims, options.nav_shape, options.sig_shape, stored.bytes())?;
+    let pixel = stored.deliver(options.wanted_pixel()?)?;
+    let layout = check_storage(path, &place, &dataset)?;
+
+    let mut info = ScanInfo {
+        path: path.to_owned(),
+        format: "hdf5",
+        dataset: Some(name.clone()),
+        nav: sizes.nav,
+        frame: sizes.frame(pixel),
+        stored: stored.to_string(),
+        nav_axes: Default::default(),
+        sig_axes: Default::default(),
+        together: 1,
+        costly: false,
+        file_bytes: file.len(),
+        notes: stored.note(pixel).into_iter().collect(),
+    };
+    calibration::read(&h5, &name, &dims, &mut info);
+
+    if layout == Layout::Contiguous && same_file(&dataset, path) {
+        let native = native_type(stored.kind).map_err(err)?;
+        if let (Some(start), true) = (dataset.offset(), dtype == native) {
+            check_extent(&file, &place, start, &sizes)?;
+            let flat = Flat::new(file, start, Marker::None, &sizes, stored, pixel);
+            return Ok(Box::new(Stack::new(info, flat, options.sync_offset)?));
+        }
+    }
+    let chunking = chunking(path, &place, &dataset, &dims, stored, control, &mut info)?;
+    // The settings of the cache count when a dataset is opened first: close it before opening it with ours.
+    drop(dataset);
+    let dataset = reopen(&h5, &name, &chunking).map_err(err)?;
+    let library = Library::new(path, name, dataset, &dims, stored, pixel).map_err(err)?;
+    Ok(Box::new(Stack::new(info, library, options.sync_offset)?))
+}
+
+/// Refuses datasets whose pixels are elsewhere, were never written, or need a filter that is not there.
+fn check_storage(path: &Path, place: &str, dataset: &Dataset) -> Result<Layout> {
+    let err = |e: hdf5::Error| fault(path, place, &e);
+    let plist = dataset.create_plist().map_err(err)?;
+    let layout = plist.get_layout().map_err(err)?;
+    if layout == Layout::Virtual {
+        return Err(Error::unsupported(
+            path,
+            format!("{place} is virtual: open the files that hold its frames"),
+        ));
+    }
+    if let Some(f) = plist.get_external().map_err(err)?.first() {
+        return Err(Error::unsupported(
+            path,
+            format!("{place} keeps its pixels in another file, {}", f.name),
+        ));
+    }
+    for filter in plist.get_filters().map_err(err)? {
+        if !filter.decode_enabled() {
+            let (id, known) = (filter.id(), filter_name(filter.id()));
+            let hint = "install its HDF5 plugin and set HDF5_PLUGIN_PATH to the plugin's folder";
+            return Err(Error::unsupported(
+                path,
+                format!("{place} is compressed by filter {id}{known}, which is not installed: {hint}"),
+            ));
+        }
+    }
+    if dataset.storage_size() == 0 {
+        return Err(Error::format(path, place, "no pixels were ever written to it"));
+    }
+    Ok(layout)
+}
+
+/// The registered names of filters that detectors use.
+fn filter_name(id: i32) -> &'static str {
+    match id {
+        307 => " (bzip2)",
+        4 => " (szip)",
+        32000 => " (lzf)",
+        32001 => " (blosc)",
+        32004 => " (lz4)",
+        32008 => " (bitshuffle)",
+        32013 => " (zfp)",
+        32015 => " (zstd)",
+        32026 => " (blosc2)",
+        _ => "",
+    }
+}
+
+/// A dataset behind an external link has its offset in another file.
+fn same_file(dataset: &Dataset, path: &Path) -> bool {
+    let canonical = |p: &Path| std::fs::canonicalize(p).ok();
+    canonical(Path::new(&dataset.filename())).is_some_and(|p| Some(p) == canonical(path))
+}
+
+/// Contiguous pixels must lie inside the file.
+fn check_extent(file: &ReadAt, place: &str, start: u64, sizes: &Sizes) -> Result<()> {
+    if start.checked_add(sizes.total).is_none_or(|end| end > file.len()) {
+        let what = format!(
+            "its {} bytes from byte {start} on reach behind the end of the file ({} bytes)",
+            sizes.total,
+            file.len()
+        );
+        return Err(Error::format(file.path(), place, what));
+    }
+    Ok(())
+}
+
+/// Chooses the size of the chunk cache: all chunks that hold a band of the scan (a row of chunks), a few times, within a quarter of the memory.
+fn chunking(
+    path: &Path,
+    place: &str,
+    dataset: &Dataset,
+    dims: &[u64],
+    stored: Stored,
+    control: &Control,
+    info: &mut ScanInfo,
+) -> Result<Chunking> {
+    let plist = dataset.create_plist().map_err(|e| fault(path, place, &e))?;
+    let chunk = plist.get_chunk().map_err(|e| fault(path, place, &e))?;
+    let Some(chunk) = chunk.filter(|c| c.len() == dims.len() && !c.contains(&0)) else {
+        return Ok(Chunking { cache: 0, slots: 0 });
+    };
+    let chunk: Vec<u64> = chunk.iter().map(|&n| n as u64).collect();
+    let product = |n: &[u64]| n.iter().try_fold(stored.bytes() as u64, |p, &d| p.checked_mul(d));
+    let limit = control.memory / 4;
+    let bytes = product(&chunk).unwrap_or(u64::MAX);
+    if bytes > control.memory / 2 {
+        let what = format!(
+            "{}: chunks {} of {place} take {bytes} bytes each, more than half of the memory",
+            path.display(),
+            limits::tuple(&chunk)
+        );
+        return Err(Error::Memory { what });
+    }
+    // A band spans all chunks of the dataset but along its slowest axis; chunks of one scan row need only those of some frames.
+    let along: Vec<u64> = chunk.iter().zip(dims).map(|(&c, &n)| n.div_ceil(c)).collect();
+    let rows_together = dims.len() == 4 && chunk[0] > 1;
+    let frame_axis = dims.len() - 3;
+    let tiles = |axes: &[u64]| axes.iter().try_fold(1u64, |p, &n| p.checked_mul(n)).unwrap_or(u64::MAX);
+    let group = tiles(&along[frame_axis + 1..]);
+    let band = if rows_together { tiles(&along[1..]) } else { group };
+    // Threads at the seam of two groups should decode neither twice; bands are large, two of them must do.
+    let parts = if rows_together { 2 } else { control.threads as u64 + 2 };
+    let want = band.saturating_mul(parts).saturating_mul(bytes);
+    if want > limit && band.saturating_mul(bytes) > limit {
+        info.notes.push(format!(
+            "chunks {} are decoded several times: the cache would take {want} bytes, a quarter of the memory is {limit}",
+            limits::tuple(&chunk)
+        ));
+    }
+    info.together = usize::try_from(chunk[frame_axis].min(dims[frame_axis])).unwrap_or(1);
+    info.costly = plist.get_filters().is_ok_and(|f| !f.is_empty());
+    let cache = want.min(limit).max(bytes.min(limit));
+    Ok(Chunking {
+        cache,
+        slots: (cache / bytes.max(1)).saturating_mul(100).clamp(521, 1 << 20) | 1,
+    })
+}
+
+/// Opens `name` with its chunk cache.
+fn reopen(file: &File, name: &str, chunking: &Chunking) -> hdf5::Result<Dataset> {
+    let mut access = DatasetAccess::build();
+    // 1.0: a chunk that was read completely leaves first, as befits streaming.
+    access.chunk_cache(chunking.slots as usize, chunking.cache as usize, 1.0);
+    let access = access.finish()?;
+    let name = std::ffi::CString::new(name).map_err(|_| hdf5::Error::from("a dataset's path with a zero byte"))?;
+    hdf5::sync::sync(|| {
+        // SAFETY: all identifiers are open and the name ends with zero; the lock of the library is held; the new identifier is ours.
+        unsafe { hdf5::from_id(hdf5::h5check(hdf5_sys::h5d::H5Dopen2(file.id(), name.as_ptr(), access.id()))?) }
+    })
+}

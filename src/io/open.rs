@@ -1,0 +1,130 @@
+//! Opening a scan: the format is told by its first bytes, then by the file's name.
+
+use super::dtype::Stored;
+use super::readat::ReadAt;
+use super::repair::{self, BadPixels};
+use super::{Scan, blo, h5, npy, raw};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::pixel::Pixel;
+use std::path::Path;
+
+/// What a user may say about a scan beyond its path; the defaults say nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OpenOptions {
+    /// `--dataset`: path of the dataset in an HDF5 file.
+    pub dataset: Option<String>,
+    /// `--nav-shape`: scan shape (ny, nx).
+    pub nav_shape: Option<[usize; 2]>,
+    /// `--sig-shape`: frame shape (height, width).
+    pub sig_shape: Option<[usize; 2]>,
+    /// `--dtype`: for raw files the stored type (`u16`, `>u2`, `float32`, …), also `STORED:DELIVERED`; for others the type to deliver.
+    pub dtype: Option<String>,
+    /// `--offset`: byte at which the frames of a raw file begin.
+    pub offset: Option<u64>,
+    /// `--sync-offset`: n > 0 skips the first n stored frames, n < 0 puts -n blank frames before the first.
+    pub sync_offset: i64,
+    /// `--bad-pixels`.
+    pub bad_pixels: BadPixels,
+}
+
+impl OpenOptions {
+    /// The type in which pixels should be delivered, for formats that know their own.
+    pub(crate) fn wanted_pixel(&self) -> Result<Option<Pixel>> {
+        self.dtype.as_deref().map(pixel_named).transpose()
+    }
+    /// Stored and wanted type of a raw file.
+    pub(crate) fn raw_type(&self, name: &str) -> Result<(Stored, Option<Pixel>)> {
+        let (stored, wanted) = match name.split_once(':') {
+            Some((s, w)) => (s, Some(pixel_named(w)?)),
+            None => (name, None),
+        };
+        let stored = Stored::parse(stored).ok_or_else(|| {
+            Error::parameter(
+                "--dtype",
+                format!("{stored} is no pixel type; use u8 i8 u16 i16 u32 i32 u64 i64 f32 f64, or >u2 for big-endian"),
+            )
+        })?;
+        Ok((stored, wanted))
+    }
+}
+
+fn pixel_named(name: &str) -> Result<Pixel> {
+    let pixel = Stored::parse(name).filter(|s| s.bytes() <= 4).map(|s| s.kind.default_pixel());
+    pixel.ok_or_else(|| Error::parameter("--dtype", format!("{name} is none of u8 i8 u16 i16 u32 i32 f32")))
+}
+
+/// Formats by content and name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Blo,
+    Hdf5,
+    Npy,
+    Raw,
+}
+
+/// Opens the scan at `path`. Only headers are read, except with `--bad-pixels auto`, which looks at up to 64 frames.
+/// `control.memory` bounds the cache of decoded HDF5 chunks.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Format`], [`Error::Unsupported`], [`Error::Limit`] and [`Error::Parameter`] with file and place.
+pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box<dyn Scan>> {
+    let file = ReadAt::open(path)?;
+    let format = tell(&file, options)?;
+    if options.dataset.is_some() && format != Format::Hdf5 {
+        return Err(Error::parameter("--dataset", format!("{} is no HDF5 file", path.display())));
+    }
+    if options.offset.is_some() && format != Format::Raw {
+        return Err(Error::parameter(
+            "--offset",
+            format!("{} has a header of its own; only raw files take an offset", path.display()),
+        ));
+    }
+    let scan = match format {
+        Format::Blo => blo::open(file, options)?,
+        Format::Npy => npy::open(file, options)?,
+        Format::Raw => raw::open(file, options)?,
+        Format::Hdf5 => h5::open(file, options, control)?,
+    };
+    repair::wrap(scan, &options.bad_pixels, control)
+}
+
+fn tell(file: &ReadAt, options: &OpenOptions) -> Result<Format> {
+    let mut head = [0; 8];
+    let n = head.len().min(usize::try_from(file.len()).unwrap_or(usize::MAX));
+    file.read(0, &mut head[..n])?;
+    let ending = file
+        .path()
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or("")
+        .to_ascii_lowercase();
+    if head.starts_with(blo::MAGIC) {
+        return Ok(Format::Blo);
+    }
+    if head.starts_with(npy::MAGIC) {
+        return Ok(Format::Npy);
+    }
+    if h5::has_signature(file)? {
+        return Ok(Format::Hdf5);
+    }
+    let described = options.sig_shape.is_some() && options.dtype.is_some();
+    let wrong = |name: &str| {
+        Error::format(
+            file.path(),
+            "byte 0",
+            format!("the name says {name}, but the file does not begin like one"),
+        )
+    };
+    match ending.as_str() {
+        "raw" | "bin" | "dat" => Ok(Format::Raw),
+        "blo" => Err(wrong("a NanoMEGAS block file")),
+        "npy" => Err(wrong("a NumPy array")),
+        "h5" | "hdf5" | "hspy" | "emd" | "nxs" => Err(wrong("an HDF5 file")),
+        _ if described => Ok(Format::Raw),
+        _ => Err(Error::unsupported(
+            file.path(),
+            "the format is none of .blo, HDF5, .npy; for raw binary give --sig-shape and --dtype",
+        )),
+    }
+}
