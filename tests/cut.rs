@@ -57,6 +57,54 @@ fn cluster(parameters: &Polycrystal) -> (Choice, Tree, Vec<i32>) {
     (choice, tree, scan.truth().grain_id.into_raw_vec_and_offset().0)
 }
 
+/// The array of a `.npy` file, or the first one of a `.npz` file, in tests/data: shape, values as stored, and whether they
+/// are stored in Fortran order.
+fn reference<T: npyz::Deserialize>(name: &str) -> (Vec<usize>, Vec<T>, bool) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    let shape = |s: &[u64]| s.iter().map(|&d| d as usize).collect();
+    if name.ends_with(".npz") {
+        let mut archive = npyz::npz::NpzArchive::open(path).unwrap();
+        let first = archive.array_names().next().unwrap().to_owned();
+        let file = archive.by_name(&first).unwrap().unwrap();
+        let order = file.order() == npyz::Order::Fortran;
+        (shape(file.shape()), file.into_vec().unwrap(), order)
+    } else {
+        let file = npyz::NpyFile::new(std::io::BufReader::new(std::fs::File::open(path).unwrap())).unwrap();
+        let order = file.order() == npyz::Order::Fortran;
+        (shape(file.shape()), file.into_vec().unwrap(), order)
+    }
+}
+
+#[test]
+fn reference_scans() {
+    for (name, want) in [("polycrystal", 6), ("bullseye", 8)] {
+        let (shape, values, fortran) = reference::<f32>(&format!("{name}/feature_vectors_normalised.npz"));
+        let (rows, columns) = (shape[0], shape[1]);
+        let features = if fortran {
+            Array2::from_shape_vec((columns, rows), values).unwrap()
+        } else {
+            Array2::from_shape_vec((rows, columns), values).unwrap().reversed_axes()
+        };
+        let children = reference::<i32>(&format!("{name}/ward_children.npy")).1;
+        let children = children.chunks(2).map(|c| [c[0] as u32, c[1] as u32]).collect();
+        let tree = Tree::new(
+            features.nrows(),
+            children,
+            reference::<f64>(&format!("{name}/ward_distances.npy")).1,
+        )
+        .unwrap();
+        let (nav, truth, _) = reference::<i32>(&format!("{name}/true_grain_id.npy"));
+        let grid = Grid::full([nav[0], nav[1]]).unwrap();
+        let choice = choose(&tree, features.view(), &grid, &Control::new()).unwrap();
+        assert_eq!((choice.clusters, choice.runner_up), (want, Some(want - 1)), "{name}");
+        assert_eq!(
+            adjusted_rand_index(&tree.cut_number(want).unwrap(), &truth).unwrap(),
+            1.0,
+            "{name}"
+        );
+    }
+}
+
 /// Grains of at least 8 positions.
 fn grains(truth: &[i32]) -> usize {
     let mut sizes = std::collections::BTreeMap::<i32, usize>::new();

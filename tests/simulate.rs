@@ -382,3 +382,36 @@ fn truth_file_holds_arrays_and_parameters() {
     let text: hdf5::types::VarLenUnicode = file.attr("parameters").unwrap().read_scalar().unwrap();
     assert_eq!(&Polycrystal::from_toml(&text).unwrap(), scan.parameters());
 }
+
+#[test]
+fn written_scans_hold_the_frames_and_stand_beside_their_truth() {
+    let folder = tempfile::tempdir().unwrap();
+    let scan = Simulated::new(&Polycrystal {
+        sig: [48, 48],
+        ..small(Pixel::U8)
+    })
+    .unwrap();
+    let all: Vec<u64> = (0..99).collect();
+    let want = frames_of(&scan, &all);
+    for name in ["a.blo", "a.npy", "a.h5"] {
+        let path = folder.path().join(name);
+        let truth = scan.write(&path, false, &Control::new()).unwrap();
+        assert_eq!(truth, folder.path().join(format!("{name}.truth.h5")));
+        assert!(hdf5::File::open(&truth).unwrap().dataset("grain_id").is_ok());
+        let back = emstream::io::open(&path, &Default::default(), &Control::new()).unwrap();
+        assert_eq!(back.info().nav, [9, 11]);
+        let stride = back.info().frame.stride();
+        let mut bytes = vec![0; 99 * stride];
+        back.read(&all, stride, &mut bytes, &Control::new()).unwrap();
+        assert!(
+            want.iter().zip(bytes.chunks(stride)).all(|(w, b)| w == &b[..w.len()]),
+            "{name}"
+        );
+        assert!(scan.write(&path, false, &Control::new()).is_err());
+    }
+    // Cancelled: nothing is left behind.
+    let control = Control::new();
+    control.cancel();
+    assert!(scan.write(&folder.path().join("b.npy"), false, &control).is_err());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6);
+}

@@ -138,27 +138,12 @@ impl Top {
         let n = tree.leaves();
         let parts = (n / MEAN_SIZE).clamp(2, MOST).min(n);
         let first_merge = n - parts;
-        // Top-level nodes get numbers in ascending order of their tree numbers.
+        // Nodes of the top are numbered in ascending order of their numbers in the tree.
         let mut number = vec![u32::MAX; 2 * n - 1];
-        let mut next = 0;
-        let above: Vec<[u32; 2]> = tree.children()[first_merge..].to_vec();
-        let mut roots: Vec<u32> = above
-            .iter()
-            .flatten()
-            .copied()
-            .filter(|&c| (c as usize) < n + first_merge)
-            .collect();
-        if above.is_empty() {
-            roots.push((2 * n - 2) as u32);
-        }
-        roots.sort_unstable();
-        for root in roots
-            .into_iter()
-            .chain((n + first_merge..2 * n - 1).filter(|_| parts > 1).map(|m| m as u32))
-        {
-            number[root as usize] = next;
-            next += 1;
-        }
+        let above = &tree.children()[first_merge..];
+        let mut nodes: Vec<u32> = above.iter().flatten().copied().chain([(2 * n - 2) as u32]).collect();
+        nodes.sort_unstable();
+        nodes.iter().zip(0..).for_each(|(&node, i)| number[node as usize] = i);
         let children: Vec<[u32; 2]> = above.iter().map(|pair| pair.map(|c| number[c as usize])).collect();
         // Below the top, nodes hand their part down to their children.
         for m in (0..first_merge).rev() {
@@ -167,10 +152,9 @@ impl Top {
             }
         }
         number.truncate(n);
-        let nodes = 2 * parts - 1;
-        let mut size = vec![0u32; nodes];
+        let mut size = vec![0u32; nodes.len()];
         number.iter().for_each(|&p| size[p as usize] += 1);
-        let (mut parent, mut second) = (vec![u32::MAX; nodes], vec![false; nodes]);
+        let (mut parent, mut second) = (vec![u32::MAX; nodes.len()], vec![false; nodes.len()]);
         for (m, &[a, b]) in children.iter().enumerate() {
             size[parts + m] = size[a as usize] + size[b as usize];
             parent[a as usize] = (parts + m) as u32;

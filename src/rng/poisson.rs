@@ -77,11 +77,17 @@ impl Poisson {
         let series = 1.0 - f * (1.0 - f / 2.0 * (1.0 - f / 3.0 * (1.0 - f / 4.0 * (1.0 - f / 5.0))));
         let mut p = self.exponentials[step] * series;
         let mut sum = p;
-        let mut k = 0;
+        // The first steps without branches: for the small means of diffuse scattering, nearly always all there is to do.
+        let mut k = usize::from(u > sum);
+        for reciprocal in &self.reciprocals[1..5] {
+            p *= mean * reciprocal;
+            sum += p;
+            k += usize::from(u > sum);
+        }
         while u > sum && k < LARGEST {
-            k += 1;
             p *= mean * self.reciprocals[k];
             sum += p;
+            k += usize::from(u > sum);
         }
         k as u64
     }

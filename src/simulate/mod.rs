@@ -1,7 +1,7 @@
 //! Scans with known truth, of any size, for tests, demonstrations and benchmarks.
 //!
 //! A [`Polycrystal`] says what to simulate; [`Simulated`] makes any frame of it at any time, on any thread, always with the same
-//! bits. It is a [`crate::io::Scan`], so passes run on it without a file; [`Simulated::stream`] and [`Simulated::write_truth`] put it on disk.
+//! bits. It is a [`crate::io::Scan`], so passes run on it without a file; [`Simulated::write`] puts it on disk.
 
 mod field;
 mod frames;
@@ -12,6 +12,7 @@ mod truth;
 
 pub use frames::{Lattice, Simulated};
 pub use polycrystal::{Grain, Grains, Polycrystal};
+pub use stream::truth_path;
 pub use truth::Truth;
 
 /// What random numbers are for: the purposes of [`crate::rng::Source`].
