@@ -1,6 +1,7 @@
 //! Files: scans in, results out. Readers decode nothing but what is asked for and believe no header.
 
 pub mod array;
+pub mod export;
 pub mod fingerprint;
 pub mod output;
 pub mod results;
