@@ -12,6 +12,7 @@ mod write;
 pub use masks::{read_masks, read_region};
 pub use npz::read_npz;
 pub use write::{NpyValue, TiffPixel, npy_header, save_csv, save_npy, save_png, save_tiff, tiff_pages};
+pub(crate) use write::{csv_lines, npy_values, tiff_error};
 
 use crate::error::{Error, Result};
 use ndarray::ArrayD;

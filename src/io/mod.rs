@@ -20,6 +20,7 @@ pub use h5::Candidate;
 pub use open::{OpenOptions, open};
 pub use repair::BadPixels;
 pub mod array;
+pub mod export;
 pub mod fingerprint;
 pub mod output;
 pub mod results;

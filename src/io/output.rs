@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile, TempDir, TempPath};
 
 /// Folder of `target` and the beginning of its temporary names.
-fn place(target: &Path) -> Result<(PathBuf, String)> {
+pub(super) fn place(target: &Path) -> Result<(PathBuf, String)> {
     let name = target
         .file_name()
         .ok_or_else(|| Error::parameter("output", format!("{} does not end in a name", target.display())))?;

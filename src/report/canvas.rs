@@ -39,6 +39,8 @@ pub struct Figure {
     width: usize,
     height: usize,
     rgb: Vec<u8>,
+    /// Left, top, right, bottom: lines, circles and text stay inside.
+    clip: [i64; 4],
 }
 
 impl Figure {
@@ -48,6 +50,7 @@ impl Figure {
             width,
             height,
             rgb: vec![255; width * height * 3],
+            clip: [0, 0, width as i64, height as i64],
         }
     }
     pub fn width(&self) -> usize {
@@ -86,9 +89,23 @@ impl Figure {
         Ok(bytes)
     }
 
+    /// Draws with everything cut off outside a rectangle.
+    pub(super) fn clipped(&mut self, x: usize, y: usize, w: usize, h: usize, draw: impl FnOnce(&mut Figure)) {
+        let before = self.clip;
+        self.clip = [
+            x as i64,
+            y as i64,
+            (x + w).min(self.width) as i64,
+            (y + h).min(self.height) as i64,
+        ];
+        draw(self);
+        self.clip = before;
+    }
+
     /// Mixes `colour` into a pixel; positions outside the figure are left out.
     pub(super) fn blend(&mut self, x: i64, y: i64, colour: Rgb, alpha: f32) {
-        if x < 0 || y < 0 || x >= self.width as i64 || y >= self.height as i64 || alpha <= 0.0 {
+        let [left, top, right, bottom] = self.clip;
+        if x < left || y < top || x >= right || y >= bottom || alpha <= 0.0 {
             return;
         }
         let at = (y as usize * self.width + x as usize) * 3;

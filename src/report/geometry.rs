@@ -37,6 +37,20 @@ impl Geometry {
             fx: least(c),
         }
     }
+    /// As [`Geometry::new`] for small pictures: the scale that comes nearest to `target`, which may be exceeded.
+    pub(super) fn nearest(rows: usize, cols: usize, target: usize) -> Self {
+        let largest = rows.max(cols).max(1);
+        let factor = ((target as f64 / largest as f64).round() as usize).max(1);
+        Geometry::new(
+            rows,
+            cols,
+            if factor * largest <= 2 * target {
+                factor * largest
+            } else {
+                target
+            },
+        )
+    }
     pub(super) fn width(&self) -> usize {
         self.cols.div_ceil(self.step).max(1) * self.fx
     }

@@ -200,8 +200,22 @@ pub(super) fn paint(
     }
 }
 
-/// Circles and arrows over a map, each on a dark rim so that they stand out on any colour.
+/// Circles and arrows over a map, cut off at its edge.
 pub(super) fn marks(
+    figure: &mut Figure,
+    origin: (usize, usize),
+    geometry: &Geometry,
+    markers: &[Marker],
+    vectors: &[Vector],
+    ink: Rgb,
+) {
+    figure.clipped(origin.0, origin.1, geometry.width(), geometry.height(), |figure| {
+        draw_marks(figure, origin, geometry, markers, vectors, ink)
+    });
+}
+
+/// Each mark on a rim of the opposite lightness, so that it stands out on any colour.
+fn draw_marks(
     figure: &mut Figure,
     (left, top): (usize, usize),
     geometry: &Geometry,

@@ -24,7 +24,9 @@ figcaption{color:#5f6368;font-size:.92rem;margin-top:.35rem}\
 .scroll{overflow-x:auto}\
 table{border-collapse:collapse;margin:.75rem 0;font-size:.95rem;font-variant-numeric:tabular-nums}\
 th,td{text-align:left;vertical-align:top;padding:.3rem .9rem .3rem 0;border-bottom:1px solid #e6e6e6}\
-th{font-weight:600}\
+th{font-weight:600;white-space:nowrap}\
+th,td{overflow-wrap:normal}\
+.summary td{overflow-wrap:anywhere}\
 .summary th{color:#5f6368;font-weight:400;white-space:nowrap}\
 .warning{border-left:4px solid #c26a00;background:#fff6e8;padding:.5rem .9rem;margin:.75rem 0}\
 pre{background:#f6f7f8;padding:.8rem 1rem;overflow-x:auto;font-size:.85rem;line-height:1.4}\

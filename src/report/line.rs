@@ -94,23 +94,39 @@ impl<'a> LinePlot<'a> {
     }
 
     fn draw_marks(&self, figure: &mut Figure, frame: &Frame) {
-        let mut row = frame.top + 18.0;
+        // All lines first: the texts lie on white above them.
+        for mark in &self.marks {
+            match mark {
+                Mark::Vertical(at, _) if frame.holds_x(*at) => {
+                    let x = frame.place((*at, frame.y.0)).0;
+                    figure.dashes((x, frame.top), (x, frame.bottom), 2.0, MARK);
+                }
+                Mark::Horizontal(at, _) if frame.holds_y(*at) => {
+                    let y = frame.place((frame.x.0, *at)).1;
+                    figure.dashes((frame.left, y), (frame.right, y), 2.0, MARK);
+                }
+                _ => {}
+            }
+        }
+        let mut row = frame.top + 20.0;
         for mark in &self.marks {
             match mark {
                 Mark::Vertical(at, text) if frame.holds_x(*at) => {
                     let x = frame.place((*at, frame.y.0)).0;
-                    figure.dashes((x, frame.top), (x, frame.bottom), 2.0, MARK);
                     // On the side where there is room; one row for each mark, so that they do not overlap.
-                    let fits = x + 10.0 + (text_width(text, TEXT) as f64) < frame.right;
-                    let (shift, align) = if fits { (9.0, Align::Left) } else { (-9.0, Align::Right) };
-                    figure.text(x + shift, row, TEXT, align, MARK, text);
-                    row += 26.0;
+                    let width = text_width(text, TEXT) as f64;
+                    let left = if x + 12.0 + width < frame.right {
+                        x + 8.0
+                    } else {
+                        x - 8.0 - width
+                    };
+                    note(figure, left, row, text);
+                    row += 28.0;
                 }
                 Mark::Horizontal(at, text) if frame.holds_y(*at) => {
                     let y = frame.place((frame.x.0, *at)).1;
-                    figure.dashes((frame.left, y), (frame.right, y), 2.0, MARK);
-                    let above = if y - 14.0 > frame.top { y - 14.0 } else { y + 14.0 };
-                    figure.text(frame.right - 6.0, above, TEXT, Align::Right, MARK, text);
+                    let above = if y - 16.0 > frame.top { y - 16.0 } else { y + 16.0 };
+                    note(figure, frame.right - 8.0 - text_width(text, TEXT) as f64, above, text);
                 }
                 _ => {}
             }
@@ -129,6 +145,19 @@ impl<'a> LinePlot<'a> {
             figure.text(x, y, TEXT, Align::Left, INK, series.name);
         }
     }
+}
+
+/// The text of a mark, on white.
+fn note(figure: &mut Figure, left: f64, y: f64, text: &str) {
+    let width = text_width(text, TEXT).ceil() as usize;
+    figure.fill(
+        (left.max(3.0) - 3.0) as usize,
+        (y - 12.0).max(0.0) as usize,
+        width + 6,
+        25,
+        super::canvas::WHITE,
+    );
+    figure.text(left, y, TEXT, Align::Left, MARK, text);
 }
 
 /// A range with some air, and some extent.

@@ -72,7 +72,7 @@ impl<'a> Panel<'a> {
             .iter()
             .map(|t| {
                 let (rows, cols) = t.data.dim();
-                Geometry::new(rows, cols, target)
+                Geometry::nearest(rows, cols, target)
             })
             .collect();
         // Captions need some width whatever the maps are.

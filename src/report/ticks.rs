@@ -98,6 +98,7 @@ pub fn number(value: f64) -> String {
         let power = format!("10{}", superscript(magnitude));
         return match trim(format!("{factor:.3}")).as_str() {
             "1" => power,
+            "-1" => format!("−{power}"),
             factor => minus(format!("{factor}×{power}")),
         };
     }

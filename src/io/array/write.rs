@@ -197,29 +197,33 @@ pub fn save_csv<T: std::fmt::Display, D: Dimension>(
 ) -> Result<()> {
     let path = path.as_ref();
     let mut file = AtomicFile::create(path, overwrite)?;
-    csv_lines(&mut file, array, names).map_err(|e| Error::io(path, "cannot write", e))?;
+    csv_lines(&mut file, array, 0, Some(names)).map_err(|e| Error::io(path, "cannot write", e))?;
     file.finish()
 }
 
+/// Lines of a `.csv` file. `first`: what the leading index of the array counts from; `names`: for a header line.
 pub(crate) fn csv_lines<T: std::fmt::Display, D: Dimension>(
     out: &mut impl Write,
     array: ArrayView<'_, T, D>,
-    names: &[&str],
+    first: usize,
+    names: Option<&[&str]>,
 ) -> std::io::Result<()> {
-    let quoted: Vec<String> = names
-        .iter()
-        .map(|n| {
-            if n.contains([',', '"', '\n', '\r']) {
-                format!("\"{}\"", n.replace('"', "\"\""))
-            } else {
-                n.to_string()
-            }
-        })
-        .collect();
-    writeln!(out, "{}", quoted.join(","))?;
+    if let Some(names) = names {
+        let quoted: Vec<String> = names
+            .iter()
+            .map(|n| {
+                if n.contains([',', '"', '\n', '\r']) {
+                    format!("\"{}\"", n.replace('"', "\"\""))
+                } else {
+                    n.to_string()
+                }
+            })
+            .collect();
+        writeln!(out, "{}", quoted.join(","))?;
+    }
     for (index, value) in array.into_dyn().indexed_iter() {
-        for i in index.slice() {
-            write!(out, "{i},")?;
+        for (axis, i) in index.slice().iter().enumerate() {
+            write!(out, "{},", if axis == 0 { first + i } else { *i })?;
         }
         writeln!(out, "{value}")?;
     }

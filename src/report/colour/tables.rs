@@ -149,7 +149,7 @@ pub(super) const CYCLIC: [[u8; 3]; 33] = [
 ];
 
 /// Matplotlib's tab20 (Tableau colours), the ten strong ones first, then their ten light companions; the two greys, which mean
-/// *unclassified* here, are replaced by a dark indigo and a light olive.
+/// *unclassified* here, are replaced by a dark indigo and a dark olive.
 pub(super) const LABELS: [[u8; 3]; 20] = [
     [31, 119, 180],
     [255, 127, 14],
@@ -168,7 +168,7 @@ pub(super) const LABELS: [[u8; 3]; 20] = [
     [197, 176, 213],
     [196, 156, 148],
     [247, 182, 210],
-    [206, 219, 156],
+    [99, 121, 57],
     [219, 219, 141],
     [158, 218, 229],
 ];
