@@ -48,7 +48,10 @@ fn control() -> Control {
 }
 
 fn matrix(name: &str) -> Array2<f64> {
-    array::read_f64_2d(&data(name)).unwrap()
+    array::read_array::<f64>(data(name), 1 << 30)
+        .unwrap()
+        .into_dimensionality()
+        .unwrap()
 }
 
 fn labels(name: &str) -> Vec<i32> {
@@ -56,7 +59,9 @@ fn labels(name: &str) -> Vec<i32> {
 }
 
 fn template(params: &Params) -> Template {
-    params.template(|f| array::read_f64_2d(f)).unwrap()
+    params
+        .template(|f| Ok(array::read_array::<f64>(f, 1 << 20)?.into_dimensionality().unwrap()))
+        .unwrap()
 }
 
 fn run(scan: &dyn Scan, params: &Params, backend: &Backend) -> Clustering {
@@ -139,7 +144,11 @@ fn polycrystal_follows_libertem(backend: &Backend) {
         adjusted_rand_index(&r.labels, &labels("polycrystal/ward_labels.npy")).unwrap(),
         1.0
     );
-    let distances = flat(&matrix("polycrystal/ward_distances.npy").t().to_owned());
+    let distances: Vec<f64> = array::read_array(data("polycrystal/ward_distances.npy"), 1 << 20)
+        .unwrap()
+        .iter()
+        .copied()
+        .collect();
     assert!(of_maximum(r.tree.as_ref().unwrap().distances(), &distances) < 1e-5);
 
     let truth = labels("polycrystal/true_grain_id.npy");

@@ -34,7 +34,10 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         As::Tiff => Format::Tiff,
         As::Hspy => Format::Hspy,
     };
-    let written = export::export(&args.result, &args.output, format, session.overwrite)?;
-    println!("{} files in {}", written.len(), args.output.display());
+    let exported = export::export(&args.result, &args.output, format, session.overwrite)?;
+    for (dataset, why) in &exported.skipped {
+        log::warn!("{dataset} was left out: {why}");
+    }
+    println!("{} files in {}", exported.files.len(), args.output.display());
     Ok(())
 }

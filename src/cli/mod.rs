@@ -4,7 +4,7 @@
 mod arrays;
 mod cluster;
 mod devices;
-//mod export;
+mod export;
 mod info;
 mod masks;
 mod pick;
@@ -40,7 +40,7 @@ enum Command {
     Template(template::Args),
     Cluster(cluster::Args),
     Simulate(simulate::Args),
-    //Export(export::Args),
+    Export(export::Args),
 }
 
 /// Parses the command line and runs it. Exit code 0: done (warnings on stderr), 1: failed, 2: wrong usage.
@@ -66,7 +66,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Template(a) => template::run(a, &session),
         Command::Cluster(a) => cluster::run(a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
-        //Command::Export(a) => export::run(a, &session),
+        Command::Export(a) => export::run(a, &session),
     }
 }
 
