@@ -179,8 +179,8 @@ fn masks_and_templates_that_are_no_masks() {
     for (file, word) in [("nan.npy", "NaN"), ("empty.npy", "empty.npy"), ("shape.npy", "shape.npy")] {
         fails(d, &["masks", scan, "-o", "m.h5", "--masks", file], &[word]);
     }
-    for file in ["nan.npy", "empty.npy", "zeros.npy"] {
-        fails(d, &["cluster", scan, "-o", "out", "--template", file], &["template"]);
+    for (file, word) in [("nan.npy", "template"), ("empty.npy", "empty.npy"), ("zeros.npy", "template")] {
+        fails(d, &["cluster", scan, "-o", "out", "--template", file], &[word]);
     }
     npy(&d.join("labels.npy"), &[3, 3], "<i4", &[0; 36]);
     fails(
@@ -274,7 +274,7 @@ fn ctrl_c_leaves_nothing_behind() {
     use std::io::{BufRead, BufReader, Read};
     let dir = TempDir::new().unwrap();
     let d = dir.path();
-    fs::File::create(d.join("long.raw")).unwrap().set_len(200 << 30).unwrap();
+    fs::File::create(d.join("long.raw")).unwrap().set_len(12800 * 1000 * 128 * 128).unwrap();
     let shape = ["--nav-shape", "12800,1000", "--sig-shape", "128,128", "--dtype", "u8"];
     for command in [["stats", "long.raw", "-o", "s.h5"], ["cluster", "long.raw", "-o", "out"]] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_emstream"))

@@ -31,10 +31,10 @@ pub struct Args {
 #[derive(clap::Args)]
 struct Flags {
     /// Radius of the disks in pixels [default: 1.5]
-    #[arg(long, value_name = "PX")]
+    #[arg(long, value_name = "PX", allow_negative_numbers = true)]
     radius: Option<f64>,
     /// Outer radius of the subtracted ring [default: 2.5]
-    #[arg(long, value_name = "PX")]
+    #[arg(long, value_name = "PX", allow_negative_numbers = true)]
     radius_outer: Option<f64>,
     /// Built-in template [default: background]
     #[arg(long, value_enum)]
@@ -43,7 +43,7 @@ struct Flags {
     #[arg(long, value_name = "SPEC|FILE")]
     template: Option<String>,
     /// Search range in pixels [default: by the template]
-    #[arg(long, value_name = "PX")]
+    #[arg(long, value_name = "PX", allow_negative_numbers = true)]
     search: Option<f64>,
     /// Number of feature peaks [default: 300]
     #[arg(long, value_name = "N")]
@@ -55,10 +55,10 @@ struct Flags {
     #[arg(long, value_name = "N|auto", conflicts_with = "distance_threshold")]
     clusters: Option<Clusters>,
     /// Cut the merge tree at this ward distance
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", allow_negative_numbers = true)]
     distance_threshold: Option<f64>,
     /// Weight of the scan coordinates in the features [default: 0.2]
-    #[arg(long, value_name = "W")]
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
     position_weight: Option<f64>,
     /// Feature peaks (n, 2) from a file instead of finding them
     #[arg(long, value_name = "FILE.npy")]
