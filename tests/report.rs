@@ -419,11 +419,11 @@ fn real_maps_for_the_eye() {
     let wanted = ColourMap::Viridis.rgb(if grains[[0, 0]] == 0 { 1.0 } else { 0.0 });
     assert_eq!(figure.pixel(LEFT + 2, TOP + 2), Some(wanted));
     let mut tiles: Vec<Tile> = Vec::new();
-    for cluster in 0..4 {
+    for (cluster, mask) in maps.iter().take(4).enumerate() {
         let mut tile = Tile::new(std.view(), format!("cluster {cluster}: 312 frames"));
         (tile.colours, tile.log, tile.markers) = (ColourMap::Inferno, true, markers[..20].to_vec());
         tiles.push(tile);
-        let mut tile = Tile::new(maps[cluster].view(), format!("mask of cluster {cluster}"));
+        let mut tile = Tile::new(mask.view(), format!("mask of cluster {cluster}"));
         tile.colours = ColourMap::Grey;
         tiles.push(tile);
     }

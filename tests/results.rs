@@ -272,6 +272,8 @@ fn an_output_folder_appears_whole() {
     let build = |value: &str, overwrite: bool| {
         let out = OutputDir::create(folder.path().join("out/"), overwrite)?;
         let result = out.result()?;
+        // Messages name the place that the user knows.
+        assert_eq!(result.target(), folder.path().join("out/result.h5"));
         result.put("stats/std", Array2::<f64>::zeros((2, 2)).view(), MAP)?;
         result.finish()?;
         out.write("params.toml", value.as_bytes())?;
@@ -597,6 +599,13 @@ fn archives_unpack_no_more_than_allowed() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("20736") && error.contains("10000"), "{error}");
+    let MaskStack::Csr { indptr, indices, values } = read_masks(data("unsorted.npz"), 2, 3, MAX_BYTES).unwrap() else {
+        panic!("expected CSR")
+    };
+    assert_eq!(
+        (indptr, indices, values),
+        (vec![0, 2, 2, 3], vec![1, 5, 3], vec![2.5, 1.0, 4.0])
+    );
     // Any single wrong byte: an error or an array, never a panic.
     let folder = folder();
     let whole = fs::read(data("csc.npz")).unwrap();

@@ -46,14 +46,17 @@ macro_rules! float_element {
 }
 float_element!(f32, f64);
 
+/// 2⁶³ is an exact float.
+const TWO_63: f64 = (1u64 << 63) as f64;
+
 macro_rules! integer_element {
     ($($t:ty),*) => {$(
         /// Exact; floats must be whole numbers.
         impl Element for $t {
             const KIND: &'static str = concat!("a whole number that fits ", stringify!($t));
             fn from_f64(value: f64) -> Option<Self> {
-                // ±2⁶³ are exact floats; the cast is exact for whole numbers between them.
-                (value.trunc() == value && (-9.223372036854775808e18..9.223372036854775808e18).contains(&value))
+                // The cast is exact for whole numbers in this range.
+                (value.trunc() == value && (-TWO_63..TWO_63).contains(&value))
                     .then(|| <$t>::try_from(value as i64).ok())
                     .flatten()
             }

@@ -205,7 +205,7 @@ impl Staging {
         let temp = tempfile::Builder::new()
             .prefix(&prefix)
             .tempdir_in(parent)
-            .map_err(|e| Error::io(&folder, "cannot create", e))?;
+            .map_err(|e| Error::io(&folder, "cannot create", crate::io::output::plain(e)))?;
         Ok(Staging { temp, folder })
     }
     fn path(&self) -> &Path {

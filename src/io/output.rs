@@ -124,7 +124,19 @@ pub(super) fn temp_file(target: &Path, overwrite: bool) -> Result<NamedTempFile<
         .make_in(parent, |path| {
             File::options().read(true).write(true).create_new(true).open(path)
         })
-        .map_err(|e| Error::io(target, "cannot create", e))
+        .map_err(|e| Error::io(target, "cannot create", plain(e)))
+}
+
+/// The system's own error, without the temporary name that was wrapped around it.
+pub(super) fn plain(error: std::io::Error) -> std::io::Error {
+    let inner = error
+        .get_ref()
+        .and_then(|e| e.source())
+        .and_then(|e| e.downcast_ref::<std::io::Error>());
+    match inner.and_then(std::io::Error::raw_os_error) {
+        Some(number) => std::io::Error::from_raw_os_error(number),
+        None => error,
+    }
 }
 
 /// Gives a temporary file its final name.
@@ -179,7 +191,7 @@ impl OutputDir {
         let temp = Builder::new()
             .prefix(&prefix)
             .tempdir_in(parent)
-            .map_err(|e| Error::io(&target, "cannot create", e))?;
+            .map_err(|e| Error::io(&target, "cannot create", plain(e)))?;
         Ok(OutputDir { temp, target, overwrite })
     }
 
@@ -213,7 +225,7 @@ impl OutputDir {
     /// # Errors
     /// As [`super::results::ResultFile::create`].
     pub fn result(&self) -> Result<super::results::ResultFile> {
-        super::results::ResultFile::create(self.temp.path().join("result.h5"), true)
+        super::results::ResultFile::create_as(&self.temp.path().join("result.h5"), &self.target.join("result.h5"), true)
     }
 
     /// Gives the folder its final name and returns it. An existing folder is moved aside first and deleted last, so at every moment

@@ -47,6 +47,8 @@ pub struct ResultFile {
     // Closed before the temporary file is removed or renamed: fields are dropped in order.
     file: hdf5::File,
     temp: tempfile::TempPath,
+    /// Where it goes now, and the name that people know.
+    path: PathBuf,
     target: PathBuf,
     overwrite: bool,
 }
@@ -62,12 +64,18 @@ impl ResultFile {
     /// # Errors
     /// [`Error::Io`] if `path` exists and `overwrite` is false, or its folder is missing or not writable.
     pub fn create(path: impl AsRef<Path>, overwrite: bool) -> Result<Self> {
-        let target = path.as_ref().to_owned();
-        let temp = super::output::temp_file(&target, overwrite)?.into_temp_path();
+        let target = path.as_ref();
+        Self::create_as(target, target, overwrite)
+    }
+    /// For a file inside a folder that will be renamed: errors name `shown`.
+    pub(super) fn create_as(path: &Path, shown: &Path, overwrite: bool) -> Result<Self> {
+        let (path, target) = (path.to_owned(), shown.to_owned());
+        let temp = super::output::temp_file(&path, overwrite)?.into_temp_path();
         let file = hdf5::File::create(&temp).map_err(|e| hdf5_error(&target, "cannot create", &e))?;
         Ok(ResultFile {
             file,
             temp,
+            path,
             target,
             overwrite,
         })
@@ -179,6 +187,7 @@ impl ResultFile {
         let ResultFile {
             file,
             temp,
+            path,
             target,
             overwrite,
         } = self;
@@ -191,7 +200,7 @@ impl ResultFile {
             .open(&temp)
             .and_then(|f| f.sync_all())
             .map_err(|e| Error::io(&target, "cannot write", e))?;
-        super::output::persist(temp, &target, overwrite)
+        super::output::persist(temp, &path, overwrite)
     }
 }
 
@@ -328,7 +337,7 @@ pub(crate) fn hdf5_error(path: &Path, action: &'static str, error: &hdf5::Error)
                 .collect();
             number.parse().ok()
         });
-        if let Some(number) = system.last() {
+        if let Some(number) = system.reduce(|_, deeper| deeper) {
             return Error::io(path, action, std::io::Error::from_raw_os_error(number));
         }
         if let Some(frame) = stack.iter().last() {

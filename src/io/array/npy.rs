@@ -87,8 +87,10 @@ pub(super) fn expected<T: Element>() -> String {
     format!("expected {}", T::KIND)
 }
 
+type Decode<T> = fn(&[u8]) -> Option<T>;
+
 /// Decodes one element, `None` if `T` cannot express it. The outer `None`: no such stored type here.
-fn decoder<T: Element>(header: &Header) -> Option<fn(&[u8]) -> Option<T>> {
+fn decoder<T: Element>(header: &Header) -> Option<Decode<T>> {
     macro_rules! pick {
         ($($kind:literal $size:literal $t:ty => $from:ident as $wide:ty),* $(,)?) => {
             match (header.kind, header.size, header.big_endian) {

@@ -164,18 +164,12 @@ fn read<T: H5Type>(file: &Path, source: &Source, axis: usize, range: std::ops::R
         .map_err(failed)
 }
 
-/// Ranges of the leading axis whose values take about [`PART`] bytes.
-fn parts(shape: &[usize], bytes: usize) -> Vec<std::ops::Range<usize>> {
-    let Some((&n, rest)) = shape.split_first() else {
-        return vec![0..1];
-    };
-    let row = rest.iter().product::<usize>().saturating_mul(bytes).max(1);
-    let step = (PART / row).max(1);
-    if n == 0 || rest.contains(&0) {
-        vec![0..n]
-    } else {
-        (0..n).step_by(step).map(|i| i..(i + step).min(n)).collect()
-    }
+/// Ranges of the leading axis whose values take about [`PART`] bytes; one empty range for no values.
+fn parts(shape: &[usize], bytes: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+    let n = shape.first().copied().unwrap_or(1);
+    let row = shape.iter().skip(1).product::<usize>().saturating_mul(bytes).max(1);
+    let step = if shape.contains(&0) { n.max(1) } else { (PART / row).max(1) };
+    (0..n.max(1)).step_by(step).map(move |i| i..i.saturating_add(step).min(n))
 }
 
 fn npy<T: H5Type + NpyValue>(file: &Path, source: &Source, target: &Path) -> Result<()> {
