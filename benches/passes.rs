@@ -205,7 +205,7 @@ fn main() -> Result<()> {
     }
     if let Some(file) = o.json {
         let out = json!({"threads": o.threads, "read_sweep_GB_per_s": sweep_rate, "copy_GB_per_s": copy_rate,
-            "adapter": backends.get(1).and_then(Backend::adapter), "repeat": o.repeat, "rows": rows});
+            "adapter": backends.get(1).map(Backend::adapter), "repeat": o.repeat, "rows": rows});
         std::fs::write(&file, format!("{out:#}\n")).map_err(|e| emstream::Error::io(&file, "cannot write", e))?;
     }
     Ok(())

@@ -274,7 +274,10 @@ fn ctrl_c_leaves_nothing_behind() {
     use std::io::{BufRead, BufReader, Read};
     let dir = TempDir::new().unwrap();
     let d = dir.path();
-    fs::File::create(d.join("long.raw")).unwrap().set_len(12800 * 1000 * 128 * 128).unwrap();
+    fs::File::create(d.join("long.raw"))
+        .unwrap()
+        .set_len(12800 * 1000 * 128 * 128)
+        .unwrap();
     let shape = ["--nav-shape", "12800,1000", "--sig-shape", "128,128", "--dtype", "u8"];
     for command in [["stats", "long.raw", "-o", "s.h5"], ["cluster", "long.raw", "-o", "out"]] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_emstream"))

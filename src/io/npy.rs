@@ -217,7 +217,12 @@ mod tests {
             parse("{'descr': '|u1', 'fortran_order': True, 'shape': (7,), }"),
             Some(("|u1".into(), true, vec![7]))
         );
-        assert_eq!(parse("{'descr': '|u1', 'fortran_order': True, 'shape': (), }").unwrap().2, []);
+        assert!(
+            parse("{'descr': '|u1', 'fortran_order': True, 'shape': (), }")
+                .unwrap()
+                .2
+                .is_empty()
+        );
         assert_eq!(
             parse("{'descr': [('a', '<u2')], 'fortran_order': False, 'shape': (1,)}")
                 .unwrap()
