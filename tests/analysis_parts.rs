@@ -313,7 +313,7 @@ fn detectors() {
         mask("rect:0.5,0,1,0.25", 3, 3),
         array![[0.125, 0.0, 0.0], [0.125, 0.0, 0.0], [0.0, 0.0, 0.0]]
     );
-    assert_eq!(mask("rect:0,0,4,6", 4, 6), Array2::ones((4, 6)));
+    assert_eq!(mask("rect:0,0,4,6", 4, 6), Array2::<f64>::ones((4, 6)));
     // Partly outside is fine, wholly outside is not.
     assert!(mask("disk:-1,-1,3", 8, 8).sum() > 0.0);
     assert!(refused(Detector::parse("disk:50,4,3").unwrap().mask(8, 8)).contains("covers no pixel of frames of 8×8"));

@@ -145,7 +145,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     args.flags.apply(&mut params);
 
     let dir = OutputDir::create(&args.output, session.overwrite)?;
-    let template = params.template(|f| arrays::image(f))?;
+    let template = params.template(arrays::image)?;
     let given = Given {
         peaks: params.peaks.as_deref().map(arrays::positions).transpose()?,
         labels: params.labels.as_deref().map(arrays::labels).transpose()?,

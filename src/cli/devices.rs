@@ -33,14 +33,7 @@ pub fn run(args: Args) -> Result<()> {
         println!("no GPU found: no driver for Vulkan, Metal or DirectX 12 answers; --backend cpu needs none");
     }
     for a in &all {
-        println!(
-            "{}  {}  ({}, {}, {})",
-            a.index,
-            a.name,
-            a.kind.to_string(),
-            a.backend,
-            a.driver
-        );
+        println!("{}  {}  ({}, {}, {})", a.index, a.name, a.kind, a.backend, a.driver);
         println!(
             "   bindings up to {} MiB, {} KiB of workgroup memory, {} invocations, timestamps {}",
             a.max_binding >> 20,

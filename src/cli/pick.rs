@@ -5,7 +5,7 @@ use super::scan::{ScanArgs, pair, report_warnings};
 use super::session::Session;
 use clap::ValueEnum;
 use emstream::io::array;
-use emstream::pixel::Frames;
+use emstream::pixel::{Frames, Sample};
 use emstream::{Error, Result, with_pixel, workflows};
 use std::path::PathBuf;
 
@@ -59,9 +59,9 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         let frame = workflows::frame_array(shape, frames.frame::<T>(0).to_vec())?;
         match extension.as_str() {
             "npy" => array::save_npy(&args.output, frame.view(), session.overwrite)?,
-            "tif" | "tiff" => array::save_tiff(&args.output, &[frame.mapv(|v| v as f32).view()], session.overwrite)?,
+            "tif" | "tiff" => array::save_tiff(&args.output, &[frame.mapv(Sample::to_f32).view()], session.overwrite)?,
             "png" => {
-                let values = frame.mapv(|v| v as f64);
+                let values = frame.mapv(Sample::to_f64);
                 let values = match args.norm {
                     Norm::Linear => values,
                     Norm::Log => {

@@ -48,28 +48,24 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     })?;
 
     let frame = scan.info().frame;
-    let put = |name: &str, values: Vec<f64>, meaning: &str| -> Result<()> {
+    let put = |name: &str, values: Vec<f64>| -> Result<()> {
         let map = workflows::frame_array(frame, values)?;
         out.put(
             &format!("stats/{name}"),
             map.view(),
-            Meta::new("counts", &["y", "x"], meaning),
+            Meta::new(workflows::unit(name), &["y", "x"], workflows::meaning(name)),
         )
     };
     if let Some(handle) = moments {
         let m = done.take(handle)?;
         for name in &OPS[..6] {
             if wants(name) {
-                put(name, workflows::statistic(&m, name), workflows::meaning(name))?;
+                put(name, workflows::statistic(&m, name))?;
             }
         }
     }
     if let Some(handle) = logsum {
-        put(
-            "logsum",
-            workflows::single_logsum(done.take(handle)?, frame),
-            workflows::meaning("logsum"),
-        )?;
+        put("logsum", workflows::single_logsum(done.take(handle)?, frame))?;
     }
     report_warnings(&args.scan, &*scan);
     let parameters = format!("[scan]\n{}\n[stats]\nops = {:?}\n", workflows::to_toml(&args.how)?, args.ops);

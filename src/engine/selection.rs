@@ -123,6 +123,26 @@ impl Selection {
         self.runs.iter().flat_map(|r| r.start..r.start + r.len)
     }
 
+    /// Rows and columns of the selection if it is a rectangle of the scan, else (1, frames).
+    pub fn shape(&self) -> [usize; 2] {
+        let nx = self.nav[1] as u64;
+        if self.is_all() {
+            return self.nav;
+        }
+        let (Some(first), rows) = (self.runs.first(), self.runs.len()) else {
+            return [0, 0];
+        };
+        let below = |i: usize, r: &Run| r.len == first.len && r.start == first.start + i as u64 * nx;
+        if first.len <= nx && self.runs.iter().enumerate().all(|(i, r)| below(i, r)) {
+            return [rows, first.len as usize];
+        }
+        // Whole rows of the scan are one run.
+        if rows == 1 && first.start % nx == 0 && first.len % nx == 0 {
+            return [(first.len / nx) as usize, self.nav[1]];
+        }
+        [1, self.len as usize]
+    }
+
     /// Where frames are selected, (ny, nx).
     pub fn mask(&self) -> Array2<bool> {
         let mut mask = Array2::from_elem((self.nav[0], self.nav[1]), false);
@@ -156,6 +176,11 @@ mod tests {
         s.frames(1..5, &mut v);
         assert_eq!(v, [8, 9, 12, 13]);
         assert_eq!(s.iter().collect::<Vec<_>>(), [7, 8, 9, 12, 13, 14]);
+        assert_eq!(s.shape(), [2, 3]);
+        assert_eq!(Selection::from_rect([4, 5], 1..3, 0..5).unwrap().shape(), [2, 5]);
+        assert_eq!(Selection::from_rect([4, 5], 1..2, 3..5).unwrap().shape(), [1, 2]);
+        let corner = Array2::from_shape_fn((4, 5), |(y, x)| y + x < 2);
+        assert_eq!(Selection::from_mask([4, 5], corner.view()).unwrap().shape(), [1, 3]);
         assert_eq!(s.scatter(&[1, 2, 3, 4, 5, 6], -1)[[2, 2]], 4);
         assert_eq!(s.scatter(&[1, 2, 3, 4, 5, 6], -1)[[0, 0]], -1);
     }

@@ -108,7 +108,7 @@ pub fn write_file(target: impl AsRef<Path>, overwrite: bool, bytes: &[u8]) -> Re
 }
 
 /// An empty temporary file beside `target`, with the permissions of any new file.
-pub(super) fn temp_file(target: &Path, overwrite: bool) -> Result<NamedTempFile<File>> {
+pub(crate) fn temp_file(target: &Path, overwrite: bool) -> Result<NamedTempFile<File>> {
     if is_taken(target) {
         if target.is_dir() {
             let folder = std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is a folder");
@@ -140,12 +140,19 @@ pub(super) fn plain(error: std::io::Error) -> std::io::Error {
 }
 
 /// Gives a temporary file its final name.
-pub(super) fn persist(temp: TempPath, target: &Path, overwrite: bool) -> Result<()> {
+pub(crate) fn persist(temp: TempPath, target: &Path, overwrite: bool) -> Result<()> {
     if !overwrite && is_taken(target) {
         return Err(exists_error(target));
     }
-    temp.persist(target)
-        .map_err(|e| Error::io(target, "cannot rename the finished file", e.error))
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => exists_error(target),
+        _ => Error::io(target, "cannot rename the finished file", e),
+    };
+    if overwrite {
+        temp.persist(target).map_err(|e| failed(e.error))
+    } else {
+        temp.persist_noclobber(target).map_err(|e| failed(e.error))
+    }
 }
 
 /// What may lie in a workflow's folder that `--overwrite` replaces.

@@ -13,6 +13,7 @@ pub const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
 /// Bits of infinity: numbers from here on are given back.
 pub const INFINITY_BITS: u32 = 0x7f80_0000;
 /// 355/512, the leading 9 bits of ln 2.
+#[allow(clippy::excessive_precision)] // Exactly 355/512, all digits shown.
 pub const LN2_HI: f32 = 0.693_359_375;
 /// ln 2 − [`LN2_HI`].
 pub const LN2_LO: f32 = -0.000_212_194_44;

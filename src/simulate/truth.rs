@@ -3,6 +3,7 @@
 use super::frames::Simulated;
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::io::output;
 use hdf5::types::VarLenUnicode;
 use ndarray::{Array1, Array2, Array3, Array4, ArrayBase, Data, Dimension};
 use rayon::prelude::*;
@@ -46,24 +47,14 @@ impl Simulated {
     /// together as TOML in the attribute `parameters`. The file appears complete or not at all.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the file exists and `overwrite` is false; [`Error::Io`] if it cannot be written.
+    /// [`Error::Io`] if the file exists and `overwrite` is false, or cannot be written.
     pub fn write_truth(&self, path: &Path, overwrite: bool, control: &Control) -> Result<()> {
-        if !overwrite && path.exists() {
-            return Err(Error::parameter(
-                path.display().to_string(),
-                "exists already (use --overwrite to replace it)",
-            ));
-        }
         control.check()?;
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let partial = tempfile::Builder::new().prefix(".truth-").suffix(".part").tempfile_in(folder);
-        let partial = partial.map_err(|e| Error::io(path, "cannot create", e))?.into_temp_path();
+        let partial = output::temp_file(path, overwrite)?.into_temp_path();
         let failed = |e: hdf5::Error| Error::io(path, "cannot write", std::io::Error::other(e.to_string()));
         self.fill_file(&partial).map_err(failed)?;
         control.check()?;
-        partial
-            .persist(path)
-            .map_err(|e| Error::io(path, "cannot rename to", e.error))
+        output::persist(partial, path, overwrite)
     }
 
     fn fill_file(&self, path: &Path) -> hdf5::Result<()> {

@@ -75,6 +75,15 @@ pub fn statistic(part: &statistics::Part, name: &str) -> Vec<f64> {
     }
 }
 
+/// Unit of a `/stats` dataset, for its attribute.
+pub fn unit(name: &str) -> &'static str {
+    match name {
+        "var" => "counts^2",
+        "logsum" => "",
+        _ => "counts",
+    }
+}
+
 /// What a `/stats` dataset means, for its attribute.
 pub fn meaning(name: &str) -> &'static str {
     match name {

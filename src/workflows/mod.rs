@@ -2,5 +2,6 @@
 
 pub mod cluster;
 mod common;
+pub mod frames;
 
-pub use common::{Timings, frame_array, meaning, provenance, scatter_rows, single_logsum, statistic, to_toml};
+pub use common::{Timings, frame_array, meaning, provenance, scatter_rows, single_logsum, statistic, to_toml, unit};

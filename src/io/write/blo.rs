@@ -1,6 +1,7 @@
 use super::{Counter, FrameWriter};
 use crate::error::{Error, Result};
 use crate::io::blo::{HEADER, MAGIC};
+use crate::io::output;
 use crate::pixel::{FrameShape, Pixel};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -37,7 +38,7 @@ impl BloWriter {
         let Ok(frames_at) = u32::try_from(frames_at.next_multiple_of(16)) else {
             return wrong("has at most 4 billion scan positions".into());
         };
-        let mut out = BufWriter::with_capacity(1 << 20, super::beside(path, overwrite)?);
+        let mut out = BufWriter::with_capacity(1 << 20, output::temp_file(path, overwrite)?);
         let mut head = vec![0; HEADER];
         head[..6].copy_from_slice(MAGIC);
         let mut put = |at: usize, bytes: &[u8]| head[at..at + bytes.len()].copy_from_slice(bytes);
@@ -89,6 +90,6 @@ impl FrameWriter for BloWriter {
             .out
             .into_inner()
             .map_err(|e| Error::io(path, "cannot write", e.into_error()))?;
-        super::rename(file.into_temp_path(), path, self.overwrite)
+        output::persist(file.into_temp_path(), path, self.overwrite)
     }
 }

@@ -2,6 +2,7 @@ use super::{Counter, FrameWriter};
 use crate::error::Result;
 use crate::io::dtype::Stored;
 use crate::io::h5::{fault, native_type};
+use crate::io::output;
 use crate::pixel::FrameShape;
 use hdf5::dataset::Dataset;
 use hdf5::{Dataspace, Datatype, File, Hyperslab, Selection, SliceOrIndex};
@@ -36,7 +37,7 @@ impl Hdf5Writer {
     /// # Errors
     /// [`crate::Error::Io`], [`crate::Error::Format`] from the library.
     pub fn create(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool) -> Result<Self> {
-        let temporary = super::beside(path, overwrite)?.into_temp_path();
+        let temporary = output::temp_file(path, overwrite)?.into_temp_path();
         let together = (CHUNK / frame.bytes()).clamp(1, nav[1]);
         let err = |e: hdf5::Error| fault(path, "file", &e);
         let file = File::create(&temporary).map_err(err)?;
@@ -157,6 +158,6 @@ impl FrameWriter for Hdf5Writer {
         drop(dataset);
         file.flush().map_err(|e| fault(&count.path, "file", &e))?;
         file.close().map_err(|e| fault(&count.path, "file", &e))?;
-        super::rename(temporary, &count.path, overwrite)
+        output::persist(temporary, &count.path, overwrite)
     }
 }

@@ -11,7 +11,6 @@ pub use npy::NpyWriter;
 use crate::error::{Error, Result};
 use crate::pixel::FrameShape;
 use std::path::{Path, PathBuf};
-use tempfile::TempPath;
 
 /// Takes the frames of a scan in scan order. Dropped before [`FrameWriter::finish`], it leaves no file behind.
 pub trait FrameWriter: Send {
@@ -93,39 +92,4 @@ impl Counter {
             self.total
         )))
     }
-}
-
-/// A file beside its target, with the rights of an ordinary new file.
-fn beside(path: &Path, overwrite: bool) -> Result<tempfile::NamedTempFile> {
-    if !overwrite && path.exists() {
-        return Err(exists(path));
-    }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".emstream-").suffix(".part");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // The process's mask takes away what new files should not have.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder).map_err(|e| Error::io(path, "cannot create", e))
-}
-
-fn exists(path: &Path) -> Error {
-    let e = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it exists (--overwrite replaces it)");
-    Error::io(path, "cannot create", e)
-}
-
-/// Gives a complete file its name.
-fn rename(temporary: TempPath, path: &Path, overwrite: bool) -> Result<()> {
-    if overwrite {
-        return temporary
-            .persist(path)
-            .map_err(|e| Error::io(path, "cannot rename to", e.error));
-    }
-    temporary.persist_noclobber(path).map_err(|e| match e.error.kind() {
-        std::io::ErrorKind::AlreadyExists => exists(path),
-        _ => Error::io(path, "cannot rename to", e.error),
-    })
 }

@@ -1,5 +1,6 @@
 use super::{Counter, FrameWriter};
 use crate::error::{Error, Result};
+use crate::io::output;
 use crate::pixel::{FrameShape, Pixel};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -18,7 +19,7 @@ impl NpyWriter {
     /// # Errors
     /// [`Error::Io`].
     pub fn create(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool) -> Result<Self> {
-        let mut out = BufWriter::with_capacity(1 << 20, super::beside(path, overwrite)?);
+        let mut out = BufWriter::with_capacity(1 << 20, output::temp_file(path, overwrite)?);
         out.write_all(&header(nav, frame))
             .map_err(|e| Error::io(path, "cannot write", e))?;
         Ok(NpyWriter {
@@ -70,6 +71,6 @@ impl FrameWriter for NpyWriter {
             .out
             .into_inner()
             .map_err(|e| Error::io(path, "cannot write", e.into_error()))?;
-        super::rename(file.into_temp_path(), path, self.overwrite)
+        output::persist(file.into_temp_path(), path, self.overwrite)
     }
 }

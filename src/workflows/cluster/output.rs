@@ -51,7 +51,7 @@ fn arrays(file: &ResultFile, result: &Clustering, maps: &Maps, info: &ScanInfo) 
         file.put(
             &format!("stats/{name}"),
             map.view(),
-            Meta::new("counts", &yx, common::meaning(name)),
+            Meta::new(common::unit(name), &yx, common::meaning(name)),
         )?;
     }
     let put = |name: &str, map: &Array2<f64>, meaning: &str| file.put(name, map.view(), Meta::new("", &yx, meaning));
