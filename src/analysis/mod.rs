@@ -1,1 +1,54 @@
-//! analysis
+//! Algorithms on small arrays: no files, no devices. Each is usable by itself.
+//!
+//! From a summary map to crystallites: a [`template::Template`] says what a diffraction disk looks like,
+//! [`correlate::correlation_map`] finds where a map resembles it, [`peaks::find_peaks`] lists the maxima; the products of
+//! stamps at those peaks with every frame are feature vectors, which [`features`] scales and [`ward`] clusters on the
+//! [`grid::Grid`] of the scan. Formulas and their sources: `docs/workflows-cluster.md`.
+
+pub mod compare;
+pub mod correlate;
+pub mod features;
+mod fft2;
+pub mod grid;
+pub mod maskspec;
+mod moments;
+pub mod peaks;
+pub mod template;
+pub mod tree;
+pub mod ward;
+
+use crate::error::{Error, Result};
+
+/// Which variant of a published analysis to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recipe {
+    /// The correct thing.
+    #[default]
+    Default,
+    /// The published notebook step by step, faults included, so that its values can be met exactly.
+    Published,
+}
+
+impl std::str::FromStr for Recipe {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "default" => Ok(Recipe::Default),
+            "published" => Ok(Recipe::Published),
+            _ => Err(Error::parameter(
+                "--recipe",
+                format!("`{s}` is neither `default` nor `published`"),
+            )),
+        }
+    }
+}
+
+impl std::fmt::Display for Recipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Recipe::Default => "default",
+            Recipe::Published => "published",
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! How alike two segmentations are.
+
+use crate::error::{Error, Result};
+use ndarray::Array2;
+use std::collections::BTreeMap;
+
+/// How many positions have label i in `a` and label j in `b`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contingency {
+    /// The labels of `a` that occur, ascending: the rows.
+    pub rows: Vec<i32>,
+    /// The labels of `b` that occur, ascending: the columns.
+    pub columns: Vec<i32>,
+    /// Counts.
+    pub counts: Array2<u64>,
+}
+
+/// The contingency table of two labellings of the same positions. Positions with a negative label in either are left out.
+///
+/// # Errors
+/// [`Error::Parameter`] if the lengths differ.
+pub fn contingency(a: &[i32], b: &[i32]) -> Result<Contingency> {
+    if a.len() != b.len() {
+        return Err(Error::parameter(
+            "labels",
+            format!("{} and {} positions cannot be compared", a.len(), b.len()),
+        ));
+    }
+    let pairs = || a.iter().zip(b).filter(|(a, b)| **a >= 0 && **b >= 0);
+    let number = |labels: &mut dyn Iterator<Item = i32>| {
+        let mut index: BTreeMap<i32, usize> = labels.map(|l| (l, 0)).collect();
+        index.values_mut().enumerate().for_each(|(i, v)| *v = i);
+        index
+    };
+    let (row, column) = (number(&mut pairs().map(|p| *p.0)), number(&mut pairs().map(|p| *p.1)));
+    let mut counts = Array2::zeros((row.len(), column.len()));
+    for (a, b) in pairs() {
+        counts[[row[a], column[b]]] += 1;
+    }
+    Ok(Contingency {
+        rows: row.into_keys().collect(),
+        columns: column.into_keys().collect(),
+        counts,
+    })
+}
+
+/// The adjusted Rand index of two labellings: 1 for equal partitions, about 0 for independent ones, whatever the numbers of the
+/// labels. Positions with a negative label in either are left out. 1 if at most one position is left.
+/// L. Hubert, P. Arabie, *J. Classif.* 2 (1985) 193.
+///
+/// # Errors
+/// [`Error::Parameter`] if the lengths differ.
+pub fn adjusted_rand_index(a: &[i32], b: &[i32]) -> Result<f64> {
+    let table = contingency(a, b)?.counts;
+    let pairs = |n: u64| u128::from(n) * u128::from(n.saturating_sub(1)) / 2;
+    let sum = |counts: &mut dyn Iterator<Item = u64>| counts.map(pairs).sum::<u128>() as f64;
+    let together = sum(&mut table.iter().copied());
+    let in_a = sum(&mut table.rows().into_iter().map(|r| r.sum()));
+    let in_b = sum(&mut table.columns().into_iter().map(|c| c.sum()));
+    let all = pairs(table.sum()) as f64;
+    if all == 0.0 {
+        return Ok(1.0);
+    }
+    let expected = in_a / all * in_b;
+    let largest = (in_a + in_b) / 2.0;
+    // Both all in one cluster, or both all apart: the partitions are equal.
+    if largest == expected {
+        Ok(1.0)
+    } else {
+        Ok((together - expected) / (largest - expected))
+    }
+}
