@@ -10,6 +10,8 @@ pub mod correlate;
 pub mod features;
 mod fft2;
 pub mod grid;
+pub mod hdbscan;
+pub mod lattice;
 pub mod maskspec;
 mod moments;
 pub mod peaks;
