@@ -88,10 +88,11 @@ fn core_distances_and_tree_by_brute_force() {
     let d = |i: usize, j: usize| (&points.row(i) - &points.row(j)).mapv(|v| v * v).sum().sqrt();
     for k in [1, 4, 70, 149] {
         let core = core_distances(points.view(), k);
-        for i in 0..150 {
+        assert_eq!(core.len(), 150);
+        for (i, found) in core.iter().enumerate() {
             let mut all: Vec<f64> = (0..150).filter(|j| *j != i).map(|j| d(i, j)).collect();
             all.sort_by(f64::total_cmp);
-            assert!((core[i] - all[k - 1]).abs() < 1e-15);
+            assert!((found - all[k - 1]).abs() < 1e-15);
         }
         // Kruskal's tree has the same total length.
         let mut edges: Vec<(f64, usize, usize)> = (0..150)

@@ -309,7 +309,7 @@ fn lattices_in_difficult_clouds() {
     let draws = 200;
     for case in 0..draws {
         let gamma = random.uniform(1.0, 2.1);
-        let turn = random.uniform(0.0, 6.28);
+        let turn = random.uniform(0.0, std::f64::consts::TAU);
         let (la, lb) = (random.uniform(15.0, 25.0), random.uniform(15.0, 25.0));
         let truth = Lattice {
             zero: [71.3, 72.4],

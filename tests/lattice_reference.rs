@@ -76,7 +76,10 @@ fn default_full_match_finds_the_same_lattices_and_the_direct_beam() {
             let change = change_of_basis(&reference_lattice(&mut file, c), &l).expect("another lattice");
             assert!(change.vectors_off < 1e-6 && change.zero_off < 1e-6, "{c} {change:?}");
             // Of one cluster alone, the strongest spot may be another one (cluster 1: stronger and as symmetric).
-            assert!(guess.is_none() && c == 1 || near(l.zero, [71.3, 72.4], 2.0), "{c} {guess:?} {l:?}");
+            assert!(
+                guess.is_none() && c == 1 || near(l.zero, [71.3, 72.4], 2.0),
+                "{c} {guess:?} {l:?}"
+            );
             assert_eq!(found.matches[0].points.len(), 20);
             assert!(found.unmatched.is_empty());
             if guess == Some(zero) {

@@ -1,7 +1,8 @@
 //! HDBSCAN: density-based clusters of points, with noise and with a degree of membership.
 //!
-//! Campello, Moulavi, Sander 2013 (doi:10.1007/978-3-642-37456-2_14) and Campello et al. 2015 (doi:10.1145/2733381), with the
-//! condensed tree and the membership probabilities as defined by McInnes, Healy, Astels 2017 (doi:10.21105/joss.00205):
+//! Campello, Moulavi, Sander 2013 (doi:10.1007/978-3-642-37456-2_14) and Campello et al. 2015 (doi:10.1145/2733381), with
+//! the condensed tree and the membership probabilities as defined by McInnes, Healy, Astels 2017
+//! (doi:10.21105/joss.00205):
 //!
 //! 1. core distance c(p): distance to the `min_samples`-th nearest other point;
 //! 2. mutual reachability d(p, q) = max(|p − q|, c(p), c(q)), and its minimum spanning tree;
@@ -13,7 +14,8 @@
 //!
 //! Mutual reachability has equal distances by construction (a point whose core distance is large reaches several others at
 //! exactly that distance), and the order in which equal edges join decides which cluster such a point counts to. The order
-//! here depends on the order of the points alone: Prim's tree from point 0, the lowest index among equals, edges sorted stably.
+//! here depends on the order of the points alone: Prim's tree from point 0, the lowest index among equals, edges sorted
+//! stably.
 
 mod hierarchy;
 mod reachability;
@@ -91,7 +93,8 @@ impl Hdbscan {
     /// fewer than a cluster needs, are all noise.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `min_cluster_size` below 2, `min_samples` 0, more than 2³⁰ points, or coordinates that are not finite.
+    /// [`Error::Parameter`] for `min_cluster_size` below 2, `min_samples` 0, more than 2³⁰ points, or coordinates that are
+    /// not finite.
     pub fn fit(&self, points: ArrayView2<f64>) -> Result<Clustering> {
         if self.min_cluster_size < 2 {
             return Err(Error::parameter("min_cluster_size", "a cluster has at least 2 points"));

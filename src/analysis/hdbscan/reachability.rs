@@ -71,7 +71,8 @@ pub fn core_distances(points: ArrayView2<f64>, k: usize) -> Vec<f64> {
 }
 
 /// Minimum spanning tree of the mutual reachability distances max(|p − q|, c(p), c(q)), `core` = c, by Prim's algorithm from
-/// point 0: n − 1 edges in the order in which points join, the lowest index among equals, an edge replaced only by a shorter one.
+/// point 0: n − 1 edges in the order in which points join, the lowest index among equals, an edge replaced only by a
+/// shorter one.
 pub fn spanning_tree(points: ArrayView2<f64>, core: &[f64]) -> Vec<Edge> {
     struct Outside {
         point: usize,

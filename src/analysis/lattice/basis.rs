@@ -1,17 +1,20 @@
 //! Which of its many bases a lattice is described by.
 //!
-//! Any two bases of a lattice are related by an integer matrix of determinant ±1, and any site may be called zero. Clusters of
-//! the same crystal get comparable vectors in two steps: [`canonical`] chooses by length and direction alone, [`common`] then
-//! carries the basis of one cluster over to all that resemble it, since near 45° (or with |a| ≈ |b|) every fixed rule has a jump.
+//! Any two bases of a lattice are related by an integer matrix of determinant ±1, and any site may be called zero.
+//! Clusters of the same crystal get comparable vectors in two steps: [`canonical`] chooses by length and direction alone,
+//! [`common`] then carries the basis of one cluster over to all that resemble it, since near 45° (or with |a| ≈ |b|) every
+//! fixed rule has a jump.
 
 use super::{Lattice, Vector, angle, combine, cross, dot, length};
 
-/// Vectors this much longer than the shortest still count as equally long in [`canonical`]: strain within a crystal must not swap a and b.
+/// Vectors this much longer than the shortest still count as equally long in [`canonical`]: strain within a crystal must
+/// not swap a and b.
 const SAME_LENGTH: f64 = 0.05;
 /// Angles closer than this are equal, rad.
 const SAME_ANGLE: f64 = 1e-9;
 
-/// Lagrange's and Gauss's reduction: a basis of the same lattice with |a| ≤ |b| ≤ |b ± a|. `None` for parallel vectors or numbers that are not finite.
+/// Lagrange's and Gauss's reduction: a basis of the same lattice with |a| ≤ |b| ≤ |b ± a|. `None` for parallel vectors or
+/// numbers that are not finite.
 pub fn reduce(a: Vector, b: Vector) -> Option<[Vector; 2]> {
     let area = cross(a, b).abs();
     // Relative to the lengths, so that nearly parallel vectors of a proper lattice (a long basis of it) still pass.
@@ -38,9 +41,10 @@ pub fn reduce(a: Vector, b: Vector) -> Option<[Vector; 2]> {
 
 /// The canonical basis of the lattice of `a` and `b`, the same whichever of its bases is given:
 ///
-/// * a: of the vectors within 5 % of the shortest, with x > 0 (or x = 0 and y > 0), the one nearest to the x axis; of two at ±φ the one at +φ;
-/// * b: of the vectors that complete the basis and lie at larger angles than a (by less than π), those within 5 % of the shortest, and of these the
-///   one at the smallest angle from a.
+/// * a: of the vectors within 5 % of the shortest, with x > 0 (or x = 0 and y > 0), the one nearest to the x axis; of two
+///   at ±φ the one at +φ;
+/// * b: of the vectors that complete the basis and lie at larger angles than a (by less than π), those within 5 % of the
+///   shortest, and of these the one at the smallest angle from a.
 ///
 /// So a points right, b follows clockwise on the screen, and |a| ≤ |b| up to 5 %. `None` as for [`reduce`].
 pub fn canonical(a: Vector, b: Vector) -> Option<[Vector; 2]> {
@@ -146,10 +150,12 @@ fn integers(c: [f64; 2]) -> Option<[i64; 2]> {
     (c[0].abs() < 1e6 && c[1].abs() < 1e6).then(|| c.map(|v| v.round() as i64))
 }
 
-/// The integer relation nearest to `from` → `to`; `None` if its determinant is not ±1 (another lattice) or exceeds all sense. How well it holds is in the
-/// result: the same lattice has `vectors_off` and `zero_off` within the errors of the fits.
+/// The integer relation nearest to `from` → `to`; `None` if its determinant is not ±1 (another lattice) or exceeds all
+/// sense. How well it holds is in the result: the same lattice has `vectors_off` and `zero_off` within the errors of the
+/// fits.
 pub fn change_of_basis(from: &Lattice, to: &Lattice) -> Option<BasisChange> {
-    // Coordinates are rounded in the reduced basis: in a long, oblique one small differences of the lattices would count many times.
+    // Coordinates are rounded in the reduced basis: in a long, oblique one small differences of the lattices would count
+    // many times.
     let [a, b] = reduce(from.a, from.b)?;
     let reduced = Lattice { zero: from.zero, a, b };
     let [free, short] = [from, &reduced].map(|l| Lattice { zero: [0.0; 2], ..*l });
@@ -180,8 +186,8 @@ pub fn change_of_basis(from: &Lattice, to: &Lattice) -> Option<BasisChange> {
     })
 }
 
-/// `lattice` in the basis that resembles `reference` most, its zero unchanged; `None` if even that differs by more than `tolerance` times the length of the
-/// shorter reduced vector.
+/// `lattice` in the basis that resembles `reference` most, its zero unchanged; `None` if even that differs by more than
+/// `tolerance` times the length of the shorter reduced vector.
 pub fn align(lattice: &Lattice, reference: &Lattice, tolerance: f64) -> Option<Lattice> {
     let [shortest, _] = reduce(reference.a, reference.b)?;
     let here = Lattice {
@@ -201,8 +207,9 @@ pub fn align(lattice: &Lattice, reference: &Lattice, tolerance: f64) -> Option<L
     })
 }
 
-/// Brings lattices (of the clusters of a scan, largest cluster first) to common bases: each takes the basis of the first earlier one that it resembles
-/// within `tolerance` (relative, see [`align`]; 0.1 is a good value), else its canonical basis. Zeros stay. Lattices without a basis stay as they are.
+/// Brings lattices (of the clusters of a scan, largest cluster first) to common bases: each takes the basis of the first
+/// earlier one that it resembles within `tolerance` (relative, see [`align`]; 0.1 is a good value), else its canonical
+/// basis. Zeros stay. Lattices without a basis stay as they are.
 pub fn common(lattices: &[Lattice], tolerance: f64) -> Vec<Lattice> {
     let mut kinds: Vec<Lattice> = Vec::new();
     let mut out = Vec::with_capacity(lattices.len());

@@ -5,8 +5,8 @@ use crate::analysis::hdbscan::Hdbscan;
 use crate::error::Result;
 use ndarray::Array2;
 
-/// Differences of all pairs of points in the half plane x > 0, or x = 0 and y ≥ 0, whose length is positive and between `min_delta` and `max_delta`,
-/// shortest first.
+/// Differences of all pairs of points in the half plane x > 0, or x = 0 and y ≥ 0, whose length is positive and between
+/// `min_delta` and `max_delta`, shortest first.
 pub fn differences(points: &[Vector], min_delta: f64, max_delta: f64) -> Vec<Vector> {
     let mut all = Vec::new();
     for (i, p) in points.iter().enumerate() {

@@ -2,9 +2,9 @@
 
 use super::{Vector, length};
 
-/// How well each point is supported as the direct beam, 0 to 1: half for its brightness, half for the share of the other points
-/// that have a partner on the opposite side, within `radius` of the mirrored position. Brightness is the weight relative to the
-/// largest; without weights, points count as listed brightest first, and it falls from 1 in equal steps.
+/// How well each point is supported as the direct beam, 0 to 1: half for its brightness, half for the share of the other
+/// points that have a partner on the opposite side, within `radius` of the mirrored position. Brightness is the weight
+/// relative to the largest; without weights, points count as listed brightest first, and it falls from 1 in equal steps.
 pub fn support(points: &[Vector], weights: Option<&[f64]>, radius: f64) -> Vec<f64> {
     let usable = |w: f64| if w.is_finite() { w.max(0.0) } else { 0.0 };
     let top = weights.map_or(1.0, |w| w.iter().copied().map(usable).fold(0.0, f64::max));
@@ -37,10 +37,10 @@ pub struct Cloud<'a> {
     pub weights: Option<&'a [f64]>,
 }
 
-/// The position best supported as the direct beam by all clouds together (one per cluster of a scan): the direct beam is where
-/// all of them have a spot, the others move with the lattice. `radius` (px) should cover the shift of the beam between clusters.
-/// The best point of every cloud within `radius` counts with its [`support`]; the result is the mean of these points. Ties: the
-/// candidate nearest to the centre of all points, then the first. `None` without finite points.
+/// The position best supported as the direct beam by all clouds together (one per cluster of a scan): the direct beam is
+/// where all of them have a spot, the others move with the lattice. `radius` (px) should cover the shift of the beam
+/// between clusters. The best point of every cloud within `radius` counts with its [`support`]; the result is the mean of
+/// these points. Ties: the candidate nearest to the centre of all points, then the first. `None` without finite points.
 pub fn direct_beam(clouds: &[Cloud], radius: f64) -> Option<Vector> {
     let clouds: Vec<(&[Vector], Vec<f64>)> = clouds
         .iter()

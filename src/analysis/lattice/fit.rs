@@ -4,11 +4,13 @@
 //! 3 × 3 normal matrix. It is solved about the weighted mean of the indices, where it splits into 1 × 1 and 2 × 2:
 //!
 //! ```text
-//! W = Σ w, ī = Σ w i/W, j̄ = Σ w j/W;   M = Σ w (i−ī, j−j̄)ᵀ(i−ī, j−j̄);   (a, b) = M⁻¹ Σ w (i−ī, j−j̄)ᵀ(p−p̄);   zero = p̄ − ī a − j̄ b
+//! W = Σ w,  ī = Σ w i/W,  j̄ = Σ w j/W,  p̄ = Σ w p/W,  q = (i − ī, j − j̄)
+//! M = Σ w qᵀq,  (a, b) = M⁻¹ Σ w qᵀ(p − p̄),  zero = p̄ − ī a − j̄ b
 //! ```
 //!
-//! Standard errors per axis: s² = Σ w r²/(n − 3), r the residual; variances of (a, b) = s² M⁻¹, of zero = s² (1/W + (ī, j̄) M⁻¹ (ī, j̄)ᵀ).
-//! They claim 68 % for spots whose position has variance s²/w; with few spots (n − 3 below ten) Student's t says less.
+//! Standard errors per axis: s² = Σ w r²/(n − 3), r the residual; variances of (a, b) = s² M⁻¹, of zero = s² (1/W + (ī,
+//! j̄) M⁻¹ (ī, j̄)ᵀ). They claim 68 % for spots whose position has variance s²/w; with few spots (n − 3 below ten)
+//! Student's t says less.
 
 use super::{Lattice, Vector};
 use serde::{Deserialize, Serialize};
@@ -110,8 +112,8 @@ pub fn lattice(spots: impl Iterator<Item = Spot> + Clone) -> Option<Lattice> {
     solve(spots).map(|s| s.lattice)
 }
 
-/// Fits a lattice to `spots`; `None` as for [`lattice`]. Reads the iterator three times and allocates nothing. Spots without weight count in
-/// `matched` neither here nor in the degrees of freedom.
+/// Fits a lattice to `spots`; `None` as for [`lattice`]. Reads the iterator three times and allocates nothing. Spots of
+/// weight 0 count neither in `matched` nor as degrees of freedom.
 pub fn fit(spots: impl Iterator<Item = Spot> + Clone) -> Option<Fit> {
     let solution = solve(spots.clone())?;
     let l = solution.lattice;

@@ -1,7 +1,7 @@
 //! Finding lattices in a cloud of points of which nothing is known.
 //!
-//! 1. Candidate vectors: clusters of difference vectors ([`super::candidates`]); all difference vectors if there are few points
-//!    or few clusters.
+//! 1. Candidate vectors: clusters of difference vectors ([`super::candidates`]); all difference vectors if there are few
+//!    points or few clusters.
 //! 2. Every pair of candidates that is not nearly parallel: match, fit, match, fit ([`Matcher::fast`]).
 //! 3. The best has the largest (Σ w)² |a × b|/(|a|² + |b|²), w the weights of its points.
 //! 4. Its points except the direct beam are removed, and the rest may hold a further lattice, e.g. a weak superlattice.
@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// Most difference vectors that are tried in pairs, the shortest: the number of pairs grows with its square.
 const MOST_VECTORS: usize = 200;
+/// Most difference vectors that are clustered, the shortest (200 points have fewer): time grows with the square.
+const MOST_CLUSTERED: usize = 20_000;
 /// Points nearest to the assumed direct beam that are tried as the origin.
 const ORIGINS: usize = 3;
 
@@ -49,8 +51,9 @@ pub struct FullMatch {
     pub cluster_fraction: usize,
     /// HDBSCAN's number of samples is the number of points divided by this, at least 1.
     pub sample_fraction: usize,
-    /// `published`: LiberTEM's distance, its choice of the direct beam (the first point) and its basis (the shorter vector first, as found). `default`: distance
-    /// in pixels, the direct beam by its support, the canonical basis of [`basis::canonical`].
+    /// `published`: LiberTEM's distance, its choice of the direct beam (the first point) and its basis (the shorter vector
+    /// first, as found). `default`: distance in pixels, the direct beam by its support, the canonical basis of
+    /// [`basis::canonical`].
     pub recipe: Recipe,
 }
 
@@ -111,12 +114,13 @@ impl FullMatch {
         }
     }
 
-    /// Lattices in `points`. `weights` (elevations; 1 if `None`) weight the fits, the merit and the choice of the direct beam.
-    /// `zero`: where the direct beam is, roughly; with the default recipe the lattice's zero is the site nearest to it, whichever points are in the list.
-    /// No lattice is not an error: `matches` is empty.
+    /// Lattices in `points`. `weights` (elevations; 1 if `None`) weight the fits, the merit and the choice of the direct
+    /// beam. `zero`: where the direct beam is, roughly; with the default recipe the lattice's zero is the site nearest to
+    /// it, whichever points are in the list. No lattice is not an error: `matches` is empty.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for points or a zero that are not finite, for as many weights as there are not points, for a tolerance that is not positive, or fractions of 0.
+    /// [`Error::Parameter`] for points or a zero that are not finite, for as many weights as there are not points, for a
+    /// tolerance that is not positive, or fractions of 0.
     pub fn find(&self, points: &[Vector], weights: Option<&[f64]>, zero: Option<Vector>) -> Result<Found> {
         self.check(points, weights, zero)?;
         let ones = vec![1.0; points.len()];
@@ -217,7 +221,7 @@ impl FullMatch {
                 min_samples: Some((cloud.len() / self.sample_fraction).max(1)),
                 ..Hdbscan::default()
             };
-            candidates = clustered(&all, &hdbscan, self.tolerance)?;
+            candidates = clustered(&all[..all.len().min(MOST_CLUSTERED)], &hdbscan, self.tolerance)?;
             candidates.truncate(self.max_candidates);
         }
         let clusters = candidates.len() >= self.min_candidates;

@@ -6,15 +6,17 @@ use crate::analysis::Recipe;
 use serde::{Deserialize, Serialize};
 
 /// How the distance of a point from its lattice site is measured. With (u, v) the lattice coordinates of the point and
-/// du = u − round(u), dv = v − round(v); each part is divided by sqrt(max(1, |u|)) or sqrt(max(1, |v|)), since an error of a or b moves far spots more.
+/// du = u − round(u), dv = v − round(v); each part is divided by sqrt(max(1, |u|)) or sqrt(max(1, |v|)), since an error of
+/// a or b moves far spots more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatchDistance {
     /// |du·a/√max(1,|u|) + dv·b/√max(1,|v|)|: near zero this is the distance in pixels, whatever the angle between a and b.
     #[default]
     Pixels,
-    /// hypot(du·|a|/√max(1,|u|), dv·|b|/√max(1,|v|)), as in LiberTEM-blobfinder: the same for a ⟂ b. With an angle γ between a and b
-    /// of equal length it is the distance in pixels divided by up to √(1 ± cos γ), depending on the direction.
+    /// hypot(du·|a|/√max(1,|u|), dv·|b|/√max(1,|v|)), as in LiberTEM-blobfinder: the same for a ⟂ b. With an angle γ
+    /// between a and b of equal length it is the distance in pixels divided by up to √(1 ± cos γ), depending on the
+    /// direction.
     Published,
 }
 
@@ -111,8 +113,9 @@ impl Matcher {
     }
 
     /// *fast* match: points near the sites of `start` are fitted, matched again with the fitted lattice, and fitted again.
-    /// `None` if fewer than `min_match` match in either round or they determine no lattice; then nothing in `scratch` is marked as matched.
-    /// `points` and `weights` belong together (the longer one is cut). Allocates only when `scratch` has seen fewer points before.
+    /// `None` if fewer than `min_match` match in either round or they determine no lattice; then nothing in `scratch` is
+    /// marked as matched. `points` and `weights` belong together (the longer one is cut). Allocates only when `scratch`
+    /// has seen fewer points before.
     pub fn fast(&self, points: &[Vector], weights: &[f64], start: &Lattice, scratch: &mut Scratch) -> Option<Fit> {
         let found = self.fast_checked(points, weights, start, scratch, |_| true);
         if found.is_none() {
@@ -142,7 +145,8 @@ impl Matcher {
     }
 }
 
-/// *affine* match: all `points` with the given `indices` are fitted, none is rejected (points of weight 0 have no say). `None` as for [`fit::fit`].
+/// *affine* match: all `points` with the given `indices` are fitted, none is rejected (points of weight 0 have no say).
+/// `None` as for [`fit::fit`].
 pub fn affine(points: &[Vector], weights: &[f64], indices: &[[i32; 2]]) -> Option<Fit> {
     let spots = points.iter().zip(weights).zip(indices);
     fit::fit(spots.map(|((&position, &weight), &index)| Spot { position, index, weight }))
@@ -210,7 +214,8 @@ mod tests {
                 assert_eq!(pixels.site(&oblique, p).is_some(), inside, "{n}° {r}");
             }
         }
-        // 2.6 px off between −a and b (both coordinates large): LiberTEM's rule rejects it; 3.4 px off along a + b: accepted.
+        // 2.6 px off between −a and b (both coordinates large): LiberTEM's rule rejects it; 3.4 px off along a + b:
+        // accepted.
         let off = |r: f64, degrees: f64| super::super::from_polar(r, degrees.to_radians());
         assert_eq!(published.site(&oblique, off(2.6, 120.0)), None);
         assert_eq!(published.site(&oblique, off(3.4, 30.0)), Some([0, 0]));

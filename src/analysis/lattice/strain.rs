@@ -3,14 +3,15 @@
 //! The deformation gradient F maps the reference vectors to the measured ones: F·a₀ = a, F·b₀ = b, so F = [a b][a₀ b₀]⁻¹.
 //! Subscripts name axes: F_xy is the x component that comes from y; x points right, y down.
 //!
-//! * [`Measure::Polar`] (default): F = R·U, R a rotation by φ = atan2(F_yx − F_xy, F_xx + F_yy), U symmetric; strain = U − 1 (Biot's). Right however far the
-//!   lattice is rotated; the strain is in the axes of the reference.
+//! * [`Measure::Polar`] (default): F = R·U, R a rotation by φ = atan2(F_yx − F_xy, F_xx + F_yy), U symmetric; Biot's
+//!   strain U − 1. Right however far the lattice is rotated; the strain is in the axes of the reference.
 //! * [`Measure::Infinitesimal`]: E = F − 1; strain = (E + Eᵀ)/2, rotation = (E_yx − E_xy)/2. The same to first order.
 //!
 //! xy is the tensor's shear, half the change of the right angle between x and y (half the engineering shear). Rotation is
 //! positive from +x towards +y (clockwise on a screen), in rad.
 //!
-//! Spots are reciprocal: where the crystal is stretched, they move together. [`Deformation::real_space`] = F⁻ᵀ is the deformation of the crystal.
+//! Spots are reciprocal: where the crystal is stretched, they move together. [`Deformation::real_space`] = F⁻ᵀ is the
+//! deformation of the crystal.
 
 use super::{Vector, angle, cross};
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,8 @@ impl Deformation {
         [f.xx, f.xy, f.yx, f.yy].iter().all(|v| v.is_finite()).then_some(f)
     }
 
-    /// F⁻ᵀ: the deformation of the crystal from that of its diffraction spots, and the other way round. `None` if F is singular.
+    /// F⁻ᵀ: the deformation of the crystal from that of its diffraction spots, and the other way round. `None` if F is
+    /// singular.
     pub fn real_space(&self) -> Option<Self> {
         let det = self.determinant();
         let f = Deformation {
@@ -106,7 +108,8 @@ impl Deformation {
         self.xx * self.yy - self.xy * self.yx
     }
 
-    /// Strain and rotation in detector axes. `None` if F turns the lattice over (determinant ≤ 0): a and b do not correspond to a₀ and b₀.
+    /// Strain and rotation in detector axes. `None` if F turns the lattice over (determinant ≤ 0): a and b do not
+    /// correspond to a₀ and b₀.
     pub fn strain(&self, measure: Measure) -> Option<Strain> {
         if self.determinant() <= 0.0 {
             return None;
@@ -155,7 +158,8 @@ impl Strain {
     }
 }
 
-/// Median of each component, those that are not finite left out: a reference from many frames. `None` if nothing is left. For an even count the mean of the middle two.
+/// Median of each component, those that are not finite left out: a reference from many frames. `None` if nothing is left.
+/// For an even count the mean of the middle two.
 pub fn median(vectors: impl IntoIterator<Item = Vector>) -> Option<Vector> {
     let (mut y, mut x): (Vec<f64>, Vec<f64>) = vectors
         .into_iter()
