@@ -61,23 +61,29 @@ fn labels_and_probabilities_are_those_of_the_package() {
     }
 }
 
-/// The package's default algorithm (dual-tree Borůvka) breaks ties of mutual reachability differently. Where clusters do not
-/// coincide with noise or each other, that moves single points at most.
+/// Points that change their cluster if every cluster of `a` is taken for the cluster of `b` that it shares most points with.
+fn moved(a: &[i32], b: &[i32]) -> usize {
+    let mut shared: HashMap<i32, HashMap<i32, usize>> = HashMap::new();
+    for (x, y) in a.iter().zip(b) {
+        *shared.entry(*x).or_default().entry(*y).or_default() += 1;
+    }
+    a.len() - shared.values().filter_map(|s| s.values().max()).sum::<usize>()
+}
+
+/// The package's default algorithm (dual-tree Borůvka, approximate) breaks ties of mutual reachability differently than its
+/// Prim's algorithm and this one. That moves few points: 17 of 1700 in `blobs3`, where 9 % of the merges have the same height
+/// as another and the package's two exact trees have the same heights, and at most two elsewhere.
 #[test]
 fn the_default_algorithm_of_the_package_differs_only_in_ties() {
     for (name, hdbscan) in cases() {
-        if ["blobs2", "blobs3", "differences", "coinciding"].contains(&name) {
-            continue;
-        }
         let mut file = Npz::open(&format!("hdbscan/{name}.npz"));
         let found = hdbscan.fit(file.matrix("points").view()).unwrap();
-        let differ = found
-            .labels
-            .iter()
-            .zip(file.i32("default_labels").iter())
-            .filter(|(a, b)| a != b)
-            .count();
-        assert!(differ <= 1, "{name}: {differ} points differ");
+        let default: Vec<i32> = file.i32("default_labels").into_iter().collect();
+        let differ = moved(&found.labels, &default).max(moved(&default, &found.labels));
+        assert!(
+            differ <= if name == "blobs3" { 17 } else { 2 },
+            "{name}: {differ} points differ"
+        );
     }
 }
 
