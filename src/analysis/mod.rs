@@ -3,7 +3,9 @@
 //! From a summary map to crystallites: a [`template::Template`] says what a diffraction disk looks like,
 //! [`correlate::correlation_map`] finds where a map resembles it, [`peaks::find_peaks`] lists the maxima; the products of
 //! stamps at those peaks with every frame are feature vectors, which [`features`] scales and [`ward`] clusters on the
-//! [`grid::Grid`] of the scan. Formulas and their sources: `docs/workflows-cluster.md`.
+//! [`grid::Grid`] of the scan. [`lattice`] finds the lattice of a cluster's spots, with [`hdbscan`] on their differences,
+//! fits it to the spots of every frame, and turns its vectors into strain. Formulas and their sources:
+//! `docs/workflows-cluster.md`.
 
 pub mod compare;
 pub mod correlate;
@@ -11,6 +13,8 @@ pub mod cut;
 pub mod features;
 mod fft2;
 pub mod grid;
+pub mod hdbscan;
+pub mod lattice;
 pub mod maskspec;
 mod moments;
 pub mod peaks;

@@ -1,0 +1,146 @@
+//! Which of the spots is the direct beam.
+
+use super::{Vector, length};
+
+/// How well each point is supported as the direct beam, 0 to 1: half for its brightness, half for the share of the other
+/// points that have a partner on the opposite side, within `radius` of the mirrored position. Brightness is the weight
+/// relative to the largest; without weights, points count as listed brightest first, and it falls from 1 in equal steps.
+pub fn support(points: &[Vector], weights: Option<&[f64]>, radius: f64) -> Vec<f64> {
+    let usable = |w: f64| if w.is_finite() { w.max(0.0) } else { 0.0 };
+    let top = weights.map_or(1.0, |w| w.iter().copied().map(usable).fold(0.0, f64::max));
+    let others = points.len().saturating_sub(1).max(1) as f64;
+    let mut all = Vec::with_capacity(points.len());
+    for (i, p) in points.iter().enumerate() {
+        let brightness = match weights.and_then(|w| w.get(i)) {
+            Some(&w) if top > 0.0 => usable(w) / top,
+            Some(_) => 1.0,
+            None => 1.0 - i as f64 / points.len() as f64,
+        };
+        let paired = points.iter().enumerate().filter(|&(j, q)| {
+            j != i
+                && points
+                    .iter()
+                    .enumerate()
+                    .any(|(k, r)| k != j && k != i && length([2.0 * p[0] - q[0] - r[0], 2.0 * p[1] - q[1] - r[1]]) < radius)
+        });
+        all.push(0.5 * brightness + 0.5 * paired.count() as f64 / others);
+    }
+    all
+}
+
+/// A list of spots with their weights (heights), if known.
+#[derive(Debug, Clone, Copy)]
+pub struct Cloud<'a> {
+    /// Positions; brightest first if there are no weights.
+    pub points: &'a [Vector],
+    /// Heights, as many as points.
+    pub weights: Option<&'a [f64]>,
+}
+
+/// The position best supported as the direct beam by all clouds together (one per cluster of a scan): the direct beam is
+/// where all of them have a spot, the others move with the lattice. `radius` (px) should cover the shift of the beam
+/// between clusters. The best point of every cloud within `radius` counts with its [`support`]; the result is the mean of
+/// these points. Ties: the candidate nearest to the centre of all points, then the first. `None` without finite points.
+pub fn direct_beam(clouds: &[Cloud], radius: f64) -> Option<Vector> {
+    let clouds: Vec<(&[Vector], Vec<f64>)> = clouds
+        .iter()
+        .map(|c| (c.points, support(c.points, c.weights, radius)))
+        .collect();
+    let finite = |p: &Vector| p[0].is_finite() && p[1].is_finite();
+    let points = || clouds.iter().flat_map(|c| c.0).copied().filter(finite);
+    let count = points().count() as f64;
+    let centre = points().fold([0.0; 2], |c, p| [c[0] + p[0] / count, c[1] + p[1] / count]);
+    let mut best: Option<(f64, f64, Vector)> = None;
+    for p in points() {
+        let (mut score, mut sum, mut near) = (0.0, [0.0; 2], 0.0);
+        for (cloud, support) in &clouds {
+            let within = cloud
+                .iter()
+                .zip(support)
+                .filter(|(q, _)| length([q[0] - p[0], q[1] - p[1]]) <= radius);
+            if let Some((q, s)) = within.max_by(|a, b| a.1.total_cmp(b.1)) {
+                score += s;
+                sum = [sum[0] + q[0], sum[1] + q[1]];
+                near += 1.0;
+            }
+        }
+        let off = length([p[0] - centre[0], p[1] - centre[1]]);
+        // Sums of the same numbers in the same order are equal for equal sets.
+        if best.is_none_or(|(s, o, _)| score > s || (score == s && off < o)) {
+            best = Some((score, off, [sum[0] / near, sum[1] / near]));
+        }
+    }
+    best.map(|b| b.2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hexagon(zero: Vector, turn: f64) -> Vec<Vector> {
+        let mut points: Vec<Vector> = (0..6)
+            .map(|n| {
+                let d = super::super::from_polar(20.0, turn + f64::from(n) * std::f64::consts::FRAC_PI_3);
+                [zero[0] + d[0], zero[1] + d[1]]
+            })
+            .collect();
+        points.push(zero);
+        points
+    }
+
+    #[test]
+    fn the_centre_of_symmetry_without_weights_and_the_brightest_with() {
+        let points = hexagon([70.0, 72.0], 0.2);
+        assert_eq!(
+            direct_beam(
+                &[Cloud {
+                    points: &points,
+                    weights: None
+                }],
+                3.0
+            ),
+            Some([70.0, 72.0])
+        );
+        // Half the pattern is missing: the heights decide.
+        let half = [points[6], points[0], points[1], points[2]];
+        let weights = [9.0, 3.0, 2.0, 1.0];
+        assert_eq!(
+            direct_beam(
+                &[Cloud {
+                    points: &half,
+                    weights: Some(&weights)
+                }],
+                3.0
+            ),
+            Some([70.0, 72.0])
+        );
+        assert_eq!(direct_beam(&[], 3.0), None);
+        assert_eq!(
+            direct_beam(
+                &[Cloud {
+                    points: &[[f64::NAN; 2]],
+                    weights: None
+                }],
+                3.0
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn clusters_agree_on_the_direct_beam() {
+        let a = hexagon([70.0, 72.0], 0.2);
+        let b = hexagon([71.0, 72.0], 0.6);
+        // The strongest spot of each is another one.
+        let weights = [9.0, 1.0, 1.0, 1.0, 1.0, 1.0, 7.0];
+        let clouds = [a, b];
+        let clouds: Vec<Cloud> = clouds
+            .iter()
+            .map(|points| Cloud {
+                points,
+                weights: Some(&weights),
+            })
+            .collect();
+        assert_eq!(direct_beam(&clouds, 3.0), Some([70.5, 72.0]));
+    }
+}
