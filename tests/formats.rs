@@ -168,7 +168,7 @@ fn writers_are_careful() {
         );
         std::fs::write(&path, "mine").unwrap();
         let e = write::create(&path, [1, 2], frame, false).err().unwrap().to_string();
-        assert!(e.contains("it exists (--overwrite replaces it)"), "{e}");
+        assert!(e.contains("exists already (--overwrite replaces it)"), "{e}");
         let mut w = write::create(&path, [1, 2], frame, true).unwrap();
         w.write(&[1; 32]).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"mine");

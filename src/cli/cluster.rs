@@ -160,8 +160,13 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         scan: how,
         cluster: params,
     })?;
-    let clusters = result.clusters;
     let folder = cluster::write(&result, &*scan, &backend, &effective, dir)?;
-    println!("{clusters} clusters; {}", folder.join("report.html").display());
+    let second = result.choice.as_ref().and_then(|c| c.runner_up);
+    let chosen = second.map_or_else(String::new, |k| format!(" (chosen by the data; runner-up {k})"));
+    println!(
+        "{} clusters{chosen}; {}",
+        result.clusters,
+        folder.join("report.html").display()
+    );
     Ok(())
 }

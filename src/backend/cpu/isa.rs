@@ -1,6 +1,6 @@
 //! Chooses the widest instruction set that the CPU has and that the kernels are compiled for.
 //!
-//! A kernel is one plain Rust body over slices and 16-lane arrays. [`per_isa!`](crate::backend::cpu::isa::per_isa) compiles it
+//! A kernel is one plain Rust body over slices and 16-lane arrays. `per_isa!` compiles it
 //! once per instruction set and picks at run time. Bodies use no fused multiply-add (the baseline of x86-64 has none and would
 //! call a library function for each) and a fixed order of additions, so results have the same bits on every instruction set.
 
