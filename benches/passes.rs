@@ -1,8 +1,9 @@
 //! Every operator as a pass over a file, on the CPU and (where there is one) on the GPU, beside what the same run measured of
 //! the machine: a read sweep and a copy of memory with the same threads, and reading the file without computing.
 //!
-//!     cargo bench --bench passes -- SCAN… [--threads N] [--repeat N] [--json FILE]
+//!     cargo bench --bench passes -- SCAN… [--threads N] [--repeat N] [--block BYTES] [--json FILE]
 
+use emstream::analysis::template::Template;
 use emstream::backend::gpu::{Gpu, GpuChoice};
 use emstream::engine::{Backend, Pass, Resident, Selection};
 use emstream::io::{self, OpenOptions, Scan};
@@ -10,7 +11,6 @@ use emstream::kernels::masks::MaskStack;
 use emstream::kernels::statistics::Params;
 use emstream::ops::{LogSum, MaskProducts, Statistics};
 use emstream::{Control, Result};
-use ndarray::Array2;
 use serde_json::json;
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ struct Options {
     scans: Vec<PathBuf>,
     threads: usize,
     repeat: usize,
+    block: Option<u64>,
     json: Option<PathBuf>,
 }
 
@@ -28,6 +29,7 @@ fn options() -> Options {
         scans: Vec::new(),
         threads: Control::new().threads,
         repeat: 5,
+        block: None,
         json: None,
     };
     let mut args = std::env::args().skip(1);
@@ -37,6 +39,7 @@ fn options() -> Options {
             "--bench" => {}
             "--threads" => o.threads = number(),
             "--repeat" => o.repeat = number(),
+            "--block" => o.block = Some(number() as u64),
             "--json" => o.json = args.next().map(PathBuf::from),
             _ => o.scans.push(a.into()),
         }
@@ -107,15 +110,15 @@ fn read_only(scan: &dyn Scan, control: &Control) -> Result<()> {
     })
 }
 
-/// 300 stamps of the size that the frames' own analysis uses.
-fn stamps(scan: &dyn Scan) -> MaskStack {
+/// 300 stamps of a disk with its background subtracted: 7 × 7 pixels for small frames, 45 × 45 for large ones.
+fn stamps(scan: &dyn Scan) -> Result<MaskStack> {
     let frame = scan.info().frame;
-    let edge = if frame.width > 200 { 45 } else { 7 };
-    let stamp = Array2::from_shape_fn((edge, edge), |(y, x)| ((y * 31 + x * 17) % 23) as f32 * 0.1 - 1.0);
+    let (radius, outer) = if frame.width > 200 { (11.0, 22.0) } else { (1.5, 2.5) };
+    let stamp = Template::named("background", radius, Some(outer))?.stamp().mapv(|v| v as f32);
     let positions = (0..300)
         .map(|i| [(i * 7919 % frame.height) as i32, (i * 104_729 % frame.width) as i32])
         .collect();
-    MaskStack::Stamps { stamp, positions }
+    Ok(MaskStack::Stamps { stamp, positions })
 }
 
 fn run(step: &str, scan: &dyn Scan, masks: &MaskStack, backend: &Backend, control: &Control) -> Result<()> {
@@ -143,7 +146,7 @@ fn run(step: &str, scan: &dyn Scan, masks: &MaskStack, backend: &Backend, contro
         pass.add(LogSum::all());
     }
     if step == "300 masks" || step == "everything" {
-        pass.add(MaskProducts(masks));
+        pass.add(MaskProducts::new(masks));
     }
     pass.run(backend, &Resident::none(), control).map(|_| ())
 }
@@ -152,6 +155,7 @@ fn main() -> Result<()> {
     let o = options();
     let control = Control {
         threads: o.threads,
+        block: o.block,
         ..Control::new()
     };
     let sweep_rate = memory_rate(o.threads, o.repeat, sweep) / 1e9;
@@ -178,7 +182,7 @@ fn main() -> Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let frames = scan.info().frames() as f64;
         let bytes = frames * scan.info().frame.bytes() as f64;
-        let masks = stamps(&*scan);
+        let masks = stamps(&*scan)?;
         let mut row = |step: &str, on: &str, seconds: f64| {
             let rate = bytes / seconds / 1e9;
             println!(

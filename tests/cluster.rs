@@ -88,7 +88,7 @@ fn feature_bounds(scan: &dyn Scan, stamp: &Array2<f64>, peaks: &[[i32; 2]]) -> V
     };
     let all = Selection::all(scan.info().nav);
     let mut pass = Pass::new("bounds", scan, &all);
-    let handle = pass.add(MaskProducts(&stack));
+    let handle = pass.add(MaskProducts::new(&stack));
     pass.run(&Backend::Cpu, &Resident::none(), &control())
         .unwrap()
         .take(handle)

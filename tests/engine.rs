@@ -64,7 +64,7 @@ fn everything(
     }));
     let logs = pass.add(LogSum::all());
     let by_label = pass.add(LogSum::by_label(labels));
-    let products = pass.add(MaskProducts(&stack));
+    let products = pass.add(MaskProducts::new(&stack));
     let map = pass.add(FrameMap::new(
         framemap::Params { bin: 2, log: true },
         Arc::new(Mutex::new(sink)),

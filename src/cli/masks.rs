@@ -37,7 +37,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let mut timings = Timings::default();
 
     let mut pass = Pass::new("masks", &*scan, &selection);
-    let handle = pass.add(MaskProducts(&stack));
+    let handle = pass.add(MaskProducts::new(&stack));
     let mut done = timings.pass("masks", &*scan, &selection, || {
         pass.run(&backend, &Resident::none(), &session.control)
     })?;

@@ -72,6 +72,13 @@ impl<P: Merge> Fold<P> {
             exact: None,
         }
     }
+    /// With a part of no frames, for kernels that may give none.
+    pub fn from_empty(empty: P) -> Self {
+        Fold {
+            tree: LeafTree::new(),
+            exact: Some(empty),
+        }
+    }
 }
 
 impl<P: Merge> Default for Fold<P> {

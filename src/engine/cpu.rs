@@ -10,25 +10,33 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Bytes of a piece: a second-level cache holds it together with the operators' state.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 1 << 20;
 
 /// Leaves that a thread may be ahead of the slowest one, per thread: bounds what waits for its turn in collectors.
 const AHEAD: u64 = 4;
 
 /// Frames that are read and worked on together: a multiple of 8 (so that cuts inside a leaf are where operators allow
-/// them), a whole leaf where frames are small or decoded together.
+/// them), a whole leaf where frames are small or decoded together, whole groups of what operators want `together`.
 fn frames_per_piece(stride: usize, together: usize, piece: usize) -> usize {
-    let fit = (piece / stride.max(1))
-        .max(together.min(LEAF as usize))
-        .clamp(8, LEAF as usize);
-    fit / 8 * 8
+    let group = together.clamp(1, LEAF as usize).next_multiple_of(8);
+    let fit = (piece / stride.max(1)).clamp(8, LEAF as usize);
+    // Large frames give up the cache rather than a half-empty vector, up to a few MiB.
+    if fit < group && group * stride <= 4 * PIECE {
+        group
+    } else {
+        fit / group.min(fit) * group.min(fit) / 8 * 8
+    }
 }
 
 pub(super) fn run(work: &Work<'_>, resident: &Resident, control: &Control) -> Result<()> {
     let info = work.scan.info();
     let stride = info.frame.stride();
-    let piece = frames_per_piece(stride, info.together, control.block.unwrap_or(PIECE as u64) as usize);
     let needs = work.needs()?;
+    let piece = frames_per_piece(
+        stride,
+        info.together.max(needs.together),
+        control.block.unwrap_or(PIECE as u64) as usize,
+    );
     let leaves = work.job.selection.len().div_ceil(LEAF);
     let each = needs.worker.fixed + (needs.worker.per_frame + stride as u64) * piece as u64;
     let threads = threads_that_fit(work, each, needs.output, control)?

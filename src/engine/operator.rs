@@ -20,6 +20,8 @@ pub struct Needs {
     pub worker: Cost,
     /// Collected results.
     pub output: u64,
+    /// Frames that are best worked on together on the CPU, e.g. those that fill a vector; 0 if it does not matter.
+    pub together: usize,
 }
 
 /// A question asked of every frame of a pass.

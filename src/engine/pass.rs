@@ -141,6 +141,7 @@ impl Work<'_> {
             Ok(Needs {
                 worker: sum.worker + n.worker,
                 output: sum.output + n.output,
+                together: sum.together.max(n.together),
             })
         })
     }

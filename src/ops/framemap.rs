@@ -37,6 +37,7 @@ impl Operator for FrameMap {
                 per_frame: 0,
             },
             output: 0,
+            ..Needs::default()
         })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {

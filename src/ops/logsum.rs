@@ -55,6 +55,7 @@ impl Operator for LogSum {
                 per_frame: 0,
             },
             output: pixels * 8 * self.labels * 2,
+            ..Needs::default()
         })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
@@ -64,6 +65,6 @@ impl Operator for LogSum {
         logsum::gpu::stage(gpu, job.frame, &self.params)
     }
     fn collector(&self, _: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = Part>>> {
-        Ok(Box::new(Fold::new()))
+        Ok(Box::new(Fold::from_empty(Part::default())))
     }
 }

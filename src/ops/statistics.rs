@@ -1,7 +1,7 @@
 //! [`Statistics`]: sum, mean, variance, standard deviation, minimum, maximum of every pixel.
 
 use crate::backend::gpu::Gpu;
-use crate::backend::stage::{Cost, CpuStage, GpuStage};
+use crate::backend::stage::{CpuStage, GpuStage};
 use crate::engine::{Collector, Fold, Job, Needs, Operator};
 use crate::error::{Error, Result};
 use crate::kernels::statistics::{self, Params, Part};
@@ -19,17 +19,12 @@ impl Operator for Statistics {
         if job.selection.len() >= 1 << 32 {
             return Err(Error::parameter("--roi", "more than 2^32 - 1 frames in one pass"));
         }
-        let wide = job.frame.pixel.bytes() == 4;
-        let squares = if self.0.squares { 8 + 8 * u64::from(wide) } else { 0 };
-        let extrema = if self.0.extrema { 8 } else { 0 };
-        let part = job.frame.pixels() as u64 * (8 + squares + extrema);
-        // A worker's own state, and as much again on its way into the collector.
+        let worker = statistics::cpu::cost(job.frame, &self.0);
         Ok(Needs {
-            worker: Cost {
-                fixed: 2 * part,
-                per_frame: 0,
-            },
-            output: 2 * part,
+            worker,
+            // What is collected, and a part on its way there.
+            output: 2 * worker.fixed,
+            ..Needs::default()
         })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {

@@ -1,7 +1,8 @@
 //! One frame in, one float32 frame out: binning, then an optional log scale ln(f − min f + 1).
 //!
 //! Binning sums blocks of `bin`×`bin` pixels in float32 (each row of a block in ascending x, then these row sums in
-//! ascending y), dropping incomplete blocks at the far edges.
+//! ascending y), dropping incomplete blocks at the far edges. 32-bit
+//! integers are rounded to float32 before, so counts above 2^24 lose their last bits.
 
 pub mod cpu;
 pub mod gpu;

@@ -24,7 +24,7 @@ struct Stage {
     shape: FrameShape,
     plan: Arc<Plan>,
     tile: Box<[Lanes; TILE]>,
-    scratch: Vec<u8>,
+    scratch: [Vec<u64>; 2],
     totals: Vec<[f64; LANES]>,
     first: u64,
     values: Vec<f32>,
@@ -36,17 +36,13 @@ impl Stage {
         let pixels = self.shape.pixels();
         let mut totals = std::mem::take(&mut self.totals);
         totals.fill([0.0; LANES]);
-        let scratch = bytemuck::cast_slice_mut(&mut self.scratch);
+        let [one, two] = &mut self.scratch;
+        // Lanes without a frame repeat the first one; their sums are not looked at.
+        let lane = |i: usize| frames.frame::<T>(if i < frames.count() { i } else { 0 });
         for tile in &self.plan.tiles {
             let end = (tile.start + TILE).min(pixels);
-            let rows: [&[T]; LANES] = std::array::from_fn(|i| {
-                if i < frames.count() {
-                    &frames.frame::<T>(i)[tile.start..end]
-                } else {
-                    &[]
-                }
-            });
-            lanes::interleave(self.isa, &rows, end - tile.start, scratch, &mut self.tile);
+            let rows: [&[T]; LANES] = std::array::from_fn(|i| &lane(i)[tile.start..end]);
+            lanes::interleave(self.isa, &rows, end - tile.start, one, two, &mut self.tile);
             match &self.plan.work {
                 Work::Sparse { segments, index, value } => {
                     lanes::sparse(self.isa, &self.tile, &segments[tile.work.clone()], index, value, &mut totals);
@@ -123,7 +119,7 @@ pub fn stage(shape: FrameShape, params: &MaskStack) -> Result<Box<dyn CpuStage<P
 /// A stage for one worker that reads a plan made for the same shape.
 pub fn stage_on_plan(isa: Isa, shape: FrameShape, plan: Arc<Plan>) -> Box<dyn CpuStage<Part = Part>> {
     let totals = vec![[0.0; LANES]; plan.masks.next_multiple_of(lanes::BLOCK)];
-    let scratch = vec![0; 2 * TILE * LANES * shape.pixel.bytes()];
+    let scratch = [vec![0; lanes::SCRATCH], vec![0; lanes::SCRATCH]];
     Box::new(Stage {
         isa,
         shape,
@@ -136,10 +132,10 @@ pub fn stage_on_plan(isa: Isa, shape: FrameShape, plan: Arc<Plan>) -> Box<dyn Cp
     })
 }
 
-/// Memory of one worker's stage: 128 bytes a mask, 96 KiB to turn frames into lanes at the most, and 4 bytes per mask and frame
+/// Memory of one worker's stage: 128 bytes a mask, 96 KiB to turn frames into lanes, and 4 bytes per mask and frame
 /// of a leaf. The [`Plan`], shared or not, comes on top: [`Plan::bytes`].
-pub fn cost(shape: FrameShape, masks: usize) -> Cost {
-    let scratch = TILE * LANES * (4 + 2 * shape.pixel.bytes());
+pub fn cost(masks: usize) -> Cost {
+    let scratch = TILE * LANES * 4 + 2 * 8 * lanes::SCRATCH;
     Cost {
         fixed: (masks.next_multiple_of(lanes::BLOCK) * 8 * LANES + scratch + masks * 4 * crate::pixel::LEAF as usize) as u64,
         per_frame: 0,

@@ -130,7 +130,7 @@ pub fn run(
         positions: peaks.clone(),
     };
     let mut pass = Pass::new("features", scan, &selection);
-    let products = pass.add(MaskProducts(&stack));
+    let products = pass.add(MaskProducts::new(&stack));
     let mut done = timings.pass("features", scan, &selection, || pass.run(backend, &resident, control))?;
     let features = Array2::from_shape_vec((selection.len() as usize, peaks.len()), done.take(products)?)
         .map_err(|e| Error::Internal(format!("feature vectors: {e}")))?;

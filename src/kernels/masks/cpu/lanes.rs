@@ -16,7 +16,7 @@ const RUN: usize = 128;
 const CHAINS: usize = 4;
 
 /// One pixel of 16 frames.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
 #[repr(C, align(64))]
 pub(super) struct Lanes([f32; LANES]);
 
@@ -28,48 +28,104 @@ impl Lanes {
 }
 
 /// A pixel type that frames are interleaved in before conversion.
-pub(super) trait Cell: Sample + Default {}
-impl Cell for u8 {}
-impl Cell for i8 {}
-impl Cell for u16 {}
-impl Cell for i16 {}
-impl Cell for u32 {}
-impl Cell for i32 {}
-impl Cell for f32 {}
+pub(super) trait Cell: Sample {
+    /// Turns `n` pixels of 16 rows into lanes; `one` and `two` have room for them.
+    fn interleave(rows: &[&[Self]; LANES], n: usize, one: &mut [u64], two: &mut [u64], tile: &mut [Lanes; TILE]);
+}
 
-/// a0 b0 a1 b1 … of two rows.
+/// Joins pairs of rows, element by element, into numbers of twice the size with the first row's element at the lower address.
+macro_rules! join {
+    ($from:ty => $to:ty, $a:expr, $b:expr, $out:expr) => {
+        for ((o, &a), &b) in $out.iter_mut().zip($a).zip($b) {
+            *o = if cfg!(target_endian = "little") {
+                <$to>::from(a) | <$to>::from(b) << <$from>::BITS
+            } else {
+                <$to>::from(a) << <$from>::BITS | <$to>::from(b)
+            };
+        }
+    };
+}
+
+/// Puts the `G` numbers that hold a pixel's 16 frames next to each other and converts all.
 #[inline(always)]
-fn zip<T: Copy>(a: &[T], b: &[T], out: &mut [T]) {
-    let n = a.len();
-    let (b, out) = (&b[..n], &mut out[..2 * n]);
-    for i in 0..n {
-        out[2 * i] = a[i];
-        out[2 * i + 1] = b[i];
+fn gather<T: Sample, const G: usize>(groups: &[u64], n: usize, packed: &mut [u64], tile: &mut [Lanes; TILE]) {
+    let groups: [&[u64]; G] = std::array::from_fn(|g| &groups[g * n..(g + 1) * n]);
+    let packed = &mut packed[..G * n];
+    for (p, pixel) in packed.as_chunks_mut::<G>().0.iter_mut().enumerate() {
+        for g in 0..G {
+            pixel[g] = groups[g][p];
+        }
+    }
+    let values: &[T] = bytemuck::cast_slice(packed);
+    for (x, v) in bytemuck::cast_slice_mut::<Lanes, f32>(&mut tile[..n]).iter_mut().zip(values) {
+        *x = v.to_f32();
     }
 }
 
-per_isa! {
-    /// Turns `n` pixels of 16 rows (missing ones count as zeros) into lanes. Four perfect shuffles in the pixel's own type, each
-    /// halving the number of rows, put the 16 frames of a pixel next to each other; one conversion follows.
-    pub(super) fn interleave[T: Cell][T](rows: &[&[T]; LANES], n: usize, scratch: &mut [T], tile: &mut [Lanes; TILE]) {
-        let (one, two) = scratch.split_at_mut(TILE * LANES);
-        let zeros = [T::default(); TILE];
-        let row = |r: usize| if rows[r].len() == n { rows[r] } else { &zeros[..n] };
-        for r in 0..8 {
-            zip(row(r), row(r + 8), &mut one[2 * n * r..]);
-        }
-        for r in 0..4 {
-            zip(&one[2 * n * r..2 * n * (r + 1)], &one[2 * n * (r + 4)..2 * n * (r + 5)], &mut two[4 * n * r..]);
-        }
-        for r in 0..2 {
-            zip(&two[4 * n * r..4 * n * (r + 1)], &two[4 * n * (r + 2)..4 * n * (r + 3)], &mut one[8 * n * r..]);
-        }
-        zip(&one[..8 * n], &one[8 * n..16 * n], two);
-        for (lanes, pixel) in tile[..n].iter_mut().zip(two.as_chunks::<LANES>().0) {
-            for (x, v) in lanes.0.iter_mut().zip(pixel) {
-                *x = v.to_f32();
+macro_rules! cells {
+    ($($t:ty => 1),*) => {$(
+        impl Cell for $t {
+            #[inline(always)]
+            fn interleave(rows: &[&[$t]; LANES], n: usize, one: &mut [u64], two: &mut [u64], tile: &mut [Lanes; TILE]) {
+                let pairs: &mut [u16] = bytemuck::cast_slice_mut(one);
+                for (rows, out) in rows.as_chunks::<2>().0.iter().zip(pairs.chunks_exact_mut(n)) {
+                    let (a, b): (&[u8], &[u8]) = (bytemuck::cast_slice(rows[0]), bytemuck::cast_slice(rows[1]));
+                    join!(u8 => u16, a, b, out);
+                }
+                let fours: &mut [u32] = bytemuck::cast_slice_mut(two);
+                for (rows, out) in pairs[..8 * n].chunks_exact(2 * n).zip(fours.chunks_exact_mut(n)) {
+                    let (a, b) = rows.split_at(n);
+                    join!(u16 => u32, a, b, out);
+                }
+                for (rows, out) in fours[..4 * n].chunks_exact(2 * n).zip(one.chunks_exact_mut(n)) {
+                    let (a, b) = rows.split_at(n);
+                    join!(u32 => u64, a, b, out);
+                }
+                gather::<$t, 2>(one, n, two, tile);
             }
         }
+    )*};
+    ($($t:ty => 2),*) => {$(
+        impl Cell for $t {
+            #[inline(always)]
+            fn interleave(rows: &[&[$t]; LANES], n: usize, one: &mut [u64], two: &mut [u64], tile: &mut [Lanes; TILE]) {
+                let pairs: &mut [u32] = bytemuck::cast_slice_mut(one);
+                for (rows, out) in rows.as_chunks::<2>().0.iter().zip(pairs.chunks_exact_mut(n)) {
+                    let (a, b): (&[u16], &[u16]) = (bytemuck::cast_slice(rows[0]), bytemuck::cast_slice(rows[1]));
+                    join!(u16 => u32, a, b, out);
+                }
+                for (rows, out) in pairs[..8 * n].chunks_exact(2 * n).zip(two.chunks_exact_mut(n)) {
+                    let (a, b) = rows.split_at(n);
+                    join!(u32 => u64, a, b, out);
+                }
+                gather::<$t, 4>(two, n, one, tile);
+            }
+        }
+    )*};
+    ($($t:ty => 4),*) => {$(
+        impl Cell for $t {
+            #[inline(always)]
+            fn interleave(rows: &[&[$t]; LANES], n: usize, one: &mut [u64], two: &mut [u64], tile: &mut [Lanes; TILE]) {
+                for (rows, out) in rows.as_chunks::<2>().0.iter().zip(one.chunks_exact_mut(n)) {
+                    let (a, b): (&[u32], &[u32]) = (bytemuck::cast_slice(rows[0]), bytemuck::cast_slice(rows[1]));
+                    join!(u32 => u64, a, b, out);
+                }
+                gather::<$t, 8>(one, n, two, tile);
+            }
+        }
+    )*};
+}
+cells!(u8 => 1, i8 => 1);
+cells!(u16 => 2, i16 => 2);
+cells!(u32 => 4, i32 => 4, f32 => 4);
+
+/// Numbers of 64 bits that each of the two scratch buffers of [`interleave`] must have.
+pub(super) const SCRATCH: usize = TILE * LANES / 2;
+
+per_isa! {
+    /// Turns `n` > 0 pixels of 16 rows into lanes: rows are joined pair by pair while a pixel's frames fit 64 bits, then converted.
+    pub(super) fn interleave[T: Cell][T](rows: &[&[T]; LANES], n: usize, one: &mut [u64], two: &mut [u64], tile: &mut [Lanes; TILE]) {
+        T::interleave(rows, n, one, two, tile);
     }
 }
 
@@ -78,6 +134,14 @@ per_isa! {
 fn add_product(chain: &mut [f32; LANES], x: &Lanes, v: f32) {
     for (c, x) in chain.iter_mut().zip(&x.0) {
         *c += v * x;
+    }
+}
+
+/// Adds a partial sum to a mask's total.
+#[inline(always)]
+fn add_total(total: &mut [f64; LANES], sum: &[f32; LANES]) {
+    for (t, s) in total.iter_mut().zip(sum) {
+        *t += f64::from(*s);
     }
 }
 
@@ -111,17 +175,18 @@ per_isa! {
         let values = values.as_chunks::<BLOCK>().0;
         for (values, totals) in values.chunks_exact(tile.len()).zip(totals.as_chunks_mut::<BLOCK>().0) {
             for (values, tile) in values.chunks(RUN).zip(tile.chunks(RUN)) {
-                let mut sums = [[0f32; LANES]; BLOCK];
+                // Separate variables: indexed ones stay in memory.
+                let [mut a, mut b, mut c, mut d] = [[0f32; LANES]; BLOCK];
                 for (v, x) in values.iter().zip(tile) {
-                    for m in 0..BLOCK {
-                        add_product(&mut sums[m], x, v[m]);
-                    }
+                    add_product(&mut a, x, v[0]);
+                    add_product(&mut b, x, v[1]);
+                    add_product(&mut c, x, v[2]);
+                    add_product(&mut d, x, v[3]);
                 }
-                for (total, sum) in totals.iter_mut().zip(&sums) {
-                    for (t, s) in total.iter_mut().zip(sum) {
-                        *t += f64::from(*s);
-                    }
-                }
+                add_total(&mut totals[0], &a);
+                add_total(&mut totals[1], &b);
+                add_total(&mut totals[2], &c);
+                add_total(&mut totals[3], &d);
             }
         }
     }

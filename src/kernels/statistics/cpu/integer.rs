@@ -11,6 +11,9 @@ const SWEEP: usize = 8;
 /// Pixels whose partial sums, with a sweep of frames, stay in the first-level cache.
 const TILE: usize = 512;
 
+/// The same for extrema, which have no partial sums.
+const EXTREMA_TILE: usize = 2048;
+
 /// An unsigned pixel with the types of its partial sums, wide enough for [`LEAF`] frames.
 pub(super) trait Unsigned: Sample + Ord {
     /// Σx.
@@ -185,8 +188,8 @@ per_isa! {
     /// Takes frames into the extrema.
     fn extrema[T: Unsigned][T](rows: &[&[T]], flip: T, min: &mut [T], max: &mut [T]) {
         let pixels = min.len();
-        for start in (0..pixels).step_by(TILE) {
-            let end = (start + TILE).min(pixels);
+        for start in (0..pixels).step_by(EXTREMA_TILE) {
+            let end = (start + EXTREMA_TILE).min(pixels);
             let (min, max) = (&mut min[start..end], &mut max[start..end]);
             let (sweeps, rest) = rows.as_chunks::<SWEEP>();
             for sweep in sweeps {
