@@ -8,6 +8,7 @@ mod h5;
 pub mod limits;
 pub mod memory;
 mod npy;
+mod npy_header;
 mod open;
 mod raw;
 mod readat;

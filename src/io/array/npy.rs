@@ -2,6 +2,7 @@
 
 use super::{Element, checked_len, shaped};
 use crate::error::{Error, Result};
+use crate::io::npy_header::Fields;
 use ndarray::ArrayD;
 use std::io::Read;
 use std::path::Path;
@@ -159,57 +160,15 @@ enum Refused {
 /// Parses the dictionary, e.g. `{'descr': '<f8', 'fortran_order': False, 'shape': (40, 50), }`.
 fn parse(text: &str) -> std::result::Result<Header, Refused> {
     let damaged = |what: &str| Refused::Damaged(what.to_owned());
-    let mut rest = text
-        .trim()
-        .strip_prefix('{')
-        .ok_or_else(|| damaged("expected a dictionary"))?
-        .trim_start();
-    let (mut descr, mut fortran, mut shape) = (None, None, None);
-    while !rest.starts_with('}') {
-        let (key, after) = quoted(rest).ok_or_else(|| damaged("expected a quoted key"))?;
-        let value = after
-            .trim_start()
-            .strip_prefix(':')
-            .ok_or_else(|| damaged("expected ':' after a key"))?
-            .trim_start();
-        rest = match key {
-            "descr" => {
-                if value.starts_with(['[', '(']) {
-                    return Err(Refused::Unsupported("a NumPy array of records".into()));
-                }
-                let (found, after) = quoted(value).ok_or_else(|| damaged("'descr' is not a string"))?;
-                descr = Some(found);
-                after
-            }
-            "fortran_order" => match (value.strip_prefix("False"), value.strip_prefix("True")) {
-                (Some(after), _) => (fortran = Some(false), after).1,
-                (_, Some(after)) => (fortran = Some(true), after).1,
-                _ => return Err(damaged("'fortran_order' is neither True nor False")),
-            },
-            "shape" => {
-                let inner = value.strip_prefix('(').ok_or_else(|| damaged("'shape' is not a tuple"))?;
-                let (list, after) = inner.split_once(')').ok_or_else(|| damaged("'shape' is not a tuple"))?;
-                let numbers = list
-                    .split(',')
-                    .map(|n| n.trim().trim_end_matches('L'))
-                    .filter(|n| !n.is_empty());
-                let numbers = numbers.map(str::parse).collect::<std::result::Result<Vec<u64>, _>>();
-                let numbers = numbers.map_err(|_| Refused::Damaged(format!("shape ({list})")))?;
-                if numbers.len() > 32 {
-                    return Err(damaged("more than 32 dimensions"));
-                }
-                shape = Some(numbers);
-                after
-            }
-            other => return Err(Refused::Damaged(format!("unknown key '{other}'"))),
-        };
-        rest = rest.trim_start();
-        rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+    let fields =
+        Fields::parse(text).ok_or_else(|| Refused::Damaged(format!("cannot be understood: {}", Fields::excerpt(text))))?;
+    let descr = fields.descr.ok_or_else(|| damaged("'descr' is missing"))?;
+    if descr.starts_with(['[', '(']) {
+        return Err(Refused::Unsupported("a NumPy array of records".into()));
     }
-    let descr = descr.ok_or_else(|| damaged("'descr' is missing"))?;
     let (order, kind) = match descr.chars().next() {
         Some(order @ ('<' | '>' | '|' | '=')) => (order, &descr[1..]),
-        _ => ('|', descr),
+        _ => ('|', descr.as_str()),
     };
     let mut letters = kind.chars();
     let (letter, size) = (letters.next(), letters.as_str().parse::<usize>());
@@ -223,14 +182,8 @@ fn parse(text: &str) -> std::result::Result<Header, Refused> {
         kind,
         size,
         big_endian: order == '>' || (order == '=' && cfg!(target_endian = "big")),
-        fortran: fortran.ok_or_else(|| damaged("'fortran_order' is missing"))?,
-        shape: shape.ok_or_else(|| damaged("'shape' is missing"))?,
+        fortran: fields.fortran.ok_or_else(|| damaged("'fortran_order' is missing"))?,
+        shape: fields.shape.ok_or_else(|| damaged("'shape' is missing"))?,
         start: 0,
     })
-}
-
-/// A string in single or double quotes and what follows it.
-fn quoted(text: &str) -> Option<(&str, &str)> {
-    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
-    text[1..].split_once(quote)
 }
