@@ -37,6 +37,11 @@ pub trait CpuStage: Send {
     /// cuts inside a leaf are at multiples of 8 frames from its start. One worker sees whole leaves, in
     /// ascending but not necessarily consecutive order.
     fn frames(&mut self, frames: Frames<'_>) -> Result<()>;
+    /// What need not wait for the end of the leaf. May be asked after each call of `frames`, so that whole frames of output do
+    /// not pile up; what is not taken comes with `end_leaf`. Most kernels have nothing.
+    fn take(&mut self) -> Option<Self::Part> {
+        None
+    }
     /// The leaf is complete: its part, or `None` when the state is exact and goes on.
     fn end_leaf(&mut self) -> Result<Option<Self::Part>>;
     /// No more leaves: what exact state holds.

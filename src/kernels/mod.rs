@@ -2,6 +2,9 @@
 //! the WGSL of the same name lies in `shaders/`. Kernels know frames, not scans.
 
 pub mod framemap;
+pub mod ln;
 pub mod logsum;
 pub mod masks;
+#[doc(hidden)]
+pub mod oracle;
 pub mod statistics;

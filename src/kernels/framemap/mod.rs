@@ -1,6 +1,7 @@
 //! One frame in, one float32 frame out: binning, then an optional log scale ln(f − min f + 1).
 //!
-//! Binning sums blocks of `bin`×`bin` pixels in float32 (rows first), dropping incomplete blocks at the far edges.
+//! Binning sums blocks of `bin`×`bin` pixels in float32 (each row of a block in ascending x, then these row sums in
+//! ascending y), dropping incomplete blocks at the far edges.
 
 pub mod cpu;
 pub mod gpu;

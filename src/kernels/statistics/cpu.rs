@@ -1,11 +1,46 @@
-//! CPU path.
+//! CPU path: integers in narrow partial sums over the frames of one call, then in 64 or 128 bits; floats about the leaf's first frame.
 
-use super::{Part, Params};
-use crate::backend::stage::CpuStage;
-use crate::error::{Error, Result};
-use crate::pixel::FrameShape;
+mod float;
+mod integer;
+
+use super::{Params, Part};
+use crate::backend::cpu::isa::Isa;
+use crate::backend::stage::{Cost, CpuStage};
+use crate::error::Result;
+use crate::pixel::{FrameShape, Pixel};
 
 /// A stage for one worker.
-pub fn stage(_shape: FrameShape, _params: &Params) -> Result<Box<dyn CpuStage<Part = Part>>> {
-    Err(Error::Internal("not written".into()))
+///
+/// # Errors
+/// None; frames of another shape than `shape` are refused by the stage.
+pub fn stage(shape: FrameShape, params: &Params) -> Result<Box<dyn CpuStage<Part = Part>>> {
+    stage_with(Isa::active(), shape, params)
+}
+
+/// [`stage`] on a given instruction set.
+///
+/// # Errors
+/// None.
+pub fn stage_with(isa: Isa, shape: FrameShape, params: &Params) -> Result<Box<dyn CpuStage<Part = Part>>> {
+    Ok(match shape.pixel {
+        Pixel::U8 | Pixel::I8 => Box::new(integer::Stage::<u8>::new(isa, shape, *params)),
+        Pixel::U16 | Pixel::I16 => Box::new(integer::Stage::<u16>::new(isa, shape, *params)),
+        Pixel::U32 | Pixel::I32 => Box::new(integer::Stage::<u32>::new(isa, shape, *params)),
+        Pixel::F32 => Box::new(float::Stage::new(isa, shape, *params)),
+    })
+}
+
+/// Memory of one worker's stage. Per pixel: 8 bytes for the sum, 8 (8- and 16-bit) or 16 (32-bit) for the squares, two
+/// pixels for the extrema; for floats 8 bytes, 4 more for squares, 8 more for extrema, and the part of one leaf.
+pub fn cost(shape: FrameShape, params: &Params) -> Cost {
+    let on = |asked: bool, bytes: usize| if asked { bytes } else { 0 };
+    let size = shape.pixel.bytes();
+    let per_pixel = match shape.pixel {
+        Pixel::F32 => 8 + 8 + on(params.squares, 4 + 8) + on(params.extrema, 8 + 8),
+        _ => 8 + on(params.squares, if size == 4 { 16 } else { 8 }) + on(params.extrema, 2 * size),
+    };
+    Cost {
+        fixed: (shape.pixels() * per_pixel) as u64,
+        per_frame: 0,
+    }
 }
