@@ -21,15 +21,27 @@ struct Block {
 
 impl Block {
     fn new(pixel: Pixel, edge: usize) -> Block {
-        let shape = FrameShape { pixel, height: edge, width: edge };
+        let shape = FrameShape {
+            pixel,
+            height: edge,
+            width: edge,
+        };
         let count = (BLOCK / shape.stride() / 8 * 8).clamp(8, 64);
         let mut state = 1u64;
         let words = (0..count * shape.stride() / 4).map(|_| {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let word = (state >> 32) as u32;
-            if pixel == Pixel::F32 { ((word >> 16) as f32).to_bits() } else { word }
+            if pixel == Pixel::F32 {
+                ((word >> 16) as f32).to_bits()
+            } else {
+                word
+            }
         });
-        Block { shape, count, words: words.collect() }
+        Block {
+            shape,
+            count,
+            words: words.collect(),
+        }
     }
 }
 
@@ -67,7 +79,9 @@ fn measure<P>(name: &str, isa: Isa, block: &Block, mut stage: Box<dyn CpuStage<P
 
 /// `count` positions spread over the frame.
 fn positions(count: usize, edge: usize) -> Vec<[i32; 2]> {
-    (0..count).map(|k| [(k * 7919 % edge) as i32, (k * 104_729 / 7 % edge) as i32]).collect()
+    (0..count)
+        .map(|k| [(k * 7919 % edge) as i32, (k * 104_729 / 7 % edge) as i32])
+        .collect()
 }
 
 fn main() {
@@ -91,7 +105,9 @@ fn main() {
                 stamp: Array2::from_elem((size, size), 0.5),
                 positions: positions(count, edge),
             };
-            let dense = |count| masks::MaskStack::Dense { rows: Array2::from_elem((count, shape.pixels()), 0.5) };
+            let dense = |count| masks::MaskStack::Dense {
+                rows: Array2::from_elem((count, shape.pixels()), 0.5),
+            };
             for (name, stack) in [
                 ("300 stamps of 7×7", stamps(300, 7)),
                 ("500 stamps of 45×45", stamps(500, 45)),

@@ -24,7 +24,12 @@ struct Options {
 }
 
 fn options() -> Options {
-    let mut o = Options { scans: Vec::new(), threads: Control::new().threads, repeat: 5, json: None };
+    let mut o = Options {
+        scans: Vec::new(),
+        threads: Control::new().threads,
+        repeat: 5,
+        json: None,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(a) = args.next() {
         let mut number = || args.next().and_then(|v| v.parse().ok()).expect("a number");
@@ -107,7 +112,9 @@ fn stamps(scan: &dyn Scan) -> MaskStack {
     let frame = scan.info().frame;
     let edge = if frame.width > 200 { 45 } else { 7 };
     let stamp = Array2::from_shape_fn((edge, edge), |(y, x)| ((y * 31 + x * 17) % 23) as f32 * 0.1 - 1.0);
-    let positions = (0..300).map(|i| [(i * 7919 % frame.height) as i32, (i * 104_729 % frame.width) as i32]).collect();
+    let positions = (0..300)
+        .map(|i| [(i * 7919 % frame.height) as i32, (i * 104_729 % frame.width) as i32])
+        .collect();
     MaskStack::Stamps { stamp, positions }
 }
 
@@ -115,13 +122,22 @@ fn run(step: &str, scan: &dyn Scan, masks: &MaskStack, backend: &Backend, contro
     let all = Selection::all(scan.info().nav);
     let mut pass = Pass::new(step, scan, &all);
     if step == "sum" {
-        pass.add(Statistics(Params { squares: false, extrema: false }));
+        pass.add(Statistics(Params {
+            squares: false,
+            extrema: false,
+        }));
     }
     if step == "sum+std" || step == "everything" {
-        pass.add(Statistics(Params { squares: true, extrema: false }));
+        pass.add(Statistics(Params {
+            squares: true,
+            extrema: false,
+        }));
     }
     if step == "sum+std+min+max" {
-        pass.add(Statistics(Params { squares: true, extrema: true }));
+        pass.add(Statistics(Params {
+            squares: true,
+            extrema: true,
+        }));
     }
     if step == "log-sum" || step == "everything" {
         pass.add(LogSum::all());
@@ -134,10 +150,16 @@ fn run(step: &str, scan: &dyn Scan, masks: &MaskStack, backend: &Backend, contro
 
 fn main() -> Result<()> {
     let o = options();
-    let control = Control { threads: o.threads, ..Control::new() };
+    let control = Control {
+        threads: o.threads,
+        ..Control::new()
+    };
     let sweep_rate = memory_rate(o.threads, o.repeat, sweep) / 1e9;
     let copy_rate = memory_rate(o.threads, o.repeat, |from, to| to.copy_from_slice(from)) / 1e9;
-    println!("{} threads: read sweep {sweep_rate:.1} GB/s, copy {copy_rate:.1} GB/s (bytes counted once)", o.threads);
+    println!(
+        "{} threads: read sweep {sweep_rate:.1} GB/s, copy {copy_rate:.1} GB/s (bytes counted once)",
+        o.threads
+    );
     let mut backends = vec![Backend::Cpu];
     match Gpu::open(GpuChoice::Auto) {
         Ok(gpu) => {
@@ -147,7 +169,10 @@ fn main() -> Result<()> {
         Err(e) => println!("no GPU in this run: {e}"),
     }
     let mut rows = Vec::new();
-    println!("{:<24}{:<18}{:<5}{:>11}{:>9}{:>12}", "scan", "step", "on", "frames/s", "GB/s", "of sweep");
+    println!(
+        "{:<24}{:<18}{:<5}{:>11}{:>9}{:>12}",
+        "scan", "step", "on", "frames/s", "GB/s", "of sweep"
+    );
     for path in &o.scans {
         let scan = io::open(path, &OpenOptions::default(), &control)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -156,11 +181,21 @@ fn main() -> Result<()> {
         let masks = stamps(&*scan);
         let mut row = |step: &str, on: &str, seconds: f64| {
             let rate = bytes / seconds / 1e9;
-            println!("{name:<24}{step:<18}{on:<5}{:>11.0}{rate:>9.2}{:>11.0}%", frames / seconds, 100.0 * rate / sweep_rate);
-            rows.push(json!({"scan": name, "step": step, "backend": on, "frames_per_s": frames / seconds, "GB_per_s": rate,
-                "share_of_read_sweep": rate / sweep_rate, "median_s": seconds}));
+            println!(
+                "{name:<24}{step:<18}{on:<5}{:>11.0}{rate:>9.2}{:>11.0}%",
+                frames / seconds,
+                100.0 * rate / sweep_rate
+            );
+            rows.push(
+                json!({"scan": name, "step": step, "backend": on, "frames_per_s": frames / seconds, "GB_per_s": rate,
+                "share_of_read_sweep": rate / sweep_rate, "median_s": seconds}),
+            );
         };
-        row("file read", "cpu", median(o.repeat, || read_only(&*scan, &control).expect("readable")));
+        row(
+            "file read",
+            "cpu",
+            median(o.repeat, || read_only(&*scan, &control).expect("readable")),
+        );
         for backend in &backends {
             for step in ["sum", "sum+std", "sum+std+min+max", "log-sum", "300 masks", "everything"] {
                 let seconds = median(o.repeat, || run(step, &*scan, &masks, backend, &control).expect("pass"));

@@ -11,7 +11,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The operating system refused to read or write a file.
     #[error("{}: {action}: {source}", path.display())]
-    Io { path: PathBuf, action: &'static str, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        action: &'static str,
+        source: std::io::Error,
+    },
     /// A file's content contradicts its format: `place` names the field, record or byte offset.
     #[error("{}: {place}: {what}", path.display())]
     Format { path: PathBuf, place: String, what: String },
@@ -50,22 +54,39 @@ pub enum Error {
 impl Error {
     /// An [`Error::Io`] for `path`; `action` completes "cannot …", e.g. `"cannot read"`.
     pub fn io(path: impl AsRef<Path>, action: &'static str, source: std::io::Error) -> Self {
-        Error::Io { path: path.as_ref().to_owned(), action, source }
+        Error::Io {
+            path: path.as_ref().to_owned(),
+            action,
+            source,
+        }
     }
     /// An [`Error::Format`] for `path` at `place`.
     pub fn format(path: impl AsRef<Path>, place: impl Into<String>, what: impl Into<String>) -> Self {
-        Error::Format { path: path.as_ref().to_owned(), place: place.into(), what: what.into() }
+        Error::Format {
+            path: path.as_ref().to_owned(),
+            place: place.into(),
+            what: what.into(),
+        }
     }
     /// An [`Error::Unsupported`] for `path`.
     pub fn unsupported(path: impl AsRef<Path>, what: impl Into<String>) -> Self {
-        Error::Unsupported { path: path.as_ref().to_owned(), what: what.into() }
+        Error::Unsupported {
+            path: path.as_ref().to_owned(),
+            what: what.into(),
+        }
     }
     /// An [`Error::Limit`] for `path`.
     pub fn limit(path: impl AsRef<Path>, what: impl Into<String>) -> Self {
-        Error::Limit { path: path.as_ref().to_owned(), what: what.into() }
+        Error::Limit {
+            path: path.as_ref().to_owned(),
+            what: what.into(),
+        }
     }
     /// An [`Error::Parameter`]; `name` is the flag or parameter as the user writes it.
     pub fn parameter(name: impl Into<String>, what: impl Into<String>) -> Self {
-        Error::Parameter { name: name.into(), what: what.into() }
+        Error::Parameter {
+            name: name.into(),
+            what: what.into(),
+        }
     }
 }

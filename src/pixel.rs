@@ -75,13 +75,34 @@ sample!(u8 => U8, i8 => I8, u16 => U16, i16 => I16, u32 => U32, i32 => I32, f32 
 macro_rules! with_pixel {
     ($pixel:expr, $T:ident => $body:expr) => {
         match $pixel {
-            $crate::pixel::Pixel::U8 => { type $T = u8; $body }
-            $crate::pixel::Pixel::I8 => { type $T = i8; $body }
-            $crate::pixel::Pixel::U16 => { type $T = u16; $body }
-            $crate::pixel::Pixel::I16 => { type $T = i16; $body }
-            $crate::pixel::Pixel::U32 => { type $T = u32; $body }
-            $crate::pixel::Pixel::I32 => { type $T = i32; $body }
-            $crate::pixel::Pixel::F32 => { type $T = f32; $body }
+            $crate::pixel::Pixel::U8 => {
+                type $T = u8;
+                $body
+            }
+            $crate::pixel::Pixel::I8 => {
+                type $T = i8;
+                $body
+            }
+            $crate::pixel::Pixel::U16 => {
+                type $T = u16;
+                $body
+            }
+            $crate::pixel::Pixel::I16 => {
+                type $T = i16;
+                $body
+            }
+            $crate::pixel::Pixel::U32 => {
+                type $T = u32;
+                $body
+            }
+            $crate::pixel::Pixel::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::pixel::Pixel::F32 => {
+                type $T = f32;
+                $body
+            }
         }
     };
 }
@@ -131,9 +152,17 @@ impl<'a> Frames<'a> {
     /// [`Error::Internal`] if the bytes are too few or not aligned to 4.
     pub fn new(shape: FrameShape, first: u64, count: usize, bytes: &'a [u8]) -> Result<Self> {
         if bytes.len() < count * shape.stride() || !(bytes.as_ptr() as usize).is_multiple_of(4) {
-            return Err(Error::Internal(format!("block of {} bytes for {count} frames of {shape:?}", bytes.len())));
+            return Err(Error::Internal(format!(
+                "block of {} bytes for {count} frames of {shape:?}",
+                bytes.len()
+            )));
         }
-        Ok(Frames { shape, first, count, bytes })
+        Ok(Frames {
+            shape,
+            first,
+            count,
+            bytes,
+        })
     }
     pub fn shape(&self) -> FrameShape {
         self.shape
@@ -159,6 +188,11 @@ impl<'a> Frames<'a> {
     /// Frames `from..to` of this run.
     pub fn slice(&self, from: usize, to: usize) -> Frames<'a> {
         let s = self.shape.stride();
-        Frames { shape: self.shape, first: self.first + from as u64, count: to - from, bytes: &self.bytes[from * s..to * s] }
+        Frames {
+            shape: self.shape,
+            first: self.first + from as u64,
+            count: to - from,
+            bytes: &self.bytes[from * s..to * s],
+        }
     }
 }

@@ -6,12 +6,19 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 fn emstream(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_emstream")).args(args).current_dir(dir).output().expect("the program starts")
+    Command::new(env!("CARGO_BIN_EXE_emstream"))
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .expect("the program starts")
 }
 
 /// Names of everything in a folder, hidden files too.
 fn names(dir: &Path) -> Vec<String> {
-    let mut all: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut all: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     all.sort();
     all
 }
@@ -66,9 +73,19 @@ fn small_scan(dir: &Path) -> &'static str {
 #[test]
 fn wrong_usage_is_exit_code_2() {
     let dir = TempDir::new().unwrap();
-    for args in [&["cluster"][..], &["cluster", "x.blo", "-o", "out", "--clusters", "none"], &["nonsense"], &["stats", "x", "-o", "y", "--memory", "lots"]] {
+    for args in [
+        &["cluster"][..],
+        &["cluster", "x.blo", "-o", "out", "--clusters", "none"],
+        &["nonsense"],
+        &["stats", "x", "-o", "y", "--memory", "lots"],
+    ] {
         let out = emstream(dir.path(), args);
-        assert_eq!(out.status.code(), Some(2), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!(
+            out.status.code(),
+            Some(2),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
     }
 }
 
@@ -77,7 +94,11 @@ fn files_that_are_not_what_they_claim() {
     let dir = TempDir::new().unwrap();
     let d = dir.path();
     fails(d, &["stats", "nowhere.blo", "-o", "s.h5"], &["nowhere.blo"]);
-    fs::write(d.join("wrong.blo"), b"this is no block file, however long it may be, and never was one").unwrap();
+    fs::write(
+        d.join("wrong.blo"),
+        b"this is no block file, however long it may be, and never was one",
+    )
+    .unwrap();
     fails(d, &["stats", "wrong.blo", "-o", "s.h5"], &["wrong.blo"]);
     fails(d, &["cluster", "wrong.blo", "-o", "out"], &["wrong.blo"]);
     fs::write(d.join("wrong.h5"), b"\x89HDF\r\n\x1a\n and then nothing of the kind").unwrap();
@@ -91,7 +112,22 @@ fn files_that_are_not_what_they_claim() {
     npy(&d.join("flat.npy"), &[64, 8], "|u1", &[0; 512]);
     fails(d, &["stats", "flat.npy", "-o", "s.h5"], &["flat.npy"]);
     fs::write(d.join("scan.raw"), [0; 100]).unwrap();
-    fails(d, &["stats", "scan.raw", "-o", "s.h5", "--nav-shape", "2,2", "--sig-shape", "4,4", "--dtype", "u16"], &["scan.raw", "128"]);
+    fails(
+        d,
+        &[
+            "stats",
+            "scan.raw",
+            "-o",
+            "s.h5",
+            "--nav-shape",
+            "2,2",
+            "--sig-shape",
+            "4,4",
+            "--dtype",
+            "u16",
+        ],
+        &["scan.raw", "128"],
+    );
 }
 
 #[test]
@@ -100,16 +136,32 @@ fn parameters_that_do_not_fit_the_scan() {
     let d = dir.path();
     let scan = small_scan(d);
     fails(d, &["stats", scan, "-o", "s.h5", "--roi", "2:2,0:4"], &["--roi", "empty"]);
-    fails(d, &["stats", scan, "-o", "s.h5", "--roi", "0:9,0:4"], &["--roi", "leaves the scan"]);
-    fails(d, &["stats", scan, "-o", "s.h5", "--roi", "somewhere"], &["--roi", "somewhere"]);
+    fails(
+        d,
+        &["stats", scan, "-o", "s.h5", "--roi", "0:9,0:4"],
+        &["--roi", "leaves the scan"],
+    );
+    fails(
+        d,
+        &["stats", scan, "-o", "s.h5", "--roi", "somewhere"],
+        &["--roi", "somewhere"],
+    );
     fails(d, &["stats", scan, "-o", "s.h5", "--ops", "sum,median"], &["--ops", "median"]);
     fails(d, &["stats", scan, "-o", "s.h5", "--nav-shape", "5,5"], &["scan.npy"]);
     fails(d, &["pick", scan, "--at", "6,0", "-o", "f.npy"], &["--at", "6×8"]);
     fails(d, &["pick", scan, "--at", "0,0", "-o", "f.xyz"], &["--output"]);
     fails(d, &["cluster", scan, "-o", "out", "--radius", "-1"], &["radius"]);
-    fails(d, &["cluster", scan, "-o", "out", "--feature-peaks", "0"], &["--feature-peaks"]);
+    fails(
+        d,
+        &["cluster", scan, "-o", "out", "--feature-peaks", "0"],
+        &["--feature-peaks"],
+    );
     fails(d, &["cluster", scan, "-o", "out", "--clusters", "100"], &["100"]);
-    fails(d, &["cluster", scan, "-o", "out", "--radius", "30", "--radius-outer", "40"], &["template"]);
+    fails(
+        d,
+        &["cluster", scan, "-o", "out", "--radius", "30", "--radius-outer", "40"],
+        &["template"],
+    );
     fails(d, &["masks", scan, "-o", "m.h5", "--masks", "disk:4,4"], &["disk:4,4"]);
     fails(d, &["masks", scan, "-o", "m.h5", "--masks", "nowhere.npz"], &["nowhere.npz"]);
 }
@@ -131,7 +183,11 @@ fn masks_and_templates_that_are_no_masks() {
         fails(d, &["cluster", scan, "-o", "out", "--template", file], &["template"]);
     }
     npy(&d.join("labels.npy"), &[3, 3], "<i4", &[0; 36]);
-    fails(d, &["cluster", scan, "-o", "out", "--labels", "labels.npy"], &["--labels", "3×3"]);
+    fails(
+        d,
+        &["cluster", scan, "-o", "out", "--labels", "labels.npy"],
+        &["--labels", "3×3"],
+    );
 }
 
 #[test]
@@ -161,7 +217,10 @@ fn a_full_disk_leaves_nothing_behind() {
     small_scan(d);
     for limit in [1, 8, 40] {
         let before = names(d);
-        let script = format!("ulimit -f {limit}; trap '' XFSZ; exec {} cluster scan.npy -o out --backend cpu", env!("CARGO_BIN_EXE_emstream"));
+        let script = format!(
+            "ulimit -f {limit}; trap '' XFSZ; exec {} cluster scan.npy -o out --backend cpu",
+            env!("CARGO_BIN_EXE_emstream")
+        );
         let out = Command::new("bash").arg("-c").arg(script).current_dir(d).output().unwrap();
         let text = String::from_utf8_lossy(&out.stderr);
         assert_eq!(out.status.code(), Some(1), "limit {limit}: {text}");
@@ -175,10 +234,27 @@ fn oddities_that_only_warn() {
     let dir = TempDir::new().unwrap();
     let d = dir.path();
     let scan = small_scan(d);
-    let out = emstream(d, &["cluster", scan, "-o", "out", "--feature-peaks", "4000", "--clusters", "2", "--backend", "cpu"]);
+    let out = emstream(
+        d,
+        &[
+            "cluster",
+            scan,
+            "-o",
+            "out",
+            "--feature-peaks",
+            "4000",
+            "--clusters",
+            "2",
+            "--backend",
+            "cpu",
+        ],
+    );
     let text = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{text}");
-    assert!(text.contains("warning: ") && text.contains("of 4000 feature peaks found"), "{text}");
+    assert!(
+        text.contains("warning: ") && text.contains("of 4000 feature peaks found"),
+        "{text}"
+    );
     assert!(d.join("out/report.html").exists() && d.join("out/result.h5").exists() && d.join("out/params.toml").exists());
 
     let mut pixels = vec![1.0f32; 4 * 8 * 8];
@@ -213,7 +289,13 @@ fn ctrl_c_leaves_nothing_behind() {
         let mut first = String::new();
         messages.read_line(&mut first).unwrap();
         assert!(first.starts_with("backend cpu"), "{first}");
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         let mut rest = String::new();
         messages.read_to_string(&mut rest).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(1), "{rest}");

@@ -40,7 +40,11 @@ fn open(path: &Path) -> Box<dyn Scan> {
 }
 
 fn control() -> Control {
-    Control { threads: 2, memory: 2 << 30, ..Control::new() }
+    Control {
+        threads: 2,
+        memory: 2 << 30,
+        ..Control::new()
+    }
 }
 
 fn matrix(name: &str) -> Array2<f64> {
@@ -73,11 +77,17 @@ fn flat(a: &Array2<f64>) -> Vec<f64> {
 
 /// Σ|stamp|·counts of every frame and peak: what the README's tolerance of features refers to.
 fn feature_bounds(scan: &dyn Scan, stamp: &Array2<f64>, peaks: &[[i32; 2]]) -> Vec<f32> {
-    let stack = MaskStack::Stamps { stamp: stamp.mapv(|v| v.abs() as f32), positions: peaks.to_vec() };
+    let stack = MaskStack::Stamps {
+        stamp: stamp.mapv(|v| v.abs() as f32),
+        positions: peaks.to_vec(),
+    };
     let all = Selection::all(scan.info().nav);
     let mut pass = Pass::new("bounds", scan, &all);
     let handle = pass.add(MaskProducts(&stack));
-    pass.run(&Backend::Cpu, &Resident::none(), &control()).unwrap().take(handle).unwrap()
+    pass.run(&Backend::Cpu, &Resident::none(), &control())
+        .unwrap()
+        .take(handle)
+        .unwrap()
 }
 
 /// The steps that both references share: maps, peaks, features.
@@ -87,10 +97,17 @@ fn check_maps(scan: &dyn Scan, set: &str, npz: &str, r: &Clustering) {
     assert!(of_maximum(&r.moments.std(), &flat(&matrix(&named("stddev_std")))) < 1e-6);
     let reference = flat(&matrix(&named("logsum")));
     for (i, (got, want)) in r.logsum.iter().zip(&reference).enumerate() {
-        assert!((got - want).abs() <= 5e-5 * want.abs(), "log-sum of pixel {i}: {got}, LiberTEM {want}");
+        assert!(
+            (got - want).abs() <= 5e-5 * want.abs(),
+            "log-sum of pixel {i}: {got}, LiberTEM {want}"
+        );
     }
     assert!(of_maximum(&flat(&r.std_correlation), &flat(&matrix(&named("std_correlation")))) < 1e-5);
-    let peaks: Vec<[i32; 2]> = matrix(&format!("{set}/std_peaks.npy")).rows().into_iter().map(|p| [p[0] as i32, p[1] as i32]).collect();
+    let peaks: Vec<[i32; 2]> = matrix(&format!("{set}/std_peaks.npy"))
+        .rows()
+        .into_iter()
+        .map(|p| [p[0] as i32, p[1] as i32])
+        .collect();
     assert_eq!(r.peaks, peaks);
 
     // LiberTEM's normalised features times our scale, within 1e-5 of sum(|mask| counts); theirs are (features, frames).
@@ -101,17 +118,27 @@ fn check_maps(scan: &dyn Scan, set: &str, npz: &str, r: &Clustering) {
         let bound = f64::from(bounds[frame * r.peaks.len() + peak]);
         // The reference's float32 normalisation adds its own rounding.
         let allowed = 1e-5 * bound + 2e-7 * want.abs();
-        assert!((f64::from(*got) - want).abs() <= allowed, "feature {peak} of frame {frame}: {got}, LiberTEM {want}");
+        assert!(
+            (f64::from(*got) - want).abs() <= allowed,
+            "feature {peak} of frame {frame}: {got}, LiberTEM {want}"
+        );
     }
 }
 
 fn polycrystal_follows_libertem(backend: &Backend) {
     let (_dir, path) = polycrystal();
     let scan = open(&path);
-    let params = Params { clusters: Clusters::Number(8), recipe: Recipe::Published, ..Params::default() };
+    let params = Params {
+        clusters: Clusters::Number(8),
+        recipe: Recipe::Published,
+        ..Params::default()
+    };
     let r = run(&*scan, &params, backend);
     check_maps(&*scan, "polycrystal", "npy", &r);
-    assert_eq!(adjusted_rand_index(&r.labels, &labels("polycrystal/ward_labels.npy")).unwrap(), 1.0);
+    assert_eq!(
+        adjusted_rand_index(&r.labels, &labels("polycrystal/ward_labels.npy")).unwrap(),
+        1.0
+    );
     let distances = flat(&matrix("polycrystal/ward_distances.npy").t().to_owned());
     assert!(of_maximum(r.tree.as_ref().unwrap().distances(), &distances) < 1e-5);
 
@@ -137,9 +164,15 @@ fn polycrystal_by_default_finds_the_six_grains() {
     let scan = open(&path);
     let r = run(&*scan, &Params::default(), &Backend::Cpu);
     assert_eq!(r.clusters, 6);
-    assert_eq!(adjusted_rand_index(&r.labels, &labels("polycrystal/true_grain_id.npy")).unwrap(), 1.0);
+    assert_eq!(
+        adjusted_rand_index(&r.labels, &labels("polycrystal/true_grain_id.npy")).unwrap(),
+        1.0
+    );
     let total: f64 = r.cluster_logsums.iter().map(|m| m.sum()).sum();
-    assert!((total / r.logsum.sum() - 1.0).abs() < 1e-6, "the clusters' log-sums add up to the scan's");
+    assert!(
+        (total / r.logsum.sum() - 1.0).abs() < 1e-6,
+        "the clusters' log-sums add up to the scan's"
+    );
 }
 
 fn bullseye_params(recipe: Recipe) -> Params {
@@ -158,13 +191,24 @@ fn bullseye_follows_libertem(backend: &Backend) {
     let scan = open(&asset("bullseye.h5"));
     let r = run(&*scan, &bullseye_params(Recipe::Published), backend);
     check_maps(&*scan, "bullseye", "npz", &r);
-    assert!(of_maximum(&flat(&r.logsum_correlation), &flat(&matrix("bullseye/logsum_correlation.npz"))) < 1e-5);
+    assert!(
+        of_maximum(
+            &flat(&r.logsum_correlation),
+            &flat(&matrix("bullseye/logsum_correlation.npz"))
+        ) < 1e-5
+    );
     let zero = matrix("bullseye/zero_peak.npy");
     assert_eq!(r.zero_peak.unwrap(), [zero[[0, 0]], zero[[0, 1]]]);
     assert_eq!(r.clusters, 8);
-    assert_eq!(adjusted_rand_index(&r.labels, &labels("bullseye/ward_labels.npy")).unwrap(), 1.0);
+    assert_eq!(
+        adjusted_rand_index(&r.labels, &labels("bullseye/ward_labels.npy")).unwrap(),
+        1.0
+    );
     let coarse = r.tree.as_ref().unwrap().cut_distance(200.0).unwrap();
-    assert_eq!(adjusted_rand_index(&coarse, &labels("bullseye/ward_labels_notebook_threshold.npy")).unwrap(), 1.0);
+    assert_eq!(
+        adjusted_rand_index(&coarse, &labels("bullseye/ward_labels_notebook_threshold.npy")).unwrap(),
+        1.0
+    );
 }
 
 #[test]
@@ -180,13 +224,19 @@ fn bullseye_follows_libertem_on_the_gpu() {
 #[test]
 fn bullseye_by_default_has_no_shift_and_eight_grains() {
     let scan = open(&asset("bullseye.h5"));
-    let params = Params { distance_threshold: None, ..bullseye_params(Recipe::Default) };
+    let params = Params {
+        distance_threshold: None,
+        ..bullseye_params(Recipe::Default)
+    };
     let r = run(&*scan, &params, &Backend::Cpu);
     // The mean direct beam lies at (124.2, 125.6): `tests/data/README.md`.
     let [y, x] = r.zero_peak.unwrap();
     assert!((y - 124.2).abs() <= 0.5 && (x - 125.6).abs() <= 0.5, "({y}, {x})");
     assert_eq!(r.clusters, 8);
-    assert_eq!(adjusted_rand_index(&r.labels, &labels("bullseye/true_grain_id.npy")).unwrap(), 1.0);
+    assert_eq!(
+        adjusted_rand_index(&r.labels, &labels("bullseye/true_grain_id.npy")).unwrap(),
+        1.0
+    );
 }
 
 #[test]
@@ -195,9 +245,21 @@ fn given_peaks_and_labels_replace_their_steps() {
     let scan = open(&path);
     let selection = Selection::from_rect(scan.info().nav, 0..20, 5..30).unwrap();
     let truth = Array2::from_shape_vec((40, 50), labels("polycrystal/true_grain_id.npy")).unwrap();
-    let given = Given { peaks: Some(vec![[71, 72], [30, 40]]), labels: Some(truth.clone()) };
+    let given = Given {
+        peaks: Some(vec![[71, 72], [30, 40]]),
+        labels: Some(truth.clone()),
+    };
     let params = Params::default();
-    let r = cluster::run(&*scan, selection.clone(), template(&params), given, &params, &Backend::Cpu, &control()).unwrap();
+    let r = cluster::run(
+        &*scan,
+        selection.clone(),
+        template(&params),
+        given,
+        &params,
+        &Backend::Cpu,
+        &control(),
+    )
+    .unwrap();
     assert_eq!(r.peaks, [[71, 72], [30, 40]]);
     assert_eq!(r.features.dim(), (500, 2));
     let wanted: Vec<i32> = selection.iter().map(|i| truth[[i as usize / 50, i as usize % 50]]).collect();

@@ -26,7 +26,10 @@ pub struct Cost {
 impl std::ops::Add for Cost {
     type Output = Cost;
     fn add(self, o: Cost) -> Cost {
-        Cost { fixed: self.fixed + o.fixed, per_frame: self.per_frame + o.per_frame }
+        Cost {
+            fixed: self.fixed + o.fixed,
+            per_frame: self.per_frame + o.per_frame,
+        }
     }
 }
 

@@ -24,7 +24,9 @@ pub struct LeafTree<P> {
 
 impl<P: Merge> LeafTree<P> {
     pub fn new() -> Self {
-        LeafTree { waiting: BTreeMap::new() }
+        LeafTree {
+            waiting: BTreeMap::new(),
+        }
     }
 
     /// Adds leaf `number`.
@@ -65,7 +67,10 @@ pub struct Fold<P> {
 
 impl<P: Merge> Fold<P> {
     pub fn new() -> Self {
-        Fold { tree: LeafTree::new(), exact: None }
+        Fold {
+            tree: LeafTree::new(),
+            exact: None,
+        }
     }
 }
 
@@ -110,7 +115,11 @@ pub struct Rows<P> {
 impl<P> Rows<P> {
     /// `frames × width` values; `split` takes a part apart into its first frame and its values.
     pub fn new(frames: u64, width: usize, split: fn(P) -> (u64, Vec<f32>)) -> Self {
-        Rows { width, values: vec![0.0; frames as usize * width], split }
+        Rows {
+            width,
+            values: vec![0.0; frames as usize * width],
+            split,
+        }
     }
 }
 
@@ -121,7 +130,8 @@ impl<P> Collector for Rows<P> {
         let (first, values) = (self.split)(part);
         let start = first as usize * self.width;
         let rows = self.values.get_mut(start..start + values.len());
-        rows.ok_or_else(|| Error::Internal(format!("values of frame {first} lie outside the selection")))?.copy_from_slice(&values);
+        rows.ok_or_else(|| Error::Internal(format!("values of frame {first} lie outside the selection")))?
+            .copy_from_slice(&values);
         Ok(())
     }
     fn rest(&mut self, part: P) -> Result<()> {
@@ -158,7 +168,12 @@ impl<P> Ordered<P> {
     /// What [`FrameSink::restart`] says.
     pub fn new(sink: SharedSink, split: fn(P) -> (u64, usize, Vec<f32>)) -> Result<Self> {
         lock(&sink).restart()?;
-        Ok(Ordered { next: 0, waiting: BTreeMap::new(), split, sink })
+        Ok(Ordered {
+            next: 0,
+            waiting: BTreeMap::new(),
+            split,
+            sink,
+        })
     }
 }
 
@@ -182,7 +197,11 @@ impl<P> Collector for Ordered<P> {
         self.leaf(0, part)
     }
     fn finish(self: Box<Self>) -> Result<()> {
-        if self.waiting.is_empty() { Ok(()) } else { Err(Error::Internal(format!("frame {} never came", self.next))) }
+        if self.waiting.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Internal(format!("frame {} never came", self.next)))
+        }
     }
 }
 
@@ -203,7 +222,14 @@ mod tests {
     fn tree_depends_on_numbers_not_on_arrival() {
         for n in 1..20u64 {
             let mut orders: Vec<Vec<u64>> = vec![(0..n).collect(), (0..n).rev().collect()];
-            orders.push((0..n).map(|i| (i * 7 + 3) % n).collect::<std::collections::BTreeSet<_>>().into_iter().rev().collect());
+            orders.push(
+                (0..n)
+                    .map(|i| (i * 7 + 3) % n)
+                    .collect::<std::collections::BTreeSet<_>>()
+                    .into_iter()
+                    .rev()
+                    .collect(),
+            );
             let trees: Vec<Option<Shape>> = orders
                 .iter()
                 .filter(|o| o.len() as u64 == n)

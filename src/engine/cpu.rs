@@ -18,7 +18,9 @@ const AHEAD: u64 = 4;
 /// Frames that are read and worked on together: a multiple of 8 (so that cuts inside a leaf are where operators allow
 /// them), a whole leaf where frames are small or decoded together.
 fn frames_per_piece(stride: usize, together: usize, piece: usize) -> usize {
-    let fit = (piece / stride.max(1)).max(together.min(LEAF as usize)).clamp(8, LEAF as usize);
+    let fit = (piece / stride.max(1))
+        .max(together.min(LEAF as usize))
+        .clamp(8, LEAF as usize);
     fit / 8 * 8
 }
 
@@ -29,7 +31,9 @@ pub(super) fn run(work: &Work<'_>, resident: &Resident, control: &Control) -> Re
     let needs = work.needs()?;
     let leaves = work.job.selection.len().div_ceil(LEAF);
     let each = needs.worker.fixed + (needs.worker.per_frame + stride as u64) * piece as u64;
-    let threads = threads_that_fit(work, each, needs.output, control)?.min(leaves as usize).max(1);
+    let threads = threads_that_fit(work, each, needs.output, control)?
+        .min(leaves as usize)
+        .max(1);
 
     work.start()?;
     let turn = Turn::new(threads, leaves);
@@ -85,13 +89,21 @@ fn run_worker(work: &Work<'_>, id: usize, piece: usize, turn: &Turn, resident: &
         let count = LEAF.min(total - first) as usize;
         work.job.selection.frames(first..first + count as u64, &mut numbers);
         match leaf_in_memory(work, leaf, &numbers, resident, control)? {
-            Some(bytes) => show(&mut workers, Frames::new(work.job.frame, first, count, bytes.as_slice())?, piece)?,
+            Some(bytes) => show(
+                &mut workers,
+                Frames::new(work.job.frame, first, count, bytes.as_slice())?,
+                piece,
+            )?,
             None => {
                 for (i, part) in numbers.chunks(piece).enumerate() {
                     control.check()?;
                     work.scan.read(part, stride, buffer.as_mut_slice(), control)?;
                     let at = first + (i * piece) as u64;
-                    show(&mut workers, Frames::new(work.job.frame, at, part.len(), buffer.as_slice())?, piece)?;
+                    show(
+                        &mut workers,
+                        Frames::new(work.job.frame, at, part.len(), buffer.as_slice())?,
+                        piece,
+                    )?;
                 }
             }
         }

@@ -27,7 +27,9 @@ pub struct Device {
 
 impl Device {
     pub fn new(gpu: Gpu) -> Self {
-        Device { gpu: Mutex::new(Arc::new(gpu)) }
+        Device {
+            gpu: Mutex::new(Arc::new(gpu)),
+        }
     }
     /// The device as it is now.
     pub fn current(&self) -> Arc<Gpu> {
@@ -89,19 +91,32 @@ fn frames_per_block(work: &Work<'_>, gpu: &Gpu, cost: Cost, largest: u64, contro
     }
     let most = by_device.min(by_host).min(by_binding.max(8));
     if most < 8 {
-        let what = format!("blocks of 8 frames of {stride} bytes do not fit: room for {by_device} on the device, {by_host} on the host");
-        return Err(if by_host < 8 { Error::Memory { what } } else { Error::DeviceMemory(what) });
+        let what =
+            format!("blocks of 8 frames of {stride} bytes do not fit: room for {by_device} on the device, {by_host} on the host");
+        return Err(if by_host < 8 {
+            Error::Memory { what }
+        } else {
+            Error::DeviceMemory(what)
+        });
     }
     // Several blocks even for small scans, so that reading and computing overlap; whole leaves where possible.
     let wanted = most.min(work.job.selection.len().div_ceil(4).next_multiple_of(LEAF));
-    Ok(if wanted >= LEAF { wanted / LEAF * LEAF } else { wanted / 8 * 8 } as usize)
+    Ok(if wanted >= LEAF {
+        wanted / LEAF * LEAF
+    } else {
+        wanted / 8 * 8
+    } as usize)
 }
 
 fn attempt(work: &Work<'_>, gpu: &Arc<Gpu>, largest: u64, resident: &Resident, control: &Control) -> Result<()> {
     work.start()?;
     let needs = work.needs()?;
     let mut kept = resident.take_device().filter(|d| Arc::ptr_eq(&d.gpu, gpu));
-    let mut workers = work.slots.iter().map(|s| s.device_worker(&work.job, gpu)).collect::<Result<Vec<_>>>();
+    let mut workers = work
+        .slots
+        .iter()
+        .map(|s| s.device_worker(&work.job, gpu))
+        .collect::<Result<Vec<_>>>();
     if kept.is_some() && matches!(workers, Err(Error::DeviceMemory(_))) {
         kept = None;
         workers = work.slots.iter().map(|s| s.device_worker(&work.job, gpu)).collect();
@@ -168,7 +183,10 @@ fn stream<'g>(
     })?;
     control.check()?;
     if keep_all {
-        resident.keep_device(DeviceBlocks { gpu: gpu.clone(), blocks: buffers });
+        resident.keep_device(DeviceBlocks {
+            gpu: gpu.clone(),
+            blocks: buffers,
+        });
     }
     Ok(flow)
 }
@@ -211,7 +229,9 @@ fn read_block(work: &Work<'_>, first: u64, count: usize, buffer: &mut Bytes, con
     let stride = work.job.frame.stride();
     let mut numbers = Vec::with_capacity(count);
     work.job.selection.frames(first..first + count as u64, &mut numbers);
-    let run = count.div_ceil(control.threads).next_multiple_of(work.scan.info().together.clamp(1, count.max(1)));
+    let run = count
+        .div_ceil(control.threads)
+        .next_multiple_of(work.scan.info().together.clamp(1, count.max(1)));
     let bytes = &mut buffer.as_mut_slice()[..count * stride];
     numbers
         .par_chunks(run)
@@ -236,7 +256,11 @@ struct Flow<'g> {
 
 impl<'g> Flow<'g> {
     fn new(gpu: &'g Gpu, control: &'g Control) -> Self {
-        Flow { gpu, control, flying: VecDeque::new() }
+        Flow {
+            gpu,
+            control,
+            flying: VecDeque::new(),
+        }
     }
 
     /// Submits all operators' work on one block; waits for the oldest block when enough are under way.
@@ -261,8 +285,17 @@ impl<'g> Flow<'g> {
             w.encode(&mut rec, &block)?;
             reads.push(rec.reads() - before);
         }
-        self.flying.push_back(Flying { first, count, reads, submission: rec.finish()? });
-        if self.flying.len() >= IN_FLIGHT { self.land(workers) } else { Ok(()) }
+        self.flying.push_back(Flying {
+            first,
+            count,
+            reads,
+            submission: rec.finish()?,
+        });
+        if self.flying.len() >= IN_FLIGHT {
+            self.land(workers)
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes the results of the oldest block.

@@ -57,7 +57,9 @@ impl Done {
     pub fn take<T: 'static>(&mut self, handle: Handle<T>) -> Result<T> {
         let slot = self.outputs.get_mut(handle.index).and_then(Option::take);
         let output = slot.and_then(|b| b.downcast::<T>().ok());
-        output.map(|b| *b).ok_or_else(|| Error::Internal("a handle of another pass".into()))
+        output
+            .map(|b| *b)
+            .ok_or_else(|| Error::Internal("a handle of another pass".into()))
     }
 }
 
@@ -72,13 +74,24 @@ pub struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// `title` names the step to the user while it runs.
     pub fn new(title: &'a str, scan: &'a dyn Scan, selection: &'a Selection) -> Self {
-        Pass { scan, selection, title, slots: Vec::new() }
+        Pass {
+            scan,
+            selection,
+            title,
+            slots: Vec::new(),
+        }
     }
 
     /// Adds an operator; its output is taken from [`Done`] with the handle.
     pub fn add<O: Operator + 'a>(&mut self, operator: O) -> Handle<O::Output> {
-        self.slots.push(Box::new(Typed { operator, collector: Mutex::new(None) }));
-        Handle { index: self.slots.len() - 1, output: PhantomData }
+        self.slots.push(Box::new(Typed {
+            operator,
+            collector: Mutex::new(None),
+        }));
+        Handle {
+            index: self.slots.len() - 1,
+            output: PhantomData,
+        }
     }
 
     /// Reads every selected frame once and shows it to all operators.
@@ -91,8 +104,15 @@ impl<'a> Pass<'a> {
             return Err(Error::parameter("--roi", "no frame is selected"));
         }
         resident.enter(self.scan, self.selection);
-        let job = Job { frame: self.scan.info().frame, selection: self.selection };
-        let work = Work { scan: self.scan, job, slots: &self.slots };
+        let job = Job {
+            frame: self.scan.info().frame,
+            selection: self.selection,
+        };
+        let work = Work {
+            scan: self.scan,
+            job,
+            slots: &self.slots,
+        };
         let frames = self.selection.len();
         control.progress.begin(self.title, frames, frames * job.frame.bytes() as u64);
         let result = match backend {
@@ -118,7 +138,10 @@ impl Work<'_> {
     pub fn needs(&self) -> Result<Needs> {
         self.slots.iter().try_fold(Needs::default(), |sum, s| {
             let n = s.needs(&self.job)?;
-            Ok(Needs { worker: sum.worker + n.worker, output: sum.output + n.output })
+            Ok(Needs {
+                worker: sum.worker + n.worker,
+                output: sum.output + n.output,
+            })
         })
     }
     /// Fresh collectors: the pass begins, or begins again.
@@ -163,7 +186,9 @@ struct Typed<O: Operator> {
 impl<O: Operator> Typed<O> {
     fn with_collector<T>(&self, f: impl FnOnce(&mut AnyCollector<O>) -> Result<T>) -> Result<T> {
         let mut guard = self.collector.lock().unwrap_or_else(PoisonError::into_inner);
-        f(guard.as_mut().ok_or_else(|| Error::Internal("a pass that was not started".into()))?)
+        f(guard
+            .as_mut()
+            .ok_or_else(|| Error::Internal("a pass that was not started".into()))?)
     }
 }
 
@@ -180,10 +205,16 @@ impl<O: Operator> Slot for Typed<O> {
         Ok(())
     }
     fn worker<'s>(&'s self, job: &Job<'_>) -> Result<Box<dyn Worker + 's>> {
-        Ok(Box::new(HostWorker { stage: self.operator.cpu(job)?, slot: self }))
+        Ok(Box::new(HostWorker {
+            stage: self.operator.cpu(job)?,
+            slot: self,
+        }))
     }
     fn device_worker<'s>(&'s self, job: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn DeviceWorker + 's>> {
-        Ok(Box::new(OnDevice { stage: self.operator.gpu(job, gpu)?, slot: self }))
+        Ok(Box::new(OnDevice {
+            stage: self.operator.gpu(job, gpu)?,
+            slot: self,
+        }))
     }
     fn finish(&self) -> Result<Box<dyn Any + Send>> {
         let collector = self.collector.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -15,7 +15,10 @@ pub(super) struct Bytes {
 
 impl Bytes {
     pub fn new(len: usize) -> Self {
-        Bytes { words: vec![0; len.div_ceil(16)], len }
+        Bytes {
+            words: vec![0; len.div_ceil(16)],
+            len,
+        }
     }
     pub fn as_slice(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.words)[..self.len]
@@ -53,7 +56,10 @@ pub struct Resident {
 impl Resident {
     /// Keeps at most `host_limit` bytes on the host; what a device keeps is bounded by its own budget.
     pub fn new(host_limit: u64) -> Self {
-        Resident { host_limit, kept: Mutex::default() }
+        Resident {
+            host_limit,
+            kept: Mutex::default(),
+        }
     }
 
     /// Keeps nothing.
@@ -76,7 +82,10 @@ impl Resident {
         };
         let mut kept = self.lock();
         if kept.key.as_ref() != Some(&key) {
-            *kept = Kept { key: Some(key), ..Kept::default() };
+            *kept = Kept {
+                key: Some(key),
+                ..Kept::default()
+            };
         }
     }
 

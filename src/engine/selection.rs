@@ -24,7 +24,15 @@ impl Selection {
     /// Every frame of a scan of shape (ny, nx).
     pub fn all(nav: [usize; 2]) -> Self {
         let len = nav[0] as u64 * nav[1] as u64;
-        let runs = if len == 0 { Vec::new() } else { vec![Run { start: 0, number: 0, len }] };
+        let runs = if len == 0 {
+            Vec::new()
+        } else {
+            vec![Run {
+                start: 0,
+                number: 0,
+                len,
+            }]
+        };
         Selection { nav, runs, len }
     }
 
@@ -35,7 +43,10 @@ impl Selection {
     pub fn from_mask(nav: [usize; 2], mask: ArrayView2<'_, bool>) -> Result<Self> {
         if mask.dim() != (nav[0], nav[1]) {
             let (h, w) = mask.dim();
-            return Err(Error::parameter("--roi", format!("mask of {h}×{w} for a scan of {}×{}", nav[0], nav[1])));
+            return Err(Error::parameter(
+                "--roi",
+                format!("mask of {h}×{w} for a scan of {}×{}", nav[0], nav[1]),
+            ));
         }
         let mut runs: Vec<Run> = Vec::new();
         let mut len = 0;
@@ -43,7 +54,11 @@ impl Selection {
             let i = i as u64;
             match runs.last_mut() {
                 Some(r) if r.start + r.len == i => r.len += 1,
-                _ => runs.push(Run { start: i, number: len, len: 1 }),
+                _ => runs.push(Run {
+                    start: i,
+                    number: len,
+                    len: 1,
+                }),
             }
             len += 1;
         }
@@ -62,7 +77,10 @@ impl Selection {
             return Err(Error::parameter("--roi", "the region of interest is empty"));
         }
         if y.end > nav[0] || x.end > nav[1] {
-            let what = format!("{}:{},{}:{} leaves the scan of {}×{}", y.start, y.end, x.start, x.end, nav[0], nav[1]);
+            let what = format!(
+                "{}:{},{}:{} leaves the scan of {}×{}",
+                y.start, y.end, x.start, x.end, nav[0], nav[1]
+            );
             return Err(Error::parameter("--roi", what));
         }
         let mask = Array2::from_shape_fn((nav[0], nav[1]), |(j, i)| y.contains(&j) && x.contains(&i));
@@ -144,9 +162,17 @@ mod tests {
 
     #[test]
     fn all_is_one_run_and_empty_is_an_error() {
-        assert_eq!(Selection::all([3, 3]), Selection::from_mask([3, 3], Array2::from_elem((3, 3), true).view()).unwrap());
+        assert_eq!(
+            Selection::all([3, 3]),
+            Selection::from_mask([3, 3], Array2::from_elem((3, 3), true).view()).unwrap()
+        );
         let e = Selection::from_mask([2, 2], Array2::from_elem((2, 2), false).view()).unwrap_err();
         assert_eq!(e.to_string(), "--roi: the region of interest is empty");
-        assert!(Selection::from_rect([2, 2], 0..3, 0..1).unwrap_err().to_string().contains("leaves the scan"));
+        assert!(
+            Selection::from_rect([2, 2], 0..3, 0..1)
+                .unwrap_err()
+                .to_string()
+                .contains("leaves the scan")
+        );
     }
 }

@@ -20,9 +20,16 @@ impl<T: Sample> MemoryScan<T> {
     pub fn new(nav: [usize; 2], sig: [usize; 2], pixels: Vec<T>) -> Result<Self> {
         let wanted = nav.iter().chain(&sig).try_fold(1usize, |n, &d| n.checked_mul(d));
         if wanted != Some(pixels.len()) || pixels.is_empty() {
-            return Err(Error::parameter("scan", format!("{} pixels for a scan of {nav:?} × {sig:?}", pixels.len())));
+            return Err(Error::parameter(
+                "scan",
+                format!("{} pixels for a scan of {nav:?} × {sig:?}", pixels.len()),
+            ));
         }
-        let frame = FrameShape { pixel: T::PIXEL, height: sig[0], width: sig[1] };
+        let frame = FrameShape {
+            pixel: T::PIXEL,
+            height: sig[0],
+            width: sig[1],
+        };
         let info = ScanInfo {
             path: PathBuf::from("memory"),
             format: "memory",
@@ -54,7 +61,12 @@ impl<T: Sample> Scan for MemoryScan<T> {
             let to = out.get_mut(i * stride..i * stride + bytes);
             match (from, to) {
                 (Some(from), Some(to)) => to.copy_from_slice(bytemuck::cast_slice(from)),
-                _ => return Err(Error::Internal(format!("frame {f} of a scan of {} frames", self.info.frames()))),
+                _ => {
+                    return Err(Error::Internal(format!(
+                        "frame {f} of a scan of {} frames",
+                        self.info.frames()
+                    )));
+                }
             }
         }
         Ok(())

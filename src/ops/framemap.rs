@@ -31,7 +31,13 @@ impl Operator for FrameMap {
         let (h, w) = self.params.output(job.frame.height, job.frame.width)?;
         let frame = 4 * (h * w) as u64;
         // The leaf that is being mapped and up to four that wait for their turn, per worker.
-        Ok(Needs { worker: Cost { fixed: 5 * LEAF * frame, per_frame: 0 }, output: 0 })
+        Ok(Needs {
+            worker: Cost {
+                fixed: 5 * LEAF * frame,
+                per_frame: 0,
+            },
+            output: 0,
+        })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
         framemap::cpu::stage(job.frame, &self.params)
@@ -40,6 +46,8 @@ impl Operator for FrameMap {
         framemap::gpu::stage(gpu, job.frame, &self.params)
     }
     fn collector(&self, _: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = ()>>> {
-        Ok(Box::new(Ordered::new(self.sink.clone(), |p: Part| (p.first, p.count, p.values))?))
+        Ok(Box::new(Ordered::new(self.sink.clone(), |p: Part| {
+            (p.first, p.count, p.values)
+        })?))
     }
 }

@@ -16,12 +16,18 @@ pub struct LogSum {
 impl LogSum {
     /// One sum over all frames (label 0).
     pub fn all() -> Self {
-        LogSum { params: Params { labels: None }, labels: 1 }
+        LogSum {
+            params: Params { labels: None },
+            labels: 1,
+        }
     }
     /// One sum per label; `labels` has one entry per selected frame, negative ones are left out.
     pub fn by_label(labels: Arc<[i32]>) -> Self {
         let highest = labels.iter().copied().max().unwrap_or(0).max(0) as u64;
-        LogSum { params: Params { labels: Some(labels) }, labels: highest + 1 }
+        LogSum {
+            params: Params { labels: Some(labels) },
+            labels: highest + 1,
+        }
     }
 }
 
@@ -35,12 +41,21 @@ impl Operator for LogSum {
         if let Some(l) = &self.params.labels
             && l.len() as u64 != job.selection.len()
         {
-            return Err(Error::parameter("labels", format!("{} labels for {} frames", l.len(), job.selection.len())));
+            return Err(Error::parameter(
+                "labels",
+                format!("{} labels for {} frames", l.len(), job.selection.len()),
+            ));
         }
         let pixels = job.frame.pixels() as u64;
         // A leaf rarely crosses more than three labels; each has a product, a float32 sum and a float64 part.
         let in_a_leaf = self.labels.min(3);
-        Ok(Needs { worker: Cost { fixed: pixels * in_a_leaf * 16, per_frame: 0 }, output: pixels * 8 * self.labels * 2 })
+        Ok(Needs {
+            worker: Cost {
+                fixed: pixels * in_a_leaf * 16,
+                per_frame: 0,
+            },
+            output: pixels * 8 * self.labels * 2,
+        })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
         logsum::cpu::stage(job.frame, &self.params)

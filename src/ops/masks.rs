@@ -24,8 +24,14 @@ impl Operator for MaskProducts<'_> {
             MaskStack::Dense { rows } => 4 * rows.len() as u64,
         };
         // Sixteen frames lie side by side as float32 while they meet the masks.
-        let worker = Cost { fixed: entries + 16 * 4 * job.frame.pixels() as u64 + 64 * row, per_frame: 0 };
-        Ok(Needs { worker, output: row * job.selection.len() })
+        let worker = Cost {
+            fixed: entries + 16 * 4 * job.frame.pixels() as u64 + 64 * row,
+            per_frame: 0,
+        };
+        Ok(Needs {
+            worker,
+            output: row * job.selection.len(),
+        })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
         masks::cpu::stage(job.frame, self.0)
@@ -34,6 +40,8 @@ impl Operator for MaskProducts<'_> {
         masks::gpu::stage(gpu, job.frame, self.0)
     }
     fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = Vec<f32>>>> {
-        Ok(Box::new(Rows::new(job.selection.len(), self.0.len(), |p: Part| (p.first, p.values))))
+        Ok(Box::new(Rows::new(job.selection.len(), self.0.len(), |p: Part| {
+            (p.first, p.values)
+        })))
     }
 }

@@ -24,7 +24,13 @@ impl Operator for Statistics {
         let extrema = if self.0.extrema { 8 } else { 0 };
         let part = job.frame.pixels() as u64 * (8 + squares + extrema);
         // A worker's own state, and as much again on its way into the collector.
-        Ok(Needs { worker: Cost { fixed: 2 * part, per_frame: 0 }, output: 2 * part })
+        Ok(Needs {
+            worker: Cost {
+                fixed: 2 * part,
+                per_frame: 0,
+            },
+            output: 2 * part,
+        })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
         statistics::cpu::stage(job.frame, &self.0)

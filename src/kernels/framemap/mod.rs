@@ -24,7 +24,10 @@ impl Params {
     /// [`Error::Parameter`] if `bin` is 0 or larger than the frame.
     pub fn output(&self, height: usize, width: usize) -> Result<(usize, usize)> {
         if self.bin == 0 || self.bin > height.min(width) {
-            return Err(Error::parameter("--bin", format!("{} does not fit frames of {height}×{width}", self.bin)));
+            return Err(Error::parameter(
+                "--bin",
+                format!("{} does not fit frames of {height}×{width}", self.bin),
+            ));
         }
         Ok((height / self.bin, width / self.bin))
     }

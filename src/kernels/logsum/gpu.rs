@@ -1,6 +1,6 @@
 //! GPU path.
 
-use super::{Part, Params};
+use super::{Params, Part};
 use crate::backend::gpu::Gpu;
 use crate::backend::stage::GpuStage;
 use crate::error::{Error, Result};

@@ -15,7 +15,11 @@ pub enum MaskStack {
     /// One small stamp (odd height and width) centred on each position (y, x), clipped at the frame.
     Stamps { stamp: Array2<f32>, positions: Vec<[i32; 2]> },
     /// Sparse rows over the pixels in C order; `indptr` has one entry more than there are masks.
-    Csr { indptr: Vec<u32>, indices: Vec<u32>, values: Vec<f32> },
+    Csr {
+        indptr: Vec<u32>,
+        indices: Vec<u32>,
+        values: Vec<f32>,
+    },
     /// One row of `height·width` values per mask.
     Dense { rows: Array2<f32> },
 }
@@ -47,12 +51,20 @@ impl MaskStack {
         let finite = match self {
             MaskStack::Stamps { stamp, positions } => {
                 if stamp.nrows() % 2 == 0 || stamp.ncols() % 2 == 0 {
-                    return bad(format!("a stamp has odd height and width, this one is {}×{}", stamp.nrows(), stamp.ncols()));
+                    return bad(format!(
+                        "a stamp has odd height and width, this one is {}×{}",
+                        stamp.nrows(),
+                        stamp.ncols()
+                    ));
                 }
-                if let Some(p) = positions.iter().find(|p| {
-                    p[0] < 0 || p[1] < 0 || p[0] as usize >= height || p[1] as usize >= width
-                }) {
-                    return bad(format!("position ({}, {}) lies outside the {height}×{width} frame", p[0], p[1]));
+                if let Some(p) = positions
+                    .iter()
+                    .find(|p| p[0] < 0 || p[1] < 0 || p[0] as usize >= height || p[1] as usize >= width)
+                {
+                    return bad(format!(
+                        "position ({}, {}) lies outside the {height}×{width} frame",
+                        p[0], p[1]
+                    ));
                 }
                 stamp.iter().all(|v| v.is_finite())
             }
@@ -73,12 +85,19 @@ impl MaskStack {
             }
             MaskStack::Dense { rows } => {
                 if rows.ncols() != pixels {
-                    return bad(format!("masks of {} pixels for frames of {height}×{width} = {pixels}", rows.ncols()));
+                    return bad(format!(
+                        "masks of {} pixels for frames of {height}×{width} = {pixels}",
+                        rows.ncols()
+                    ));
                 }
                 rows.iter().all(|v| v.is_finite())
             }
         };
-        if finite { Ok(()) } else { bad("a mask holds NaN or infinity".into()) }
+        if finite {
+            Ok(())
+        } else {
+            bad("a mask holds NaN or infinity".into())
+        }
     }
 }
 

@@ -25,9 +25,22 @@ pub struct Params {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
     /// Integer pixels: exact, mergeable in any order. At most 2³² − 1 frames.
-    Exact { pixel: Pixel, frames: u64, sum: Vec<u64>, squares: Squares, min: Vec<u32>, max: Vec<u32> },
+    Exact {
+        pixel: Pixel,
+        frames: u64,
+        sum: Vec<u64>,
+        squares: Squares,
+        min: Vec<u32>,
+        max: Vec<u32>,
+    },
     /// `f32` pixels: mean and sum of squared deviations from it.
-    Float { frames: u64, mean: Vec<f64>, m2: Vec<f64>, min: Vec<f32>, max: Vec<f32> },
+    Float {
+        frames: u64,
+        mean: Vec<f64>,
+        m2: Vec<f64>,
+        min: Vec<f32>,
+        max: Vec<f32>,
+    },
 }
 
 /// Σu² of biased pixels.
@@ -54,8 +67,22 @@ impl Merge for Part {
     fn merge(&mut self, right: Part) {
         match (self, right) {
             (
-                Part::Exact { frames, sum, squares, min, max, .. },
-                Part::Exact { frames: n, sum: s, squares: q, min: lo, max: hi, .. },
+                Part::Exact {
+                    frames,
+                    sum,
+                    squares,
+                    min,
+                    max,
+                    ..
+                },
+                Part::Exact {
+                    frames: n,
+                    sum: s,
+                    squares: q,
+                    min: lo,
+                    max: hi,
+                    ..
+                },
             ) => {
                 *frames += n;
                 sum.iter_mut().zip(s).for_each(|(a, b)| *a += b);
@@ -68,8 +95,20 @@ impl Merge for Part {
                 max.iter_mut().zip(hi).for_each(|(a, b)| *a = (*a).max(b));
             }
             (
-                Part::Float { frames, mean, m2, min, max },
-                Part::Float { frames: n, mean: m, m2: q, min: lo, max: hi },
+                Part::Float {
+                    frames,
+                    mean,
+                    m2,
+                    min,
+                    max,
+                },
+                Part::Float {
+                    frames: n,
+                    mean: m,
+                    m2: q,
+                    min: lo,
+                    max: hi,
+                },
             ) => {
                 // Chan et al. eq. 2.1: mean and M2 of the union of two samples.
                 let (a, b) = (*frames as f64, n as f64);
@@ -119,13 +158,17 @@ impl Part {
     /// Population variance Σ(x − mean)² / n. Empty if squares were not accumulated.
     pub fn variance(&self) -> Vec<f64> {
         match self {
-            Part::Exact { frames, sum, squares, .. } => {
+            Part::Exact {
+                frames, sum, squares, ..
+            } => {
                 let n = *frames as f64;
                 match squares {
                     Squares::None => Vec::new(),
-                    Squares::Narrow(q) => {
-                        q.iter().zip(sum).map(|(&q, &s)| variance_of(*frames, u128::from(q), s) / n / n).collect()
-                    }
+                    Squares::Narrow(q) => q
+                        .iter()
+                        .zip(sum)
+                        .map(|(&q, &s)| variance_of(*frames, u128::from(q), s) / n / n)
+                        .collect(),
                     Squares::Wide(q) => q.iter().zip(sum).map(|(&q, &s)| variance_of(*frames, q, s) / n / n).collect(),
                 }
             }
@@ -144,9 +187,10 @@ impl Part {
                 let f = |v: &Vec<u32>| v.iter().map(|&u| (i64::from(u) - b) as f64).collect();
                 (f(min), f(max))
             }
-            Part::Float { min, max, .. } => {
-                (min.iter().map(|&v| f64::from(v)).collect(), max.iter().map(|&v| f64::from(v)).collect())
-            }
+            Part::Float { min, max, .. } => (
+                min.iter().map(|&v| f64::from(v)).collect(),
+                max.iter().map(|&v| f64::from(v)).collect(),
+            ),
         }
     }
 }
@@ -154,6 +198,8 @@ impl Part {
 /// n·Σu² − (Σu)², exact in `i128`. For 32-bit pixels both terms stay below 2^128 because n < 2^32;
 /// wrapping arithmetic gives the exact difference, which is below 2^127.
 fn variance_of(n: u64, squares: u128, sum: u64) -> f64 {
-    let numerator = u128::from(n).wrapping_mul(squares).wrapping_sub(u128::from(sum) * u128::from(sum));
+    let numerator = u128::from(n)
+        .wrapping_mul(squares)
+        .wrapping_sub(u128::from(sum) * u128::from(sum));
     numerator as f64
 }
