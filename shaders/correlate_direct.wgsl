@@ -81,11 +81,11 @@ fn correlate(
     }
     let count = arrayLength(&taps);
     for (var i = local; i < N * N; i += THREADS) {
-        let from = REGION + i / N * REGION_WIDTH + i % N;
+        let begin = REGION + i / N * REGION_WIDTH + i % N;
         var sum = 0.0;
         for (var t = 0u; t < count; t++) {
             let tap = taps[t];
-            sum += load(from + tap.x) * bitcast<f32>(tap.y);
+            sum += load(begin + tap.x) * bitcast<f32>(tap.y);
         }
         save(MAP + i, sum);
     }

@@ -28,14 +28,14 @@ fn finer(
     let image = peaks[5u * peak + 1u];
     let place = peaks[5u * peak + 2u];
     let at = vec2<u32>(place & 0xffffu, place >> 16u);
-    let from = select(image * PLANE + OFFSET, image / 2u * 2u * PLANE + 1u - image % 2u, INTERLEAVED);
+    let begin = select(image * PLANE + OFFSET, image / 2u * 2u * PLANE + 1u - image % 2u, INTERLEAVED);
     let step = select(1u, 2u, INTERLEAVED);
     var best = 0.0;
     var index = NONE;
     for (var top = 0u; top < POINTS; top += ROWS) {
         for (var i = local; i < ROWS * WIDTH; i += THREADS) {
             let point = min(top + i / WIDTH, POINTS - 1u);
-            let column = from + i % WIDTH * step;
+            let column = begin + i % WIDTH * step;
             var sum = vec2<f32>(0.0);
             for (var y = 0u; y < HEIGHT; y++) {
                 let v = maps[column + y * PITCH];

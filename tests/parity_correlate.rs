@@ -1,0 +1,349 @@
+//! Correlation on a GPU against its definition in float64 and against the CPU path: all methods, pixel types, borders, cuts into
+//! blocks, small devices. Needs an adapter; a software one will do. Without any, these tests fail.
+
+mod common;
+mod correlate_support;
+#[path = "parity/data.rs"]
+mod data;
+#[path = "parity/driver.rs"]
+mod driver;
+
+use common::{Mix, counts};
+use correlate_support::{Wanted, interpolated, oracle, spectrum};
+use data::Random;
+use driver::{Case, open, open_small};
+use emstream::backend::gpu::Gpu;
+use emstream::control::Control;
+use emstream::engine::{Backend, Pass, Resident, Selection};
+use emstream::io::Scan;
+use emstream::io::memory::MemoryScan;
+use emstream::kernels::correlate::{Method, Params, Part, Peak, Plan, Recipe, gpu};
+use emstream::ops::Correlate;
+use ndarray::Array2;
+use std::sync::Arc;
+
+/// A template without any symmetry, zero outside `radius` of its centre.
+fn template(h: usize, w: usize, radius: f64) -> Array2<f64> {
+    let mut mix = Mix(7);
+    Array2::from_shape_fn((h, w), |(y, x)| {
+        let (dy, dx) = (y as f64 - (h / 2) as f64, x as f64 - (w / 2) as f64);
+        let noise = (mix.next() >> 11) as f64 / (1u64 << 53) as f64;
+        let r = dy.hypot(dx);
+        if r > radius {
+            0.0
+        } else {
+            1.5 - r / radius * 2.0 + 0.4 * noise + 0.05 * dy
+        }
+    })
+}
+
+/// Positions all over the frame, borders and corners included, at fractions that rounding and truncating tell apart.
+fn positions(h: usize, w: usize, n: usize, seed: u64) -> Vec<[f64; 2]> {
+    let mut mix = Mix(seed);
+    let mut all = vec![[0.2, 0.4], [h as f64 - 1.0, w as f64 - 1.0], [0.0, w as f64 - 0.6]];
+    all.extend((3..n).map(|_| {
+        let mut at = |n: usize| (mix.next() % 1000) as f64 / 1000.0 * (n as f64 - 0.51);
+        [at(h), at(w)]
+    }));
+    all.truncate(n);
+    all
+}
+
+/// Frames of disks on noise.
+fn case<T: Random>((h, w): (usize, usize), n: usize, seed: u64, make: impl Fn(f64) -> T) -> Case<T> {
+    let spots = positions(h, w, 9, seed + 1);
+    let noise: Vec<u32> = counts(n * h * w, seed).collect();
+    let pixel = |i: usize| {
+        let (f, y, x) = (i / (h * w), i / w % h, i % w);
+        let near = |s: &[f64; 2]| (s[0] - y as f64).hypot(s[1] - x as f64 - 0.3 * f as f64) < 2.2;
+        make(f64::from(noise[i] & 7) + if spots.iter().any(near) { 60.0 } else { 0.0 })
+    };
+    Case::of((h, w), n, (0..n * h * w).map(pixel).collect())
+}
+
+/// Three labels with 5, 12 and no positions.
+fn params(method: Method, recipe: Recipe, template: Array2<f64>, crop: usize, (h, w): (usize, usize), frames: usize) -> Params {
+    Params {
+        method,
+        recipe,
+        template,
+        crop,
+        labels: [0, 1, -1, 1, 2, 0, 0].iter().copied().cycle().take(frames).collect(),
+        positions: vec![positions(h, w, 5, 1), positions(h, w, 12, 2), Vec::new()].into(),
+        upsample: None,
+    }
+}
+
+/// Peaks of each frame from a GPU.
+fn on_gpu<T: Random>(gpu: &Gpu, case: &Case<T>, params: &Params, cut: &[usize]) -> Vec<Vec<Peak>> {
+    let plan = Arc::new(Plan::new(case.shape, params.clone()).unwrap());
+    let mut stage = gpu::stage(gpu, &plan).unwrap();
+    let out = driver::run(gpu, case, stage.as_mut(), cut);
+    assert!(out.last.is_none());
+    frames_of(out.leaves.into_iter().map(|l| l.1))
+}
+
+fn frames_of(parts: impl Iterator<Item = Part>) -> Vec<Vec<Peak>> {
+    let mut frames = Vec::new();
+    for part in parts {
+        assert_eq!(part.first, frames.len() as u64);
+        let of = |o: &[u32]| part.peaks[o[0] as usize..o[1] as usize].to_vec();
+        frames.extend(part.offsets.windows(2).map(of));
+        assert_eq!(*part.offsets.last().unwrap() as usize, part.peaks.len());
+    }
+    frames
+}
+
+fn on_cpu<T: Random>(case: &Case<T>, params: &Params) -> Vec<Vec<Peak>> {
+    let pixels: Vec<T> = (0..case.frames).flat_map(|f| case.frame(f).to_vec()).collect();
+    let found = correlate_support::run(&pixels, [case.shape.height, case.shape.width], params, 2, None).unwrap();
+    (0..found.frames()).map(|n| found.frame(n).to_vec()).collect()
+}
+
+/// What may differ: float32 sums in another order, and with them which of two nearly equal values is the highest.
+fn check_peak(peak: &Peak, cpu: &Peak, wanted: &Wanted, params: &Params, what: &str) {
+    let scale = wanted.window.iter().fold(1e-3, |m: f64, v| m.max(v.abs()));
+    let near = |a: f32, b: f64, tolerance: f64, which: &str| {
+        assert!(
+            (f64::from(a) - b).abs() < tolerance,
+            "{what}: {which} {a} {b} (scale {scale})"
+        )
+    };
+    near(peak.height, wanted.height, 2e-6 * scale, "height");
+    near(peak.height, f64::from(cpu.height), 2e-6 * scale, "height as on the CPU");
+    let center = peak.center.map(i64::from);
+    if center != wanted.center {
+        let at = [0, 1].map(|k| (center[k] - wanted.origin[k]) as usize);
+        near(wanted.window[at] as f32, wanted.height, 2e-6 * scale, "another maximum");
+        return;
+    }
+    near(peak.elevation, wanted.elevation, 1e-5 * scale, "elevation");
+    let off = (0..2)
+        .map(|k| (f64::from(peak.refined[k]) - wanted.refined[k]).abs())
+        .fold(0.0, f64::max);
+    match &wanted.period {
+        None => {
+            assert!(off < 1e-4, "{what}: {:?} {:?}", peak.refined, wanted.refined);
+            if cpu.center == peak.center {
+                near(
+                    peak.elevation,
+                    f64::from(cpu.elevation),
+                    1e-5 * scale,
+                    "elevation as on the CPU",
+                );
+                (0..2).for_each(|k| near(peak.refined[k], f64::from(cpu.refined[k]), 1e-4, "position as on the CPU"));
+            }
+        }
+        Some((map, origin)) if off > 1e-4 => {
+            let published = params.recipe == Recipe::Published;
+            let at = [0, 1].map(|k| f64::from(peak.refined[k]) - origin[k] as f64);
+            let v = interpolated(&spectrum(map, published), at[0], at[1], published);
+            let scale = if published { scale * scale } else { scale };
+            let finest = wanted.finest;
+            assert!((finest - v).abs() < 1e-5 * scale, "{what}: {v} at {at:?}, {finest}");
+        }
+        Some(_) => {}
+    }
+}
+
+fn check<T: Random>(gpu: &Gpu, case: &Case<T>, params: &Params, what: &str) {
+    let found = on_gpu(gpu, case, params, &[case.frames]);
+    let cpu = on_cpu(case, params);
+    assert_eq!(found.len(), case.frames);
+    for (n, peaks) in found.iter().enumerate() {
+        let what = format!("{what}, {case:?}, {:?}, frame {n}", params.recipe);
+        let Ok(label) = usize::try_from(params.labels[n]) else {
+            assert!(peaks.is_empty(), "{what}");
+            continue;
+        };
+        let wanted = oracle(case.frame(n), case.shape.width, &params.positions[label], params);
+        assert_eq!(peaks.len(), wanted.len(), "{what}");
+        for (p, (peak, wanted)) in peaks.iter().zip(&wanted).enumerate() {
+            check_peak(peak, &cpu[n][p], wanted, params, &format!("{what} peak {p}"));
+        }
+    }
+}
+
+const BOTH: [Recipe; 2] = [Recipe::Default, Recipe::Published];
+
+fn all_types(gpu: &Gpu, shape: (usize, usize), params: &Params, what: &str) {
+    let n = params.labels.len();
+    check(gpu, &case(shape, n, 3, |v| v as u8), params, what);
+    check(gpu, &case(shape, n, 3, |v| v as i8 - 60), params, what);
+    check(gpu, &case(shape, n, 4, |v| (v * 700.0) as u16 + 90), params, what);
+    check(gpu, &case(shape, n, 5, |v| (v * 900.0) as i16 - 30000), params, what);
+    check(gpu, &case(shape, n, 5, |v| v as u32 * 60_000_000), params, what);
+    check(gpu, &case(shape, n, 5, |v| v as i32 * 1700 - 40), params, what);
+    check(gpu, &case(shape, n, 6, |v| v as f32 * 0.37 - 3.0), params, what);
+}
+
+#[test]
+fn fast_by_direct_sums_and_transforms() {
+    let gpu = open();
+    let shape = (33, 47);
+    // Small crops: all pixel types. 34 = 2·17 is continued to 39 × 39 in workgroup memory; 44 = 4·11 fills it.
+    for (crop, radius) in [(2, 1.5), (4, 4.4), (6, 4.0), (8, 9.0), (17, 2.0), (17, 40.0), (22, 12.0)] {
+        for recipe in BOTH {
+            let p = params(Method::Fast, recipe, template(2 * crop, 2 * crop, radius), crop, shape, 6);
+            let what = format!("fast {crop} {radius}");
+            if crop == 4 || crop == 8 {
+                all_types(&gpu, shape, &p, &what);
+            } else {
+                check(&gpu, &case(shape, 6, 8, |v| v as u8), &p, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn fast_beyond_workgroup_memory() {
+    let gpu = open();
+    let shape = (61, 57);
+    // Direct sums in device memory, transforms in passes: 48 = 16·3, 46 = 2·23 is continued.
+    for (crop, radius) in [(24, 1.2), (24, 9.0), (23, 9.0)] {
+        for recipe in BOTH {
+            let mut p = params(Method::Fast, recipe, template(2 * crop, 2 * crop, radius), crop, shape, 2);
+            check(&gpu, &case(shape, 2, 8, |v| v as u16), &p, &format!("fast {crop} {radius}"));
+            p.upsample = Some(5);
+            p.positions = vec![positions(61, 57, 3, 1), positions(61, 57, 2, 2)].into();
+            check(&gpu, &case(shape, 2, 8, |v| v as u16), &p, "and upsampled");
+        }
+    }
+}
+
+#[test]
+fn full_frames_of_any_size() {
+    let gpu = open();
+    for shape in [(33, 47), (64, 64), (31, 29), (20, 34)] {
+        for recipe in BOTH {
+            let (h, w) = shape;
+            let p = params(Method::Full, recipe, template(h, w, 4.5), 4, shape, 7);
+            if h == 33 {
+                all_types(&gpu, shape, &p, "full");
+            } else {
+                check(&gpu, &case(shape, 7, 8, |v| v as u8), &p, "full");
+            }
+        }
+    }
+    let p = params(Method::Full, Recipe::Default, template(31, 29, 90.0), 3, (31, 29), 3);
+    check(&gpu, &case((31, 29), 3, 8, |v| v as u8), &p, "full, template as large");
+}
+
+#[test]
+fn sparse() {
+    let gpu = open();
+    // The largest crop, 2·(28 + 5) + 1 = 67 pixels wide, lies in device memory.
+    for (crop, steps) in [(2, 2), (4, 3), (28, 5)] {
+        for recipe in BOTH {
+            let t = template(2 * crop + 1, 2 * crop + 1, crop as f64);
+            let p = params(Method::Sparse { steps }, recipe, t, crop, (33, 47), 6);
+            if crop == 4 {
+                all_types(&gpu, (33, 47), &p, "sparse");
+            } else {
+                check(&gpu, &case((33, 47), 6, 8, |v| v as u8), &p, "sparse");
+            }
+        }
+    }
+}
+
+#[test]
+fn upsampled() {
+    let gpu = open();
+    for recipe in BOTH {
+        for (crop, radius) in [(4, 3.0), (11, 7.0)] {
+            let mut p = params(Method::Fast, recipe, template(2 * crop, 2 * crop, radius), crop, (33, 47), 2);
+            p.upsample = Some(20);
+            check(&gpu, &case((33, 47), 2, 8, |v| v as u8), &p, "fast, upsampled");
+        }
+        for shape in [(21, 18), (20, 23)] {
+            let mut p = params(Method::Full, recipe, template(shape.0, shape.1, 3.0), 4, shape, 2);
+            p.upsample = Some(7);
+            check(&gpu, &case(shape, 2, 8, |v| v as u8), &p, "full, upsampled");
+        }
+    }
+}
+
+/// One case of each form that has its own kernels.
+fn forms(shape: (usize, usize), frames: usize) -> Vec<Params> {
+    let (h, w) = shape;
+    let of = |method, t, crop| params(method, Recipe::Default, t, crop, shape, frames);
+    let mut all = vec![
+        of(Method::Fast, template(8, 8, 3.5), 4),
+        of(Method::Fast, template(22, 22, 8.0), 11),
+        of(Method::Full, template(h, w, 3.5), 4),
+        of(Method::Sparse { steps: 3 }, template(9, 9, 3.5), 4),
+    ];
+    all.extend(all.clone().into_iter().take(3).map(|p| Params { upsample: Some(4), ..p }));
+    all
+}
+
+#[test]
+fn the_same_bits_for_any_blocks() {
+    let gpu = open();
+    let shape = (21, 26);
+    let case = case(shape, 40, 2, |v| v as u16);
+    for p in forms(shape, 40) {
+        let reference = on_gpu(&gpu, &case, &p, &[40]);
+        for cut in [&[8, 8, 8, 8, 8][..], &[16, 24], &[24, 8, 8]] {
+            assert_eq!(on_gpu(&gpu, &case, &p, cut), reference, "{:?} {cut:?}", p.method);
+        }
+    }
+}
+
+#[test]
+fn the_same_bits_on_a_small_device_and_in_many_rounds() {
+    let shape = (21, 26);
+    let case = case(shape, 16, 2, |v| v as f32 * 1.3);
+    let (large, small) = (open(), open_small());
+    for p in forms(shape, 16) {
+        let reference = on_gpu(&large, &case, &p, &[16]);
+        assert_eq!(on_gpu(&small, &case, &p, &[16]), reference, "{:?}", p.method);
+        // So little memory that rounds hold a few windows: frames are cut, pairs are not.
+        let budget = small.budget();
+        small.set_budget(small.allocated() + (1 << 17));
+        assert_eq!(on_gpu(&small, &case, &p, &[8, 8]), reference, "{:?}, many rounds", p.method);
+        small.set_budget(budget);
+    }
+}
+
+#[test]
+fn lists_that_are_empty_and_constant_frames() {
+    let gpu = open();
+    let mut p = params(Method::Fast, Recipe::Default, template(8, 8, 3.0), 4, (20, 24), 2);
+    let constant = Case::<u16>::filled((20, 24), 2, 65535);
+    for peaks in on_gpu(&gpu, &constant, &p, &[2]) {
+        let still = |p: &Peak| p.height == 0.0 && p.elevation == 0.0 && p.refined.iter().all(|v| v.is_finite());
+        assert!(peaks.iter().all(still), "{peaks:?}");
+    }
+    p.labels = [-1, 2].into();
+    assert_eq!(on_gpu(&gpu, &constant, &p, &[2]), vec![Vec::new(); 2]);
+    p.positions = Vec::new().into();
+    p.labels = [-1, -1].into();
+    assert_eq!(on_gpu(&gpu, &constant, &p, &[2]), vec![Vec::new(); 2]);
+}
+
+#[test]
+fn through_a_pass() {
+    let (h, w) = (21, 26);
+    let case = case((h, w), 150, 2, |v| v as u8);
+    let pixels: Vec<u8> = (0..150).flat_map(|f| case.frame(f).to_vec()).collect();
+    let scan = MemoryScan::new([10, 15], [h, w], pixels).unwrap();
+    for p in forms((h, w), 150).into_iter().take(4) {
+        let selection = Selection::all([10, 15]);
+        let mut control = Control::new();
+        control.threads = 1;
+        control.memory = 1 << 30;
+        control.block = Some(16 * case.shape.stride() as u64);
+        let mut pass = Pass::new("test", &scan, &selection);
+        let handle = pass.add(Correlate::new(scan.info().frame, p.clone()).unwrap());
+        let found = pass
+            .run(&Backend::gpu(open()), &Resident::none(), &control)
+            .unwrap()
+            .take(handle)
+            .unwrap();
+        let reference = on_gpu(&open(), &case, &p, &[150]);
+        for (n, peaks) in reference.iter().enumerate() {
+            assert_eq!(found.frame(n as u64), peaks.as_slice(), "{:?} frame {n}", p.method);
+        }
+    }
+}
