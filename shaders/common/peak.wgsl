@@ -66,7 +66,7 @@ fn evaluate(local: u32, origin: vec2<i32>, within: vec2<i32>, image: u32, peak: 
         peaks[to] = (u32(center.x) & 0xffffu) | (u32(center.y) << 16u);
         if FINER {
             let size = vec2<i32>(i32(HEIGHT), i32(WIDTH));
-            let place = vec2<u32>((within + vec2<i32>(at) + size) % size);
+            let place = vec2<u32>(((within + vec2<i32>(at)) % size + size) % size);
             peaks[to + 1u] = image;
             peaks[to + 2u] = place.x | (place.y << 16u);
         } else {

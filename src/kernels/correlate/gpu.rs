@@ -1,12 +1,20 @@
 //! GPU path. Only peaks come back, 20 bytes each.
 //!
 //! *Fast* and *sparse* are one kernel from pixels to peaks: a crop with direct sums, or a pair of crops with one complex transform, in
-//! 16 KiB of workgroup memory (44×44 crops and smaller); nothing but pixels, tables and peaks touches device memory. Larger crops
-//! and *full* go through a device buffer: rows, columns with the product, rows back, windows. Lengths, pairs and the order of
-//! additions are those of the CPU path; a GPU may contract multiplications and additions, so bits differ and, of two maxima
-//! equal within float32's accuracy, the other one may be taken.
+//! 16 KiB of workgroup memory (44×44 crops and smaller). Of device memory a crop of n × n pixels touches its pixels (twice, the second
+//! time out of a cache), tables that all crops share (taps, or spectrum and roots) and the peak; no correlation map. It takes
+//! n²·t multiply-adds with t template values, or, with transforms of m points, half of 4m one-dimensional transforms.
 //!
-//! Transforms longer than 2048 points do not fit workgroup memory: the pass runs on the CPU ([`Error::TooLargeForDevice`]).
+//! Larger crops and *full* go through a device buffer of 8 bytes for each point of a pair of images, which is written and read
+//! three times: rows, columns with the product, rows back; then their windows. With upsampling, maps of fast crops are
+//! kept for a kernel that searches the finer grid.
+//!
+//! Lengths, pairs and the order of additions are those of the CPU path. A GPU may contract multiplications and additions, so bits
+//! differ between devices, and of two maxima equal within float32's accuracy the other one may be taken; with the same device,
+//! blocks and memory change nothing.
+//!
+//! Lines of a transform must fit workgroup memory: 2048 points everywhere, 4096 or more on most GPUs. Longer ones, and single crops
+//! whose sums would block the device, are [`Error::TooLargeForDevice`]: the pass runs on the CPU.
 
 mod finer;
 mod fused;
@@ -28,12 +36,13 @@ use std::sync::Arc;
 
 /// Threads of a workgroup at most.
 const THREADS: usize = crate::backend::gpu::shader::THREADS as usize;
+/// Multiply-adds of one dispatch, and of one workgroup at most.
+const WORK: u64 = 1 << 30;
 
 /// A stage on `gpu`.
 ///
 /// # Errors
-/// [`Error::TooLargeForDevice`] for frames or crops whose transforms are longer than 2048 points, [`Error::Device`],
-/// [`Error::DeviceMemory`].
+/// [`Error::TooLargeForDevice`] as above, [`Error::Device`], [`Error::DeviceMemory`].
 pub fn stage(gpu: &Gpu, plan: &Arc<Plan>) -> Result<Box<dyn GpuStage<Part = Part>>> {
     let work = match &plan.sums {
         Sums::Direct(d) => Work::Fused(Fused::direct(gpu, plan, d)?),

@@ -1,13 +1,10 @@
 //! Upsampling: kernels of the trigonometric interpolation and the search of its highest point, one workgroup a peak.
 
-use super::{THREADS, constants, fits};
+use super::{THREADS, WORK, constants, fits};
 use crate::backend::gpu::{Buffer, Gpu, Pipeline, Recorder};
 use crate::error::{Error, Result};
 use crate::kernels::correlate::{Plan, Recipe};
 use std::f64::consts::TAU;
-
-/// Multiply-adds of one dispatch.
-const WORK: u64 = 1 << 30;
 
 /// Where the maps lie.
 pub(super) struct Layout {
@@ -40,6 +37,12 @@ impl Finer {
                 "upsampling of correlations {w} pixels wide (at most {room})"
             )));
         }
+        let work = (points * h * w + points * points * w) as u64 * if published { 4 } else { 1 };
+        if work > WORK {
+            return Err(Error::TooLargeForDevice(format!(
+                "upsampling {factor} times of correlations of {h}×{w} pixels would block the device"
+            )));
+        }
         let rows = (room / w).min(points);
         let wgsl = [
             &constants(&[
@@ -64,12 +67,11 @@ impl Finer {
             include_str!("../../../../shaders/correlate_finer.wgsl"),
         ]
         .concat();
-        let work = (points * h * w + points * points * w) as u64 * if published { 4 } else { 1 };
         let kernels = kernels(plan.params.recipe, factor, points, [h, w]);
         Ok(Finer {
             pipeline: gpu.pipeline("correlate_finer", &wgsl, "finer", &[], 2, 1)?,
             kernels: gpu.buffer_with("interpolation", bytemuck::cast_slice(&kernels))?,
-            peaks: (WORK / work).clamp(1, 1 << 20) as usize,
+            peaks: (WORK / work.max(1)).clamp(1, 1 << 20) as usize,
         })
     }
 

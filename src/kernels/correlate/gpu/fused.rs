@@ -2,11 +2,11 @@
 
 use super::finer::Layout;
 use super::transform::{self, Transform, roots};
-use super::{THREADS, constants, fits, pixels};
+use super::{THREADS, WORK, constants, fits, pixels};
 use crate::backend::gpu::rounds::Rounds;
 use crate::backend::gpu::shader::{WORKGROUP_WORDS, prelude};
 use crate::backend::gpu::{Buffer, Gpu, GpuBlock, Pipeline, Recorder};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::correlate::plan::{Direct, Spectral};
 use crate::kernels::correlate::{Method, Peak, Plan, Recipe};
 
@@ -40,6 +40,12 @@ impl Fused {
         let (edge, before) = plan.reach();
         let n = d.out;
         let whole = matches!(plan.params.method, Method::Sparse { .. });
+        if (n * n) as u64 * d.taps.len() as u64 > WORK {
+            return Err(Error::TooLargeForDevice(format!(
+                "direct sums over {} template values at {n}×{n} places would block the device",
+                d.taps.len()
+            )));
+        }
         let wrapped = !whole;
         let region = if wrapped { edge * edge } else { 0 };
         let map = region + d.width * d.height;

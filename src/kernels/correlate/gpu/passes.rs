@@ -33,7 +33,9 @@ pub(super) struct Passes {
 impl Passes {
     pub(super) fn new(gpu: &Gpu, plan: &Plan, s: &Spectral) -> Result<Self> {
         let (h, w, my, mx) = (s.y.n, s.x.n, s.y.m, s.x.m);
-        let longest = fits(0);
+        // Lines that 16 KiB cannot hold get what the device has; shorter ones are worked on alike everywhere.
+        let here = gpu.limits.max_compute_workgroup_storage_size as usize / 8;
+        let longest = if my.max(mx) > fits(0) { here } else { fits(0) };
         if my.max(mx) > longest {
             return Err(Error::TooLargeForDevice(format!(
                 "transforms of {my}×{mx} points for correlations of {h}×{w} (at most {longest} in a row)"
