@@ -45,11 +45,11 @@ const WORK: u64 = 1 << 30;
 /// [`Error::TooLargeForDevice`] as above, [`Error::Device`], [`Error::DeviceMemory`].
 pub fn stage(gpu: &Gpu, plan: &Arc<Plan>) -> Result<Box<dyn GpuStage<Part = Part>>> {
     let work = match &plan.sums {
-        Sums::Direct(d) => Work::Fused(Fused::direct(gpu, plan, d)?),
+        Sums::Direct(d) => Work::Fused(Box::new(Fused::direct(gpu, plan, d)?)),
         Sums::Spectral(s) if plan.params.method == Method::Fast && Fused::takes(s) => {
-            Work::Fused(Fused::transforms(gpu, plan, s)?)
+            Work::Fused(Box::new(Fused::transforms(gpu, plan, s)?))
         }
-        Sums::Spectral(s) => Work::Passes(Passes::new(gpu, plan, s)?),
+        Sums::Spectral(s) => Work::Passes(Box::new(Passes::new(gpu, plan, s)?)),
     };
     let full = plan.params.method == Method::Full;
     let rule = match &work {
@@ -85,8 +85,8 @@ pub fn stage(gpu: &Gpu, plan: &Arc<Plan>) -> Result<Box<dyn GpuStage<Part = Part
 }
 
 enum Work {
-    Fused(Fused),
-    Passes(Passes),
+    Fused(Box<Fused>),
+    Passes(Box<Passes>),
 }
 
 /// Buffers of every form.
