@@ -23,3 +23,15 @@ fn value(word: u32, lane: u32) -> f32 {
 fn shifted(u: V, least: u32) -> F {
     return f32(u - least) + 1.0;
 }
+// The pixel as an unsigned number.
+fn ordinal(word: u32, lane: u32) -> u32 {
+    return unpack(word);
+}
+// A pixel of value 0 as an unsigned number.
+fn zero() -> u32 {
+    return FLIP;
+}
+// u - least + 1 of one pixel.
+fn above(u: u32, least: u32) -> f32 {
+    return shifted(u, least);
+}

@@ -25,3 +25,15 @@ fn value(word: u32, lane: u32) -> f32 {
 fn shifted(u: V, least: u32) -> F {
     return F(u - V(least) + V(1u));
 }
+// Pixel `lane` of a word as an unsigned number.
+fn ordinal(word: u32, lane: u32) -> u32 {
+    return ((word ^ FLIP) >> (8u * lane)) & 0xffu;
+}
+// A pixel of value 0 as an unsigned number.
+fn zero() -> u32 {
+    return u32(BIAS);
+}
+// u - least + 1 of one pixel, exact.
+fn above(u: u32, least: u32) -> f32 {
+    return f32(u - least) + 1.0;
+}

@@ -50,7 +50,7 @@ impl<T: Random> Case<T> {
     pub fn filled(shape: (usize, usize), frames: usize, value: T) -> Self {
         Self::of(shape, frames, vec![value; shape.0 * shape.1 * frames])
     }
-    fn of((height, width): (usize, usize), frames: usize, pixels: Vec<T>) -> Self {
+    pub fn of((height, width): (usize, usize), frames: usize, pixels: Vec<T>) -> Self {
         let shape = FrameShape {
             pixel: T::PIXEL,
             height,
