@@ -73,6 +73,7 @@ impl Operator for Correlate {
         Ok(Needs {
             worker: correlate::cpu::cost(&self.plan),
             output: 8 * frames + size_of::<Peak>() as u64 * peaks,
+            ..Needs::default()
         })
     }
     fn cpu(&self, _: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {

@@ -126,7 +126,7 @@ pub fn spectrum(map: &Array2<f64>, published: bool) -> Vec<(f64, f64, f64, f64, 
     let signed = |n: usize| -> Vec<(i64, f64)> {
         let half = (n / 2) as i64;
         (-half..=half)
-            .map(|k| (k, if n % 2 == 0 && k.abs() == half { 0.5 } else { 1.0 }))
+            .map(|k| (k, if n.is_multiple_of(2) && k.abs() == half { 0.5 } else { 1.0 }))
             .collect()
     };
     let mut out = Vec::new();

@@ -7,7 +7,7 @@ mod upsample;
 
 use self::crop::Shifted;
 use self::evaluate::{Found, evaluate};
-use self::sums::{FullFrames, Windows};
+use self::sums::{FullFrames, Group, Pending, Windows};
 use self::upsample::Finer;
 use super::{Method, Part, Peak, Plan};
 use crate::backend::cpu::isa::Isa;
@@ -177,14 +177,14 @@ impl<T: Shifted> CpuStage for Stage<T> {
         let peaks = &mut part.peaks;
         match work {
             Work::Crops(windows) => {
+                let mut pending = Pending::new();
+                let mut done = |maps: &[Lanes], w: &Group| finish.peaks(*isa, maps, w, None, peaks);
                 for i in 0..frames.count() {
                     let expected = plan.expected(frames.first() + i as u64);
-                    windows.frame(*isa, plan, frames.frame::<T>(i), expected, next, |maps, w| {
-                        finish.peaks(*isa, maps, w, None, peaks)
-                    });
+                    windows.frame(*isa, plan, frames.frame::<T>(i), expected, next, &mut pending, &mut done);
                     next += expected.len();
                 }
-                windows.flush(*isa, plan, |maps, w| finish.peaks(*isa, maps, w, None, peaks));
+                windows.flush(*isa, plan, &mut pending, &mut done);
             }
             Work::Full(full) => {
                 // Pairs by number in the selection; a cut inside a leaf is at a multiple of 8.

@@ -28,11 +28,12 @@
 //! expected positions truncated to integers, pixels outside the frame are 0 in a crop, and upsampling of the modulus of half the spectrum.
 //! [`Recipe::Default`]: correlation, positions rounded, no signal (L = 0) outside the frame, upsampling of C itself.
 //!
-//! **Work and bytes.** A crop costs 4c² pixels read, and 16 bytes of result ... see [`Peak`]: 20 bytes are written per peak, nothing else
-//! leaves the kernel. Operations per crop: n²·(1 + t) multiply-adds for a direct sum with t template values other than 0 in n = 2c, or,
-//! with the FFT of length m ≥ n, 2m one-dimensional transforms (two real crops share one complex transform); about 10 n² for
-//! the logarithm and 8 n² for the evaluation. Windows of length n whose FFT has other factors than 2, 3, 5, 7, 11, 13 are
-//! continued periodically by the template's support t to a smooth m ≥ n + t − 1, which leaves the first n values circular in n.
+//! **Work and bytes.** Each crop reads n² pixels, n = 2c (sparse: n = 2(c+s)+1), full reads the frame once; 20 bytes are written per
+//! peak ([`Peak`]) and nothing else leaves the kernel. Operations per crop: 2·t·o for direct sums with t template values other than 0 and o
+//! outputs; with transforms of length m, 2m of them (each serves a pair of crops) and 3m² for the product; about 17 n² for the
+//! logarithm and 8 n² for the evaluation. Crops whose length n has other factors than 2, 3, 5, 7, 11, 13 are continued periodically by
+//! the template's support t to a smooth m ≥ n + t − 1, which leaves the first n values circular in n (the same as padding with zeros and
+//! folding the wrapped margin back).
 //!
 //! **Bits.** Crops of one frame are paired by index, (0, 1), (2, 3), …, a missing partner is zero; frames are paired by their number in
 //! the selection (full). Sums have a fixed order, so the result does not depend on blocks, threads or the instruction set.

@@ -7,9 +7,12 @@
 
 mod lanes;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use lanes::{Avx2, Avx512};
 pub use lanes::{Complex, LANES, Lanes};
+pub(crate) use lanes::{Plain, Vector, per_vector};
 
-use crate::backend::cpu::isa::{Isa, per_isa};
+use crate::backend::cpu::isa::Isa;
 use crate::error::{Error, Result};
 
 /// Prime factors that transforms are built from (4 is used for pairs of 2).
@@ -44,7 +47,7 @@ struct Step {
     stride: usize,
     /// `m` rows of radix − 1 factors e^(−2πi·k·r/(m·radix)).
     twiddles: Vec<[f32; 2]>,
-    /// cos and sin of 2πj/radix.
+    /// cos and sin of 2πjk/radix for j and k from 1 to radix/2 (odd radices).
     roots: Vec<[f32; 2]>,
 }
 
@@ -91,7 +94,8 @@ impl Fft {
                     .flat_map(|k| (1..radix).map(move |r| (k, r)))
                     .map(|(k, r)| twiddle(k, r))
                     .collect(),
-                roots: (0..radix)
+                roots: (1..=radix / 2)
+                    .flat_map(|j| (1..=radix / 2).map(move |k| j * k))
                     .map(|j| turn(j, radix))
                     .map(|(s, c)| [c as f32, s as f32])
                     .collect(),
@@ -127,116 +131,170 @@ impl Fft {
     pub fn forward(&self, isa: Isa, x: &mut [Complex], scratch: &mut [Complex]) {
         transform(isa, self, x, scratch);
     }
+}
 
-    #[inline(always)]
-    fn run(&self, x: &mut [Complex], scratch: &mut [Complex]) {
-        let (x, scratch) = (&mut x[..self.n], &mut scratch[..self.n]);
-        let mut in_x = true;
-        for step in &self.steps {
-            if in_x {
-                step.run(x, scratch);
-            } else {
-                step.run(scratch, x);
-            }
-            in_x = !in_x;
+per_vector! {
+    fn transform = all_steps(fft: &Fft, x: &mut [Complex], scratch: &mut [Complex])
+}
+
+#[inline(always)]
+fn all_steps<V: Vector>(fft: &Fft, x: &mut [Complex], scratch: &mut [Complex]) {
+    let (x, scratch) = (&mut x[..fft.n], &mut scratch[..fft.n]);
+    let mut in_x = true;
+    for step in &fft.steps {
+        if in_x {
+            step.run::<V>(x, scratch);
+        } else {
+            step.run::<V>(scratch, x);
         }
-        if !in_x {
-            x.copy_from_slice(scratch);
-        }
+        in_x = !in_x;
+    }
+    if !in_x {
+        x.copy_from_slice(scratch);
     }
 }
 
-per_isa! {
-    fn transform(fft: &Fft, x: &mut [Complex], scratch: &mut [Complex]) {
-        fft.run(x, scratch);
+/// Repeats a block with `r` = 0, 1, … below a constant (at most 13), so that arrays indexed with `r` can stay in registers.
+macro_rules! unroll {
+    ($r:ident < $n:expr => $body:block) => {
+        unroll!(@ $r, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12)
+    };
+    (@ $r:ident, $n:expr, $body:block, $($i:literal)*) => {
+        $(if $i < $n {
+            let $r: usize = $i;
+            $body
+        })*
+    };
+}
+
+/// Sixteen complex numbers in registers.
+#[derive(Clone, Copy)]
+struct Numbers<V> {
+    re: V,
+    im: V,
+}
+
+impl<V: Vector> Numbers<V> {
+    #[inline(always)]
+    fn zero() -> Self {
+        let v = V::all(0.0);
+        Numbers { re: v, im: v }
+    }
+    #[inline(always)]
+    fn plus(self, o: Self) -> Self {
+        Numbers {
+            re: self.re.plus(o.re),
+            im: self.im.plus(o.im),
+        }
+    }
+    #[inline(always)]
+    fn minus(self, o: Self) -> Self {
+        Numbers {
+            re: self.re.minus(o.re),
+            im: self.im.minus(o.im),
+        }
+    }
+    /// self + i·o
+    #[inline(always)]
+    fn plus_i(self, o: Self) -> Self {
+        Numbers {
+            re: self.re.minus(o.im),
+            im: self.im.plus(o.re),
+        }
+    }
+    /// self − i·o
+    #[inline(always)]
+    fn minus_i(self, o: Self) -> Self {
+        Numbers {
+            re: self.re.plus(o.im),
+            im: self.im.minus(o.re),
+        }
+    }
+    /// Product with a real number.
+    #[inline(always)]
+    fn scaled(self, v: V) -> Self {
+        Numbers {
+            re: self.re.times(v),
+            im: self.im.times(v),
+        }
     }
 }
 
 impl Step {
     #[inline(always)]
-    fn run(&self, x: &[Complex], y: &mut [Complex]) {
+    fn run<V: Vector>(&self, x: &[Complex], y: &mut [Complex]) {
         match self.radix {
-            2 => self.pass::<2>(x, y, |t, _| two(t)),
-            3 => self.pass::<3>(x, y, odd),
-            4 => self.pass::<4>(x, y, |t, _| four(t)),
-            5 => self.pass::<5>(x, y, odd),
-            7 => self.pass::<7>(x, y, odd),
-            11 => self.pass::<11>(x, y, odd),
-            _ => self.pass::<13>(x, y, odd),
+            2 => self.pass::<V, 2>(x, y),
+            3 => self.pass::<V, 3>(x, y),
+            4 => self.pass::<V, 4>(x, y),
+            5 => self.pass::<V, 5>(x, y),
+            7 => self.pass::<V, 7>(x, y),
+            11 => self.pass::<V, 11>(x, y),
+            _ => self.pass::<V, 13>(x, y),
         }
     }
 
     #[inline(always)]
-    fn pass<const P: usize>(&self, x: &[Complex], y: &mut [Complex], butterfly: impl Fn(&mut [Complex; P], &[[f32; 2]])) {
+    fn pass<V: Vector, const P: usize>(&self, x: &[Complex], y: &mut [Complex]) {
         let (m, s) = (self.m, self.stride);
         for k in 0..m {
             let twiddles = &self.twiddles[k * (P - 1)..(k + 1) * (P - 1)];
+            let out = &mut y[s * P * k..s * P * (k + 1)];
             for q in 0..s {
-                let mut t = [Complex::ZERO; P];
-                for (r, t) in t.iter_mut().enumerate() {
-                    *t = x[q + s * (k + m * r)];
+                let mut t = [Numbers::<V>::zero(); P];
+                unroll!(r < P => {
+                    let x = &x[q + s * (k + m * r)];
+                    t[r].re = V::load(&x.re);
+                    t[r].im = V::load(&x.im);
+                });
+                match P {
+                    2 => (t[0], t[1]) = (t[0].plus(t[1]), t[0].minus(t[1])),
+                    4 => {
+                        let (a, b) = (t[0].plus(t[2]), t[0].minus(t[2]));
+                        let (c, d) = (t[1].plus(t[3]), t[1].minus(t[3]));
+                        (t[0], t[1], t[2], t[3]) = (a.plus(c), b.minus_i(d), a.minus(c), b.plus_i(d));
+                    }
+                    _ => odd(&mut t, &self.roots),
                 }
-                butterfly(&mut t, &self.roots);
-                let out = q + s * P * k;
-                y[out] = t[0];
-                // The first factors are 1: leaving them out changes no bit.
-                for r in 1..P {
-                    y[out + s * r] = if k == 0 { t[r] } else { t[r].times(twiddles[r - 1]) };
-                }
+                unroll!(r < P => {
+                    let y = &mut out[q + s * r];
+                    let Numbers { mut re, mut im } = t[r];
+                    // The other factors are 1: leaving them out changes no bit.
+                    if r > 0 && k > 0 {
+                        let [c, s] = twiddles[r - 1].map(V::all);
+                        (re, im) = (re.times(c).minus(im.times(s)), re.times(s).plus(im.times(c)));
+                    }
+                    re.store(&mut y.re);
+                    im.store(&mut y.im);
+                });
             }
         }
     }
 }
 
-#[inline(always)]
-fn two(t: &mut [Complex; 2]) {
-    *t = [t[0] + t[1], t[0] - t[1]];
-}
-
-#[inline(always)]
-fn four(t: &mut [Complex; 4]) {
-    let (a, b) = (t[0] + t[2], t[0] - t[2]);
-    let (c, d) = (t[1] + t[3], t[1] - t[3]);
-    // −i·d
-    let d = Complex {
-        re: d.im,
-        im: Lanes::ZERO - d.re,
-    };
-    *t = [a + c, b + d, a - c, b - d];
-}
-
 /// Prime lengths: outputs j and P − j share their products with cosines and sines.
 #[inline(always)]
-fn odd<const P: usize>(t: &mut [Complex; P], roots: &[[f32; 2]]) {
+fn odd<V: Vector, const P: usize>(t: &mut [Numbers<V>; P], roots: &[[f32; 2]]) {
     let half = P / 2;
-    let roots = &roots[..P];
     let first = t[0];
-    let (mut sums, mut differences) = ([Complex::ZERO; P], [Complex::ZERO; P]);
-    let mut total = first;
-    for k in 1..=half {
-        sums[k] = t[k] + t[P - k];
-        differences[k] = t[k] - t[P - k];
-        total = total + sums[k];
-    }
-    t[0] = total;
-    for j in 1..=half {
-        let (mut even, mut odd) = (first, Complex::ZERO);
-        for k in 1..=half {
-            let [c, s] = roots[j * k % P];
-            even.re = even.re + sums[k].re * c;
-            even.im = even.im + sums[k].im * c;
-            odd.re = odd.re + differences[k].re * s;
-            odd.im = odd.im + differences[k].im * s;
-        }
-        t[j] = Complex {
-            re: even.re + odd.im,
-            im: even.im - odd.re,
-        };
-        t[P - j] = Complex {
-            re: even.re - odd.im,
-            im: even.im + odd.re,
-        };
-    }
+    let (mut sums, mut differences) = ([first; P], [first; P]);
+    unroll!(i < half => {
+        let k = i + 1;
+        sums[k] = t[k].plus(t[P - k]);
+        differences[k] = t[k].minus(t[P - k]);
+        t[0] = t[0].plus(sums[k]);
+    });
+    unroll!(j < half => {
+        let roots = &roots[j * half..(j + 1) * half];
+        let (mut even, mut odd) = (first, Numbers::zero());
+        unroll!(i < half => {
+            let [c, s] = roots[i];
+            even = even.plus(sums[i + 1].scaled(V::all(c)));
+            odd = odd.plus(differences[i + 1].scaled(V::all(s)));
+        });
+        t[j + 1] = even.minus_i(odd);
+        t[P - 1 - j] = even.plus_i(odd);
+    });
 }
 
 #[cfg(test)]
@@ -270,7 +328,7 @@ mod tests {
             );
             let (mut error, mut scale) = (0f64, 0f64);
             for lane in [0, 7, 15] {
-                for k in 0..n {
+                for (k, got) in results[0].iter().enumerate() {
                     let (mut re, mut im) = (0f64, 0f64);
                     for (j, v) in x.iter().enumerate() {
                         let (s, c) = (-std::f64::consts::TAU * (j * k % n) as f64 / n as f64).sin_cos();
@@ -278,7 +336,6 @@ mod tests {
                         re += a * c - b * s;
                         im += a * s + b * c;
                     }
-                    let got = results[0][k];
                     error += (f64::from(got.re.0[lane]) - re).powi(2) + (f64::from(got.im.0[lane]) - im).powi(2);
                     scale += re * re + im * im;
                 }

@@ -24,10 +24,10 @@ per_isa! {
         let mut height = map[0];
         let mut index = [0u32; LANES];
         for (i, v) in map.iter().enumerate() {
-            for l in 0..LANES {
-                let higher = v.0[l] > height.0[l];
-                height.0[l] = if higher { v.0[l] } else { height.0[l] };
-                index[l] = if higher { i as u32 } else { index[l] };
+            for ((h, index), v) in height.0.iter_mut().zip(&mut index).zip(v.0) {
+                let higher = v > *h;
+                *h = if higher { v } else { *h };
+                *index = if higher { i as u32 } else { *index };
             }
         }
         let (mut at_y, mut at_x) = (Lanes::ZERO, Lanes::ZERO);
@@ -42,23 +42,21 @@ per_isa! {
             at_y.0[l] = y as f32 + found.shift[0];
             at_x.0[l] = x as f32 + found.shift[1];
         }
-        // Squares of slopes: one square root at the end gives the same minimum.
-        let mut slope = Lanes::all(f32::INFINITY);
+        // The smallest slope is that of the smallest drop²/d², compared without divisions.
+        let (mut drops, mut distances) = (Lanes::all(f32::INFINITY), Lanes::all(1.0));
         for (y, row) in map.chunks_exact(n).enumerate() {
-            let dy = Lanes::all(y as f32) - at_y;
-            let dy = dy * dy;
             for (x, v) in row.iter().enumerate() {
-                let dx = Lanes::all(x as f32) - at_x;
-                let d = dx * dx + dy;
-                let drop = height - *v;
-                let drop = drop * drop;
                 for l in 0..LANES {
-                    let s = drop.0[l] / d.0[l];
-                    slope.0[l] = if (d.0[l] >= NEAR) & (s < slope.0[l]) { s } else { slope.0[l] };
+                    let (dy, dx, drop) = (y as f32 - at_y.0[l], x as f32 - at_x.0[l], height.0[l] - v.0[l]);
+                    let (d, drop) = (dx * dx + dy * dy, drop * drop);
+                    let less = (d >= NEAR) & (drop * distances.0[l] < drops.0[l] * d);
+                    drops.0[l] = if less { drop } else { drops.0[l] };
+                    distances.0[l] = if less { d } else { distances.0[l] };
                 }
             }
         }
-        for (found, s) in found.iter_mut().zip(slope.0) {
+        for (l, found) in found.iter_mut().enumerate() {
+            let s = drops.0[l] / distances.0[l];
             found.elevation = if s < f32::INFINITY { s.sqrt() } else { 0.0 };
         }
     }

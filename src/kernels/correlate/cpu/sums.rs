@@ -1,22 +1,36 @@
 //! From pixels to maps of correlations: crops side by side in lanes, or whole frames.
 
 use super::Window;
-use super::crop::{Outside, Shifted, gather, logs, minimum, shift};
+use super::crop::{Crop, Outside, Shifted, gather, logs, minimum, shift};
 use crate::backend::cpu::isa::{Isa, per_isa};
 use crate::kernels::correlate::plan::{Direct, NONE, Plan, Spectral, Sums};
 use crate::kernels::correlate::{Method, Recipe};
-use crate::kernels::fft::{Complex, LANES, Lanes};
+use crate::kernels::fft::{Complex, LANES, Lanes, Vector, per_vector};
 
 /// Windows of a lane group.
 pub(super) type Group = [Option<Window>; LANES];
 
-/// Crops side by side. A direct sum has one crop per lane, a transform two (real and imaginary part).
+/// Crops that wait until all lanes are filled. A direct sum has one crop per lane, a transform two (real and imaginary part).
+pub(super) struct Pending<'f, T> {
+    crops: [[Option<Crop<'f, T>>; LANES]; 2],
+    windows: [Group; 2],
+    used: usize,
+}
+
+impl<T: Shifted> Pending<'_, T> {
+    pub(super) fn new() -> Self {
+        Pending {
+            crops: [[None; LANES]; 2],
+            windows: [[None; LANES]; 2],
+            used: 0,
+        }
+    }
+}
+
+/// Crops side by side.
 pub(super) struct Windows {
     crops: Vec<Vec<Lanes>>,
-    windows: Vec<Group>,
     maps: Vec<Vec<Lanes>>,
-    /// Lanes in use.
-    used: usize,
     region: Vec<Lanes>,
     data: Vec<Complex>,
     line: Vec<Complex>,
@@ -38,11 +52,8 @@ impl Windows {
             Sums::Spectral(s) => (2, 0, s.y.m * s.x.m, 2 * s.y.m),
         };
         Windows {
-            // Lanes that are never filled hold "no signal".
-            crops: vec![vec![Lanes::all(1.0); edge * edge]; halves],
-            windows: vec![[None; LANES]; halves],
+            crops: vec![vec![Lanes::ZERO; edge * edge]; halves],
             maps: vec![vec![Lanes::ZERO; n * n]; halves],
-            used: 0,
             region: vec![Lanes::ZERO; region],
             data: vec![Complex::ZERO; data],
             line: vec![Complex::ZERO; line],
@@ -50,13 +61,15 @@ impl Windows {
     }
 
     /// Takes the crops of one frame; its peaks go to `first` and after. Whole groups go to `done`.
-    pub(super) fn frame<T: Shifted>(
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn frame<'f, T: Shifted>(
         &mut self,
         isa: Isa,
         plan: &Plan,
-        frame: &[T],
+        frame: &'f [T],
         expected: &[[i32; 2]],
         first: usize,
+        pending: &mut Pending<'f, T>,
         mut done: impl FnMut(&[Lanes], &Group),
     ) {
         let (edge, before) = plan.reach();
@@ -70,41 +83,40 @@ impl Windows {
         // Where the window begins in the crop: at its start, or, for the stamp, where displacement −s lies.
         let margin = (edge - plan.window()) / 2;
         for (pair, members) in expected.chunks(halves).enumerate() {
-            for half in 0..halves {
-                self.windows[half][self.used] = members.get(half).map(|p| {
-                    let origin = p.map(|v| v - before as i32);
-                    gather(
-                        isa,
-                        frame,
-                        plan.shape().width,
-                        origin,
-                        edge,
-                        outside,
-                        self.used,
-                        &mut self.crops[half],
-                    );
-                    Window {
-                        peak: first + pair * halves + half,
-                        origin: origin.map(|v| v + margin as i32),
-                    }
+            for (half, p) in members.iter().enumerate() {
+                let origin = p.map(|v| v - before as i32);
+                pending.crops[half][pending.used] = Some(Crop {
+                    frame,
+                    width: plan.shape().width,
+                    origin,
+                    outside,
                 });
-                if half >= members.len() {
-                    self.crops[half].iter_mut().for_each(|v| v.0[self.used] = 1.0);
-                }
+                pending.windows[half][pending.used] = Some(Window {
+                    peak: first + pair * halves + half,
+                    origin: origin.map(|v| v + margin as i32),
+                });
             }
-            self.used += 1;
-            if self.used == LANES {
-                self.flush(isa, plan, &mut done);
+            pending.used += 1;
+            if pending.used == LANES {
+                self.flush(isa, plan, pending, &mut done);
             }
         }
     }
 
     /// Works on the lanes that are filled.
-    pub(super) fn flush(&mut self, isa: Isa, plan: &Plan, mut done: impl FnMut(&[Lanes], &Group)) {
-        if self.used == 0 {
+    pub(super) fn flush<T: Shifted>(
+        &mut self,
+        isa: Isa,
+        plan: &Plan,
+        pending: &mut Pending<'_, T>,
+        mut done: impl FnMut(&[Lanes], &Group),
+    ) {
+        if pending.used == 0 {
             return;
         }
-        self.crops.iter_mut().for_each(|c| logs(isa, bytemuck::cast_slice_mut(c)));
+        for (crops, out) in pending.crops.iter().zip(&mut self.crops) {
+            gather(isa, crops, plan.reach().0, out);
+        }
         match &plan.sums {
             Sums::Direct(d) => {
                 for (place, &source) in self.region.iter_mut().zip(&d.source) {
@@ -114,11 +126,10 @@ impl Windows {
             }
             Sums::Spectral(s) => self.transforms(isa, s),
         }
-        for (maps, windows) in self.maps.iter().zip(&mut self.windows) {
+        for (maps, windows) in self.maps.iter().zip(&pending.windows) {
             done(maps, windows);
-            windows.fill(None);
         }
-        self.used = 0;
+        *pending = Pending::new();
     }
 
     /// Circular correlation of 32 crops with 16 complex transforms.
@@ -165,39 +176,49 @@ impl Windows {
     }
 }
 
-per_isa! {
+per_vector! {
     /// Multiplies with the spectrum and exchanges real and imaginary parts, so that the next forward transforms are inverse ones.
-    fn multiply(spectrum: &[[f32; 2]], line: &mut [Complex]) {
-        for (z, &h) in line.iter_mut().zip(spectrum) {
-            let p = z.times(h);
-            *z = Complex { re: p.im, im: p.re };
-        }
+    fn multiply = multiply_line(spectrum: &[[f32; 2]], line: &mut [Complex])
+}
+
+#[inline(always)]
+fn multiply_line<V: Vector>(spectrum: &[[f32; 2]], line: &mut [Complex]) {
+    for (z, &[c, s]) in line.iter_mut().zip(spectrum) {
+        let (re, im) = (V::load(&z.re), V::load(&z.im));
+        let (c, s) = (V::all(c), V::all(s));
+        re.times(s).plus(im.times(c)).store(&mut z.re);
+        re.times(c).minus(im.times(s)).store(&mut z.im);
     }
 }
 
 /// Outputs of a direct sum that are worked on together.
 const BLOCK: usize = 4;
 
-per_isa! {
+per_vector! {
     /// Direct sums, taps in ascending order.
-    fn direct(d: &Direct, region: &[Lanes], map: &mut [Lanes]) {
-        for y in 0..d.out {
-            let mut x = 0;
-            while x < d.out {
-                // The last block overlaps the one before.
-                let at = x.min(d.out - BLOCK);
-                let from = &region[y * d.width + at..];
-                let [mut a, mut b, mut c, mut e] = [Lanes::ZERO; BLOCK];
-                for &(offset, v) in &d.taps {
-                    let r = &from[offset as usize..offset as usize + BLOCK];
-                    a = a + r[0] * v;
-                    b = b + r[1] * v;
-                    c = c + r[2] * v;
-                    e = e + r[3] * v;
+    fn direct = direct_sums(d: &Direct, region: &[Lanes], map: &mut [Lanes])
+}
+
+#[inline(always)]
+fn direct_sums<V: Vector>(d: &Direct, region: &[Lanes], map: &mut [Lanes]) {
+    for y in 0..d.out {
+        let mut x = 0;
+        while x < d.out {
+            // The last block overlaps the one before.
+            let at = x.min(d.out - BLOCK);
+            let from = &region[y * d.width + at..];
+            let mut sums = [V::all(0.0); BLOCK];
+            for &(offset, v) in &d.taps {
+                let r = &from[offset as usize..offset as usize + BLOCK];
+                let v = V::all(v);
+                for (s, r) in sums.iter_mut().zip(r) {
+                    *s = s.plus(V::load(r).times(v));
                 }
-                map[y * d.out + at..][..BLOCK].copy_from_slice(&[a, b, c, e]);
-                x += BLOCK;
             }
+            for (s, out) in sums.into_iter().zip(&mut map[y * d.out + at..][..BLOCK]) {
+                s.store(out);
+            }
+            x += BLOCK;
         }
     }
 }
@@ -294,13 +315,11 @@ impl FullFrames {
             ..
         } = self;
         for (block, columns) in by_column.chunks_exact_mut(my).enumerate() {
-            for y in 0..h {
-                columns[y] = load(images, y * w, &s.x.source[block * LANES..mx.min((block + 1) * LANES)]);
-            }
-            for y in h..my {
-                columns[y] = match s.y.source[y] {
+            let source = &s.x.source[block * LANES..mx.min((block + 1) * LANES)];
+            for (z, &y) in columns.iter_mut().zip(&s.y.source) {
+                *z = match y {
                     NONE => Complex::ZERO,
-                    y => columns[y as usize],
+                    y => load(images, y as usize * w, source),
                 };
             }
             s.y.fft.forward(isa, columns, scratch);
@@ -350,10 +369,11 @@ per_isa! {
             c.0[l] = h[0];
             s.0[l] = h[1];
         }
-        *z = Complex {
-            re: z.re * s + z.im * c,
-            im: z.re * c - z.im * s,
-        };
+        for l in 0..LANES {
+            let (re, im) = (z.re.0[l], z.im.0[l]);
+            z.re.0[l] = re * s.0[l] + im * c.0[l];
+            z.im.0[l] = re * c.0[l] - im * s.0[l];
+        }
     }
 }
 
