@@ -185,6 +185,26 @@ fn fast_direct_and_by_transforms() {
     }
 }
 
+/// 34 = 2·17 is continued by the template's support, which here differs along y and x.
+#[test]
+fn templates_that_are_not_square() {
+    for (rows, columns) in [(4, 5), (9, 2), (2, 9)] {
+        let mut t = template(34, 34, 12.0, 7);
+        for ((y, x), v) in t.indexed_iter_mut() {
+            if y.abs_diff(17) > rows || x.abs_diff(17) > columns {
+                *v = 0.0;
+            }
+        }
+        let p = params(Method::Fast, Recipe::Default, t, 17, 41, 53, LABELS.to_vec());
+        check(
+            &frames(41, 53, 6, 8, |v| v as u8),
+            [41, 53],
+            &p,
+            &format!("template {rows}, {columns}"),
+        );
+    }
+}
+
 #[test]
 fn windows_larger_than_the_frame() {
     let p = params(Method::Fast, Recipe::Default, template(20, 20, 4.0, 1), 10, 13, 9, vec![0, 1]);

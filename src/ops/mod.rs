@@ -2,12 +2,14 @@
 
 mod correlate;
 mod framemap;
+mod joint;
 mod logsum;
 mod masks;
 mod statistics;
 
 pub use correlate::{Correlate, Correlations};
 pub use framemap::FrameMap;
+pub use joint::JointFit;
 pub use logsum::LogSum;
 pub use masks::MaskProducts;
 pub use statistics::Statistics;

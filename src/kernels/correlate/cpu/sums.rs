@@ -41,7 +41,7 @@ impl Windows {
         let (edge, n) = (plan.reach().0 as u64, plan.window() as u64);
         64 * match &plan.sums {
             Sums::Direct(d) => edge * edge + n * n + (d.width * d.height) as u64,
-            Sums::Spectral(s) => 2 * (edge * edge + n * n) + 2 * (s.y.m * s.x.m + 2 * s.y.m) as u64,
+            Sums::Spectral(s) => 2 * (edge * edge + n * n) + 2 * (s.y.m * s.x.m + s.y.m + s.y.m.max(s.x.m)) as u64,
         }
     }
 
@@ -49,7 +49,7 @@ impl Windows {
         let (edge, n) = (plan.reach().0, plan.window());
         let (halves, region, data, line) = match &plan.sums {
             Sums::Direct(d) => (1, d.width * d.height, 0, 0),
-            Sums::Spectral(s) => (2, 0, s.y.m * s.x.m, 2 * s.y.m),
+            Sums::Spectral(s) => (2, 0, s.y.m * s.x.m, s.y.m + s.y.m.max(s.x.m)),
         };
         Windows {
             crops: vec![vec![Lanes::ZERO; edge * edge]; halves],
@@ -134,13 +134,14 @@ impl Windows {
 
     /// Circular correlation of 32 crops with 16 complex transforms.
     fn transforms(&mut self, isa: Isa, s: &Spectral) {
-        let (n, m) = (s.y.n, s.y.m);
+        // A template that is not square makes the continued lengths differ.
+        let (n, height, width) = (s.y.n, s.y.m, s.x.m);
         let Windows {
             crops, maps, data, line, ..
         } = self;
-        let (line, scratch) = line.split_at_mut(m);
+        let (line, scratch) = line.split_at_mut(height);
         for y in 0..n {
-            let row = &mut data[y * m..(y + 1) * m];
+            let row = &mut data[y * width..(y + 1) * width];
             for (z, &x) in row.iter_mut().zip(&s.x.source) {
                 *z = match x {
                     NONE => Complex::ZERO,
@@ -152,20 +153,24 @@ impl Windows {
             }
             s.x.fft.forward(isa, row, scratch);
         }
-        for x in 0..m {
+        for x in 0..width {
             // Rows that only repeat others need no transform of their own.
             for (z, &y) in line.iter_mut().zip(&s.y.source) {
-                *z = if y == NONE { Complex::ZERO } else { data[y as usize * m + x] };
+                *z = if y == NONE {
+                    Complex::ZERO
+                } else {
+                    data[y as usize * width + x]
+                };
             }
             s.y.fft.forward(isa, line, scratch);
-            multiply(isa, &s.spectrum[x * m..(x + 1) * m], line);
+            multiply(isa, &s.spectrum[x * height..(x + 1) * height], line);
             s.y.fft.forward(isa, line, scratch);
             for (y, z) in line[..n].iter().enumerate() {
-                data[y * m + x] = *z;
+                data[y * width + x] = *z;
             }
         }
         for y in 0..n {
-            let row = &mut data[y * m..(y + 1) * m];
+            let row = &mut data[y * width..(y + 1) * width];
             s.x.fft.forward(isa, row, scratch);
             for (x, z) in row[..n].iter().enumerate() {
                 // Real and imaginary part are still exchanged.
