@@ -1,6 +1,8 @@
 //! Array-in, array-out computations. Each folder: `mod.rs` (parameters, parts, contract), `cpu.rs`, `gpu.rs`;
 //! the WGSL of the same name lies in `shaders/`. Kernels know frames, not scans.
 
+pub mod correlate;
+pub mod fft;
 pub mod framemap;
 pub mod ln;
 pub mod logsum;
