@@ -1,7 +1,7 @@
 //! `emstream strain`
 
 use super::arrays;
-use super::cluster::Flags as ClusterFlags;
+use super::cluster::Flags;
 use super::roi;
 use super::scan::{ScanArgs, pair};
 use super::session::Session;
@@ -28,15 +28,15 @@ pub struct Args {
     #[command(flatten)]
     how: ScanArgs,
     #[command(flatten)]
-    cluster: ClusterFlags,
+    cluster: Flags,
     #[command(flatten)]
-    flags: Flags,
+    flags: LatticeFlags,
 }
 
 /// Flags that replace values of [`Params`].
 #[derive(clap::Args)]
 #[command(next_help_heading = "Lattice and strain")]
-struct Flags {
+struct LatticeFlags {
     /// Peaks of each cluster's log-sum among which its lattice is looked for [default: 20]
     #[arg(long, value_name = "N")]
     lattice_peaks: Option<usize>,
@@ -121,7 +121,7 @@ enum MatchArg {
     Affine,
 }
 
-impl Flags {
+impl LatticeFlags {
     fn apply(self, p: &mut Params) -> Result<()> {
         fn set<T>(slot: &mut T, value: Option<T>) {
             if let Some(v) = value {

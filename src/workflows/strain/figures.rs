@@ -165,7 +165,9 @@ fn quality(result: &Strain, info: &ScanInfo) -> Named {
 
 /// The largest clusters, those with frames.
 fn largest(result: &Strain) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..result.clusters.len()).filter(|&c| result.clusters[c].frames > 0).collect();
+    let mut order: Vec<usize> = (0..result.clusters.len())
+        .filter(|&c| result.clusters[c].frames > 0)
+        .collect();
     order.sort_by_key(|&c| (std::cmp::Reverse(result.clusters[c].frames), c));
     order.truncate(SHOWN);
     order

@@ -156,10 +156,18 @@ fn by_chance(peaks: &[Vector], lattice: &Lattice, matcher: &Matcher, (h, w): (us
     let step = (h.max(w) / 128).max(1);
     !CHANCE.iter().enumerate().any(|(n, &rare)| {
         let near = Matcher {
-            tolerance: if n == 0 { matcher.tolerance } else { matcher.tolerance.min(1.0) },
+            tolerance: if n == 0 {
+                matcher.tolerance
+            } else {
+                matcher.tolerance.min(1.0)
+            },
             ..*matcher
         };
-        let grid = || (0..h).step_by(step).flat_map(|y| (0..w).step_by(step).map(move |x| [y as f64, x as f64]));
+        let grid = || {
+            (0..h)
+                .step_by(step)
+                .flat_map(|y| (0..w).step_by(step).map(move |x| [y as f64, x as f64]))
+        };
         let inside = grid().filter(|&p| near.site(lattice, p).is_some()).count() as f64;
         let share = inside / grid().count().max(1) as f64;
         let on = peaks.iter().filter(|&&p| near.site(lattice, p).is_some()).count();
@@ -183,7 +191,9 @@ fn common_bases(clusters: &mut [ClusterLattice]) {
     order.sort_by_key(|&c| (std::cmp::Reverse(clusters[c].frames), c));
     let lattices: Vec<Lattice> = order.iter().filter_map(|&c| clusters[c].lattice()).collect();
     for (&c, new) in order.iter().zip(common(&lattices, SAME_CRYSTAL)) {
-        let Some(best) = clusters[c].matches.first_mut() else { continue };
+        let Some(best) = clusters[c].matches.first_mut() else {
+            continue;
+        };
         let change = change_of_basis(&best.lattice, &new);
         let indices: Option<Vec<[i32; 2]>> = best.indices.iter().map(|&i| change?.index(i)).collect();
         if let Some(indices) = indices {

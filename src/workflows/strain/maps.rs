@@ -122,7 +122,12 @@ pub fn strain(
         let strain = Deformation::between(l.a, l.b, a0, b0)?.strain(Measure::Polar)?;
         Some(strain.in_axes(axes.angle(a0)))
     };
-    let strain = refined.fits.iter().zip(labels).map(|f| of(f).unwrap_or(Strain::NAN)).collect();
+    let strain = refined
+        .fits
+        .iter()
+        .zip(labels)
+        .map(|f| of(f).unwrap_or(Strain::NAN))
+        .collect();
     Ok(Maps {
         quality,
         strain,

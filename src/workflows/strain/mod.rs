@@ -143,15 +143,15 @@ pub fn run(
 
     let sizes = sizes(&clustering.labels, clustering.clusters);
     let maps_of = &clustering.cluster_logsums;
-    let clusters = clustering
-        .timings
-        .time("lattices", || lattices::find(maps_of, &sizes, &template, params, recipe, control))?;
+    let clusters = clustering.timings.time("lattices", || {
+        lattices::find(maps_of, &sizes, &template, params, recipe, control)
+    })?;
     for (c, cluster) in clusters.iter().enumerate() {
-        if cluster.matches.is_empty() {
+        if cluster.matches.is_empty() && cluster.frames > 0 {
             let peaks = cluster.peaks.len();
-            clustering
-                .warnings
-                .push(format!("cluster {c}: no lattice in the {peaks} peaks of its log-sum; its frames stay without"));
+            clustering.warnings.push(format!(
+                "cluster {c}: no lattice in the {peaks} peaks of its log-sum; its frames stay without"
+            ));
         }
     }
 
@@ -199,9 +199,9 @@ pub fn run(
     let selection = &clustering.selection;
     let mut pass = Pass::new("refinement", scan, selection);
     let fits = pass.add(refiner(Arc::from(clustering.labels.as_slice()), params.save_peaks)?);
-    let refined: Refined = clustering
-        .timings
-        .pass("refinement", scan, selection, || pass.run(backend, &resident, control)?.take(fits))?;
+    let refined: Refined = clustering.timings.pass("refinement", scan, selection, || {
+        pass.run(backend, &resident, control)?.take(fits)
+    })?;
 
     let region = given.region.as_ref().map(|r| (r, selection));
     let maps = maps::strain(

@@ -139,7 +139,11 @@ fn lattice_maps(file: &ResultFile, result: &Strain) -> Result<()> {
     let vector = ["scan_y", "scan_x", "yx"];
     for (name, of, meaning) in VECTORS {
         let meta = Meta::new("pixels", &vector, meaning);
-        file.put(&format!("lattice/{name}"), two_per_frame(result, |f| Some(of(f))).view(), meta)?;
+        file.put(
+            &format!("lattice/{name}"),
+            two_per_frame(result, |f| Some(of(f))).view(),
+            meta,
+        )?;
         let polar = two_per_frame(result, |f| Some([length(of(f)), angle(of(f))]));
         let meta = Meta::new(
             "pixels, rad",
@@ -155,7 +159,11 @@ fn lattice_maps(file: &ResultFile, result: &Strain) -> Result<()> {
     ];
     for (name, of) in errors {
         let meta = Meta::new("pixels", &vector, "standard error, from the residuals of the spots");
-        file.put(&format!("lattice/{name}"), two_per_frame(result, |f| Some(of(f))).view(), meta)?;
+        file.put(
+            &format!("lattice/{name}"),
+            two_per_frame(result, |f| Some(of(f))).view(),
+            meta,
+        )?;
     }
     let put = |name: &str, map: Array2<f32>, unit: &str, meaning: &str| {
         file.put(&format!("lattice/{name}"), map.view(), Meta::new(unit, &scan, meaning))
@@ -166,7 +174,12 @@ fn lattice_maps(file: &ResultFile, result: &Strain) -> Result<()> {
         "pixels",
         "mean distance between spots and lattice, weighted with the elevation",
     )?;
-    put("matched", per_frame(result, |f| f.matched as f64), "", "number of spots in the fit")?;
+    put(
+        "matched",
+        per_frame(result, |f| f.matched as f64),
+        "",
+        "number of spots in the fit",
+    )?;
     put("ratio", per_frame(result, |f| f.lattice.ratio()), "", "|b|/|a|")?;
     put(
         "angle",
@@ -195,10 +208,7 @@ fn strain_maps(file: &ResultFile, result: &Strain, params: &Params) -> Result<()
     for (name, of, unit, meaning) in maps {
         let values: Vec<f32> = result.maps.strain.iter().map(|s| of(s) as f32).collect();
         let map = result.clustering.selection.scatter(&values, f32::NAN);
-        let meaning = format!(
-            "{meaning}; reference {}, axes {}",
-            params.reference, params.strain_axes
-        );
+        let meaning = format!("{meaning}; reference {}, axes {}", params.reference, params.strain_axes);
         file.put(
             &format!("strain/{name}"),
             map.view(),
@@ -211,7 +221,11 @@ fn strain_maps(file: &ResultFile, result: &Strain, params: &Params) -> Result<()
     file.put(
         "strain/reference",
         references.view(),
-        Meta::new("pixels", &["cluster", "ab", "yx"], "reference vectors a and b of each cluster"),
+        Meta::new(
+            "pixels",
+            &["cluster", "ab", "yx"],
+            "reference vectors a and b of each cluster",
+        ),
     )
 }
 
@@ -278,7 +292,17 @@ fn summary(report: &mut Report, result: &Strain, params: &Params) {
     );
     let rows: Vec<Vec<String>> = result.clusters.iter().enumerate().map(|(c, k)| row(c, k, result)).collect();
     report.section("Lattices").table(
-        &["cluster", "frames", "lattices", "peaks on it", "zero (px)", "|a| (px)", "|b| (px)", "angle", "spots refined"],
+        &[
+            "cluster",
+            "frames",
+            "lattices",
+            "peaks on it",
+            "zero (px)",
+            "|a| (px)",
+            "|b| (px)",
+            "angle",
+            "spots refined",
+        ],
         &rows,
     );
 }

@@ -124,7 +124,10 @@ impl FromStr for Reference {
             return Ok(Reference::Region(region.to_owned()));
         }
         match s.strip_prefix("vectors:").and_then(numbers).as_deref() {
-            Some(&[ay, ax, by, bx]) => Ok(Reference::Vectors { a: [ay, ax], b: [by, bx] }),
+            Some(&[ay, ax, by, bx]) => Ok(Reference::Vectors {
+                a: [ay, ax],
+                b: [by, bx],
+            }),
             _ => Err(format!(
                 "'{s}' is none of cluster-median, roi:Y0:Y1,X0:X1, roi:FILE, vectors:AY,AX,BY,BX"
             )),
@@ -314,7 +317,12 @@ impl Params {
         match (self.zero, self.a, self.b) {
             (_, None, None) => {}
             (Some(_), Some(a), Some(b)) => not_parallel("--a, --b", a, b)?,
-            _ => return Err(Error::parameter("--a, --b", "a given lattice needs all of --zero, --a and --b")),
+            _ => {
+                return Err(Error::parameter(
+                    "--a, --b",
+                    "a given lattice needs all of --zero, --a and --b",
+                ));
+            }
         }
         if let Reference::Vectors { a, b } = self.reference {
             not_parallel("--reference", a, b)?;
