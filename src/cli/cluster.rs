@@ -29,7 +29,8 @@ pub struct Args {
 
 /// Flags that replace values of [`Params`].
 #[derive(clap::Args)]
-struct Flags {
+#[command(next_help_heading = "Crystallites")]
+pub(super) struct Flags {
     /// Radius of the disks in pixels [default: 1.5]
     #[arg(long, value_name = "PX", allow_negative_numbers = true)]
     radius: Option<f64>,
@@ -86,7 +87,7 @@ enum RecipeArg {
 }
 
 impl Flags {
-    fn apply(self, p: &mut Params) {
+    pub(super) fn apply(self, p: &mut Params) {
         fn set<T>(slot: &mut T, value: Option<T>) {
             if let Some(v) = value {
                 *slot = v;

@@ -1,11 +1,13 @@
 //! What workflows and small commands share: timings, shapes of results, provenance.
 
+use crate::control::Control;
 use crate::engine::{Backend, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::results::{Input, Provenance, Timing};
 use crate::kernels::{logsum, statistics};
-use crate::pixel::FrameShape;
+use crate::pixel::{FrameShape, Frames, Sample};
+use crate::with_pixel;
 use ndarray::{Array2, Array3};
 use serde::Serialize;
 use std::time::Instant;
@@ -44,6 +46,16 @@ impl Timings {
 /// Pixels in C order as (h, w).
 pub fn frame_array<T>(frame: FrameShape, values: Vec<T>) -> Result<Array2<T>> {
     Array2::from_shape_vec((frame.height, frame.width), values).map_err(|e| Error::Internal(format!("frame-shaped result: {e}")))
+}
+
+/// One frame of a scan, by its number in the scan, as (h, w).
+pub fn read_frame(scan: &dyn Scan, number: u64, control: &Control) -> Result<Array2<f64>> {
+    let shape = scan.info().frame;
+    let mut words = vec![0u32; shape.stride() / 4];
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+    scan.read(&[number], shape.stride(), bytes, control)?;
+    let frames = Frames::new(shape, 0, 1, bytes)?;
+    with_pixel!(shape.pixel, T => frame_array(shape, frames.frame::<T>(0).iter().map(|v| v.to_f64()).collect()))
 }
 
 /// Rows of `width` values per selected frame as (ny, nx, width), `fill` elsewhere.

@@ -11,8 +11,8 @@
 //!
 //! Source: LiberTEM's example "Refine lattice parameters on polycrystalline sample"; formulas in `docs/workflows.md`.
 
-mod figures;
-mod output;
+pub(in crate::workflows) mod figures;
+pub(in crate::workflows) mod output;
 mod params;
 
 pub use output::write;
@@ -92,12 +92,27 @@ pub fn run(
     backend: &Backend,
     control: &Control,
 ) -> Result<Clustering> {
+    let resident = Resident::new(control.memory / 4);
+    run_with(scan, selection, template, given, params, backend, &resident, control)
+}
+
+/// [`run`] for workflows that go on with the scan: `resident` keeps blocks for their passes too, in a quarter of the memory.
+#[allow(clippy::too_many_arguments)]
+pub(in crate::workflows) fn run_with(
+    scan: &dyn Scan,
+    selection: Selection,
+    template: Template,
+    given: Given,
+    params: &Params,
+    backend: &Backend,
+    resident: &Resident,
+    control: &Control,
+) -> Result<Clustering> {
     params.check()?;
     let frame = scan.info().frame;
     template.check_frame(frame.height, frame.width)?;
     let mut timings = Timings::default();
     let mut warnings = Vec::new();
-    let resident = Resident::new(control.memory / 4);
     let control = &within(control, control.memory - control.memory / 4);
 
     let mut pass = Pass::new("statistics", scan, &selection);
@@ -106,7 +121,7 @@ pub fn run(
         extrema: true,
     }));
     let logsum = pass.add(LogSum::all());
-    let mut done = timings.pass("statistics", scan, &selection, || pass.run(backend, &resident, control))?;
+    let mut done = timings.pass("statistics", scan, &selection, || pass.run(backend, resident, control))?;
     let moments: Moments = done.take(moments)?;
     let logsum = frame_array(frame, single_logsum(done.take(logsum)?, frame))?;
 
@@ -131,7 +146,7 @@ pub fn run(
     };
     let mut pass = Pass::new("features", scan, &selection);
     let products = pass.add(MaskProducts::new(&stack));
-    let mut done = timings.pass("features", scan, &selection, || pass.run(backend, &resident, control))?;
+    let mut done = timings.pass("features", scan, &selection, || pass.run(backend, resident, control))?;
     let features = Array2::from_shape_vec((selection.len() as usize, peaks.len()), done.take(products)?)
         .map_err(|e| Error::Internal(format!("feature vectors: {e}")))?;
     let scale = column_scale(features.view())?;
@@ -147,7 +162,7 @@ pub fn run(
 
     let mut pass = Pass::new("log-sums", scan, &selection);
     let sums = pass.add(LogSum::by_label(Arc::from(labels.as_slice())));
-    let mut done = timings.pass("cluster log-sums", scan, &selection, || pass.run(backend, &resident, control))?;
+    let mut done = timings.pass("cluster log-sums", scan, &selection, || pass.run(backend, resident, control))?;
     let mut sums: logsum::Part = done.take(sums)?;
     let cluster_logsums = (0..clusters as i32)
         .map(|c| {
@@ -181,7 +196,7 @@ pub fn run(
 }
 
 /// The same control with another ceiling.
-fn within(control: &Control, memory: u64) -> Control {
+pub(in crate::workflows) fn within(control: &Control, memory: u64) -> Control {
     Control {
         memory,
         ..control.clone()

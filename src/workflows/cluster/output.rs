@@ -17,10 +17,7 @@ use std::path::PathBuf;
 /// [`crate::Error::Io`] when the disk says no; the output folder is then as it was.
 pub fn write(result: &Clustering, scan: &dyn Scan, backend: &Backend, parameters: &str, dir: OutputDir) -> Result<PathBuf> {
     let info = scan.info();
-    let maps = Maps {
-        labels: result.selection.scatter(&result.labels, -1),
-        std: frame_array(info.frame, result.moments.std())?,
-    };
+    let maps = maps(result, info)?;
     let provenance = common::provenance("cluster", scan, backend, parameters.to_owned(), &result.timings)?;
     let file = dir.result()?;
     arrays(&file, result, &maps, info)?;
@@ -28,7 +25,7 @@ pub fn write(result: &Clustering, scan: &dyn Scan, backend: &Backend, parameters
     file.finish()?;
 
     let drawn = figures::draw(result, &maps, info)?;
-    let mut report = summary(result, info, backend);
+    let mut report = summary("Crystallites", result, info, backend);
     for Named { name, caption, figure } in &drawn {
         let png = figure.to_png()?;
         dir.write(&format!("figures/{name}.png"), &png)?;
@@ -43,8 +40,16 @@ pub fn write(result: &Clustering, scan: &dyn Scan, backend: &Backend, parameters
     dir.finish()
 }
 
+/// Maps of the scan that results and figures show.
+pub(in crate::workflows) fn maps(result: &Clustering, info: &ScanInfo) -> Result<Maps> {
+    Ok(Maps {
+        labels: result.selection.scatter(&result.labels, -1),
+        std: frame_array(info.frame, result.moments.std())?,
+    })
+}
+
 /// The datasets of the result file; names are the contract with other programs.
-fn arrays(file: &ResultFile, result: &Clustering, maps: &Maps, info: &ScanInfo) -> Result<()> {
+pub(in crate::workflows) fn arrays(file: &ResultFile, result: &Clustering, maps: &Maps, info: &ScanInfo) -> Result<()> {
     let yx = ["y", "x"];
     for name in ["sum", "mean", "var", "std", "min", "max"] {
         let map = frame_array(info.frame, common::statistic(&result.moments, name))?;
@@ -135,9 +140,10 @@ fn values(result: &Clustering) -> Result<CowArray<'_, f32, Ix3>> {
     Ok(CowArray::from(out))
 }
 
-fn summary(result: &Clustering, info: &ScanInfo, backend: &Backend) -> Report {
+/// The head of the report about `what` (in a scan).
+pub(in crate::workflows) fn summary(what: &str, result: &Clustering, info: &ScanInfo, backend: &Backend) -> Report {
     let name = info.path.file_name().unwrap_or(info.path.as_os_str()).to_string_lossy();
-    let mut report = Report::new(format!("Crystallites in {name}"));
+    let mut report = Report::new(format!("{what} in {name}"));
     let [ny, nx] = info.nav;
     report.summary("Scan", format!("{ny} × {nx} positions, {} selected", result.selection.len()));
     report.summary(

@@ -1,0 +1,244 @@
+//! The lattice of each cluster, from the peaks of its log-sum.
+
+use super::Params;
+use crate::analysis::Recipe;
+use crate::analysis::correlate::correlation_map;
+use crate::analysis::lattice::basis::{change_of_basis, common};
+use crate::analysis::lattice::directbeam::{Cloud, direct_beam};
+use crate::analysis::lattice::{Lattice, Matcher, Vector, length};
+use crate::analysis::peaks::find_peaks;
+use crate::analysis::template::Template;
+use crate::control::Control;
+use crate::error::Result;
+use ndarray::Array2;
+
+/// How alike the lattices of two clusters must be to share a basis, relative to the shortest vector.
+const SAME_CRYSTAL: f64 = 0.1;
+/// A lattice that chance would produce more often than this is none: within `tolerance`, and within a pixel.
+const CHANCE: [f64; 2] = [1e-6, 1e-3];
+
+/// A lattice in the peaks of a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Match {
+    pub lattice: Lattice,
+    /// Mean distance between its peaks and its sites, px.
+    pub error: f64,
+    /// Indices (h, k) of its peaks.
+    pub indices: Vec<[i32; 2]>,
+    /// Positions (y, x) of its peaks.
+    pub refined: Vec<Vector>,
+}
+
+impl Match {
+    /// Where the lattice expects its peaks.
+    pub fn calculated(&self) -> Vec<Vector> {
+        let site = |i: &[i32; 2]| self.lattice.position(f64::from(i[0]), f64::from(i[1]));
+        self.indices.iter().map(site).collect()
+    }
+}
+
+/// What is known of one cluster.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ClusterLattice {
+    /// Selected frames in it.
+    pub frames: usize,
+    /// Highest maxima (y, x) of its log-sum's correlation with the template, highest first, and their heights.
+    pub peaks: Vec<Vector>,
+    pub heights: Vec<f64>,
+    /// Lattices, best first; none if chance would produce the best as well.
+    pub matches: Vec<Match>,
+}
+
+impl ClusterLattice {
+    /// The lattice that is refined in every frame.
+    pub fn lattice(&self) -> Option<Lattice> {
+        self.matches.first().map(|m| m.lattice)
+    }
+}
+
+/// Finds the lattice of every cluster whose log-sum is in `logsums`; `sizes` counts its frames.
+///
+/// # Errors
+/// Those of [`correlation_map`] and of the search.
+pub fn find(
+    logsums: &[Array2<f64>],
+    sizes: &[usize],
+    template: &Template,
+    params: &Params,
+    recipe: Recipe,
+    control: &Control,
+) -> Result<Vec<ClusterLattice>> {
+    let offset = match recipe {
+        Recipe::Default => template.offset(),
+        Recipe::Published => [0.0; 2],
+    };
+    let mut clusters = Vec::with_capacity(logsums.len());
+    for (map, &frames) in logsums.iter().zip(sizes) {
+        control.check()?;
+        let found = find_peaks(correlation_map(map.view(), template, recipe)?.view(), params.lattice_peaks);
+        clusters.push(ClusterLattice {
+            frames,
+            peaks: found
+                .iter()
+                .map(|p| [p.y as f64 + offset[0], p.x as f64 + offset[1]])
+                .collect(),
+            heights: found.iter().map(|p| p.value).collect(),
+            matches: Vec::new(),
+        });
+    }
+    if let Some(lattice) = params.given() {
+        for cluster in &mut clusters {
+            cluster.matches = vec![sites_of(&cluster.peaks, &lattice, &params.matcher(recipe))];
+        }
+        return Ok(clusters);
+    }
+
+    // The direct beam is where all clusters have a spot; the published analysis takes each one's strongest.
+    let zero = match recipe {
+        Recipe::Published => params.zero,
+        Recipe::Default => params.zero.or_else(|| {
+            let clouds: Vec<Cloud> = clusters
+                .iter()
+                .map(|c| Cloud {
+                    points: &c.peaks,
+                    weights: Some(&c.heights),
+                })
+                .collect();
+            direct_beam(&clouds, params.tolerance)
+        }),
+    };
+    let search = params.search(recipe);
+    let frame = logsums.first().map_or((0, 0), |m| m.dim());
+    for cluster in &mut clusters {
+        control.check()?;
+        let found = search.find(&cluster.peaks, None, zero)?;
+        for m in found.matches {
+            // Any three points lie on a lattice, and peaks of noise on many.
+            if recipe == Recipe::Default
+                && cluster.matches.is_empty()
+                && by_chance(&cluster.peaks, &m.fit.lattice, &search.matcher(), frame)
+            {
+                break;
+            }
+            cluster.matches.push(Match {
+                lattice: m.fit.lattice,
+                error: m.fit.error,
+                refined: m.points.iter().map(|&n| cluster.peaks[n]).collect(),
+                indices: m.indices,
+            });
+        }
+    }
+    if recipe == Recipe::Default {
+        common_bases(&mut clusters);
+    }
+    Ok(clusters)
+}
+
+/// A given lattice with the peaks on it.
+fn sites_of(peaks: &[Vector], lattice: &Lattice, matcher: &Matcher) -> Match {
+    let on: Vec<_> = peaks.iter().filter_map(|&p| Some((p, matcher.site(lattice, p)?))).collect();
+    let away = |(p, i): &(Vector, [i32; 2])| {
+        let q = lattice.position(f64::from(i[0]), f64::from(i[1]));
+        length([q[0] - p[0], q[1] - p[1]])
+    };
+    Match {
+        lattice: *lattice,
+        error: on.iter().map(away).sum::<f64>() / on.len() as f64,
+        indices: on.iter().map(|o| o.1).collect(),
+        refined: on.iter().map(|o| o.0).collect(),
+    }
+}
+
+/// Whether peaks anywhere in the frame would lie on `lattice` as often as these do. Three of them made the lattice; the rest
+/// are counted within the tolerance and within a pixel, and compared with the share of the frame that is so near to a site.
+fn by_chance(peaks: &[Vector], lattice: &Lattice, matcher: &Matcher, (h, w): (usize, usize)) -> bool {
+    // Every such step of pixels tells the share well enough.
+    let step = (h.max(w) / 128).max(1);
+    !CHANCE.iter().enumerate().any(|(n, &rare)| {
+        let near = Matcher {
+            tolerance: if n == 0 {
+                matcher.tolerance
+            } else {
+                matcher.tolerance.min(1.0)
+            },
+            ..*matcher
+        };
+        let grid = || {
+            (0..h)
+                .step_by(step)
+                .flat_map(|y| (0..w).step_by(step).map(move |x| [y as f64, x as f64]))
+        };
+        let inside = grid().filter(|&p| near.site(lattice, p).is_some()).count() as f64;
+        let share = inside / grid().count().max(1) as f64;
+        let on = peaks.iter().filter(|&&p| near.site(lattice, p).is_some()).count();
+        at_least(on.saturating_sub(3), peaks.len().saturating_sub(3), share) < rare
+    })
+}
+
+/// Probability of at least `k` of `n` events of probability `p`.
+fn at_least(k: usize, n: usize, p: f64) -> f64 {
+    let mut sum = 0.0;
+    for i in k..=n {
+        let ways: f64 = (0..i).map(|j| (n - j) as f64 / (i - j) as f64).product();
+        sum += ways * p.powi(i as i32) * (1.0 - p).powi((n - i) as i32);
+    }
+    sum
+}
+
+/// Gives clusters of one crystal the same basis; the largest cluster chooses.
+fn common_bases(clusters: &mut [ClusterLattice]) {
+    let mut order: Vec<usize> = (0..clusters.len()).filter(|&c| !clusters[c].matches.is_empty()).collect();
+    order.sort_by_key(|&c| (std::cmp::Reverse(clusters[c].frames), c));
+    let lattices: Vec<Lattice> = order.iter().filter_map(|&c| clusters[c].lattice()).collect();
+    for (&c, new) in order.iter().zip(common(&lattices, SAME_CRYSTAL)) {
+        let Some(best) = clusters[c].matches.first_mut() else {
+            continue;
+        };
+        let change = change_of_basis(&best.lattice, &new);
+        let indices: Option<Vec<[i32; 2]>> = best.indices.iter().map(|&i| change?.index(i)).collect();
+        if let Some(indices) = indices {
+            best.lattice = new;
+            best.indices = indices;
+        }
+    }
+}
+
+/// Indices (h, k) of the sites of each lattice that are refined: h slow, k fast, kept if the search range around the site lies
+/// inside frames of h × w pixels.
+pub fn sites(lattice: &Lattice, params: &Params, search: f64, (h, w): (usize, usize)) -> Vec<[i32; 2]> {
+    let range = || params.indices.first..=params.indices.last;
+    let inside = |v: f64, n: usize| search <= v && v < n as f64 - search;
+    range()
+        .flat_map(|i| range().map(move |j| [i, j]))
+        .filter(|i| {
+            let p = lattice.position(f64::from(i[0]), f64::from(i[1]));
+            inside(p[0], h) && inside(p[1], w)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binomial_tail() {
+        assert!((at_least(0, 5, 0.3) - 1.0).abs() < 1e-12);
+        assert!((at_least(5, 5, 0.5) - 1.0 / 32.0).abs() < 1e-15);
+        assert!((at_least(2, 3, 0.5) - 0.5).abs() < 1e-15);
+        assert_eq!(at_least(1, 0, 0.5), 0.0);
+    }
+
+    #[test]
+    fn sites_stay_inside_the_frame() {
+        let lattice = Lattice {
+            zero: [20.0, 20.0],
+            a: [0.0, 8.0],
+            b: [8.0, 0.0],
+        };
+        let all = sites(&lattice, &Params::default(), 4.0, (40, 40));
+        // x = 4, 12, 20, 28 are inside; 36 is not below 40 − 4.
+        assert_eq!(all.len(), 16);
+        assert_eq!((all[0], all[1], all[15]), ([-2, -2], [-2, -1], [1, 1]));
+    }
+}

@@ -1,0 +1,325 @@
+//! `strain`: a lattice matched per cluster and refined in every frame.
+//!
+//! 1. `cluster`, with the log-sum of the frames of each cluster.
+//! 2. Correlation of each log-sum with a template; the lattice of its highest maxima.
+//! 3. One pass: in every frame, the spots of its cluster's lattice by correlation, and the lattice fitted to them.
+//! 4. Maps of the lattice; strain and rotation against a reference; which frames are to be trusted.
+//!
+//! Memory for each scan position, beyond what `cluster` takes: 130 bytes of fits, about as much for each map while figures and
+//! results are written, and with `--save-peaks` 24 for every spot.
+//!
+//! Source: LiberTEM's example "Refine lattice parameters on polycrystalline sample"; formulas in `docs/workflows-strain.md`.
+
+mod figures;
+mod lattices;
+pub mod maps;
+mod output;
+mod params;
+mod refine;
+
+pub use lattices::{ClusterLattice, Match};
+pub use maps::{Maps, Quality};
+pub use output::write;
+pub use params::{Correlation, Indices, Matching, Params, Reference, StrainAxes, vector};
+pub use refine::{Refined, Spot};
+
+use super::cluster::{self, Clustering};
+use crate::analysis::Recipe;
+use crate::analysis::lattice::Lattice;
+use crate::analysis::template::Template;
+use crate::control::Control;
+use crate::engine::{Backend, Pass, Resident, Selection};
+use crate::error::{Error, Result};
+use crate::io::Scan;
+use crate::kernels::correlate;
+use crate::ops::Correlate;
+use crate::pixel::FrameShape;
+use ndarray::Array2;
+use refine::{Fitter, Refine};
+use std::sync::Arc;
+
+/// What `strain` found.
+pub struct Strain {
+    /// Warnings and timings of all steps are in here.
+    pub clustering: Clustering,
+    /// The template that found and refined the spots.
+    pub template: Template,
+    /// By label.
+    pub clusters: Vec<ClusterLattice>,
+    /// Indices (h, k) of the spots refined in the frames of each cluster.
+    pub sites: Vec<Vec<[i32; 2]>>,
+    /// Per selected frame.
+    pub refined: Refined,
+    pub maps: Maps,
+    pub sample: Option<Sample>,
+}
+
+/// A frame with its spots, to look at.
+pub struct Sample {
+    /// Scan position (y, x).
+    pub at: [usize; 2],
+    /// Its number in the selection.
+    pub number: usize,
+    /// Pixels (h, w).
+    pub frame: Array2<f64>,
+    pub spots: Vec<Spot>,
+}
+
+/// Arrays that replace steps of the recipe.
+#[derive(Default)]
+pub struct Given {
+    pub clustering: cluster::Given,
+    /// The frames of [`Reference::Region`].
+    pub region: Option<Selection>,
+}
+
+/// Templates of the two parts.
+pub struct Templates {
+    pub cluster: Template,
+    pub lattice: Template,
+}
+
+impl Strain {
+    /// The lattice that each cluster's frames were refined from.
+    pub fn lattices(&self) -> Vec<Option<Lattice>> {
+        self.clusters.iter().map(ClusterLattice::lattice).collect()
+    }
+
+    /// Strain against another reference in other axes (of `params`); `region` as in [`Given`].
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if no frame of the region has a lattice to be trusted.
+    pub fn against(&self, reference: &Reference, region: Option<&Selection>, params: &Params) -> Result<Maps> {
+        maps::strain(
+            &self.refined,
+            &self.clustering.labels,
+            &self.lattices(),
+            reference,
+            region.map(|r| (r, &self.clustering.selection)),
+            params,
+            &mut Vec::new(),
+        )
+    }
+}
+
+/// Runs the recipe; `clustering` and `params` are the parameters of the two parts.
+///
+/// # Errors
+/// Parameters that make no sense for this scan, whatever passes report, [`Error::Cancelled`]. A cluster without a lattice is
+/// no error but a warning.
+#[allow(clippy::too_many_arguments)]
+pub fn run(
+    scan: &dyn Scan,
+    selection: Selection,
+    templates: Templates,
+    given: Given,
+    clustering: &cluster::Params,
+    params: &Params,
+    backend: &Backend,
+    control: &Control,
+) -> Result<Strain> {
+    params.check()?;
+    let recipe = clustering.recipe;
+    let frame = scan.info().frame;
+    let template = templates.lattice;
+    template.check_frame(frame.height, frame.width)?;
+    // Wrong parameters are known before the long passes.
+    let kernel = kernel_params(&template, params, recipe, frame);
+    Correlate::new(frame, kernel.clone())?;
+    check_show(params, &selection)?;
+
+    let resident = Resident::new(control.memory / 4);
+    let mut clustering = cluster::run_with(
+        scan,
+        selection,
+        templates.cluster,
+        given.clustering,
+        clustering,
+        backend,
+        &resident,
+        control,
+    )?;
+    let control = &cluster::within(control, control.memory - control.memory / 4);
+
+    let sizes = sizes(&clustering.labels, clustering.clusters);
+    let maps_of = &clustering.cluster_logsums;
+    let clusters = clustering.timings.time("lattices", || {
+        lattices::find(maps_of, &sizes, &template, params, recipe, control)
+    })?;
+    for (c, cluster) in clusters.iter().enumerate() {
+        if cluster.matches.is_empty() && cluster.frames > 0 {
+            let peaks = cluster.peaks.len();
+            clustering.warnings.push(format!(
+                "cluster {c}: no lattice in the {peaks} peaks of its log-sum; its frames stay without"
+            ));
+        }
+    }
+
+    let lattices: Vec<Option<Lattice>> = clusters.iter().map(ClusterLattice::lattice).collect();
+    let size = (frame.height, frame.width);
+    let sites: Vec<Vec<[i32; 2]>> = lattices
+        .iter()
+        .map(|l| l.map_or_else(Vec::new, |l| lattices::sites(&l, params, template.search(), size)))
+        .collect();
+    let offset = match recipe {
+        Recipe::Default => template.offset(),
+        Recipe::Published => [0.0; 2],
+    };
+    let expected = lattices.iter().zip(&sites).map(|(lattice, sites)| {
+        let position = |i: &[i32; 2]| {
+            let p = lattice.map_or([0.0; 2], |l| l.position(f64::from(i[0]), f64::from(i[1])));
+            [p[0] - offset[0], p[1] - offset[1]]
+        };
+        sites.iter().map(position).collect()
+    });
+    let kernel = correlate::Params {
+        positions: expected.collect(),
+        ..kernel
+    };
+    let refiner = |labels: Arc<[i32]>, keep: bool| -> Result<Refine> {
+        Ok(Refine {
+            correlate: Correlate::new(
+                frame,
+                correlate::Params {
+                    labels: labels.clone(),
+                    ..kernel.clone()
+                },
+            )?,
+            fitter: Arc::new(Fitter {
+                labels,
+                lattices: lattices.clone(),
+                sites: sites.clone(),
+                matcher: params.matcher(recipe),
+                matching: params.matching,
+                offset,
+                keep,
+            }),
+        })
+    };
+    let selection = &clustering.selection;
+    let mut pass = Pass::new("refinement", scan, selection);
+    let fits = pass.add(refiner(Arc::from(clustering.labels.as_slice()), params.save_peaks)?);
+    let refined: Refined = clustering.timings.pass("refinement", scan, selection, || {
+        pass.run(backend, &resident, control)?.take(fits)
+    })?;
+
+    let region = given.region.as_ref().map(|r| (r, selection));
+    let maps = maps::strain(
+        &refined,
+        &clustering.labels,
+        &lattices,
+        &params.reference,
+        region,
+        params,
+        &mut clustering.warnings,
+    )?;
+    let sample = match sample_position(params, &clustering, &sizes) {
+        Some(number) => Some(sample(scan, &clustering, number, refiner, control)?),
+        None => None,
+    };
+    Ok(Strain {
+        clustering,
+        template,
+        clusters,
+        sites,
+        refined,
+        maps,
+        sample,
+    })
+}
+
+/// Number of frames with each label.
+fn sizes(labels: &[i32], clusters: usize) -> Vec<usize> {
+    let mut sizes = vec![0; clusters];
+    for &label in labels {
+        if let Some(n) = usize::try_from(label).ok().and_then(|l| sizes.get_mut(l)) {
+            *n += 1;
+        }
+    }
+    sizes
+}
+
+/// What the kernel is told, but for labels and positions.
+fn kernel_params(template: &Template, params: &Params, recipe: Recipe, frame: FrameShape) -> correlate::Params {
+    // The smallest window with neighbours on all sides of its middle.
+    let crop = template.crop().max(2);
+    let method = params.method();
+    let window = |h, w| match recipe {
+        Recipe::Default => template.window(h, w),
+        Recipe::Published => template.window_published(h, w),
+    };
+    correlate::Params {
+        method,
+        recipe: match recipe {
+            Recipe::Default => correlate::Recipe::Default,
+            Recipe::Published => correlate::Recipe::Published,
+        },
+        template: match method {
+            correlate::Method::Fast => window(2 * crop, 2 * crop),
+            correlate::Method::Full => window(frame.height, frame.width),
+            correlate::Method::Sparse { .. } => window(2 * crop + 1, 2 * crop + 1),
+        },
+        crop,
+        labels: Arc::from([]),
+        positions: Arc::from([]),
+        upsample: params.upsample,
+    }
+}
+
+fn check_show(params: &Params, selection: &Selection) -> Result<()> {
+    let (Some([y, x]), [ny, nx]) = (params.show, selection.nav()) else {
+        return Ok(());
+    };
+    if y >= ny || x >= nx || !selection.mask()[[y, x]] {
+        let what = format!("({y}, {x}) lies outside the scan of {ny}×{nx} or its region of interest");
+        return Err(Error::parameter("--show", what));
+    }
+    Ok(())
+}
+
+/// Number, in the selection, of the frame to show: the one asked for, or the member of the largest cluster (with a lattice)
+/// nearest to its middle.
+fn sample_position(params: &Params, clustering: &Clustering, sizes: &[usize]) -> Option<usize> {
+    let nx = clustering.selection.nav()[1].max(1);
+    let place = |frame: u64| [frame as usize / nx, frame as usize % nx];
+    if let Some(show) = params.show {
+        return clustering.selection.iter().position(|f| place(f) == show);
+    }
+    let largest = (0..sizes.len()).max_by_key(|&c| (sizes[c], std::cmp::Reverse(c)))? as i32;
+    let members: Vec<(usize, [usize; 2])> = clustering
+        .selection
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| clustering.labels.get(*n) == Some(&largest))
+        .map(|(n, f)| (n, place(f)))
+        .collect();
+    let mean = |k: usize| members.iter().map(|m| m.1[k] as f64).sum::<f64>() / members.len() as f64;
+    let middle = [mean(0), mean(1)];
+    let away = |m: &[usize; 2]| (m[0] as f64 - middle[0]).hypot(m[1] as f64 - middle[1]);
+    members.iter().min_by(|p, q| away(&p.1).total_cmp(&away(&q.1))).map(|m| m.0)
+}
+
+/// Reads one frame and finds its spots again, which the pass over all frames did not keep.
+fn sample(
+    scan: &dyn Scan,
+    clustering: &Clustering,
+    number: usize,
+    refiner: impl FnOnce(Arc<[i32]>, bool) -> Result<Refine>,
+    control: &Control,
+) -> Result<Sample> {
+    let [_, nx] = clustering.selection.nav();
+    let missing = || Error::Internal("a sample frame outside the selection".into());
+    let frame = clustering.selection.iter().nth(number).ok_or_else(missing)? as usize;
+    let label = clustering.labels.get(number).copied().ok_or_else(missing)?;
+    let at = [frame / nx, frame % nx];
+    let one = Selection::from_rect(clustering.selection.nav(), at[0]..at[0] + 1, at[1]..at[1] + 1)?;
+    let mut pass = Pass::new("sample frame", scan, &one);
+    let spots = pass.add(refiner(Arc::from([label]), true)?);
+    let refined: Refined = pass.run(&Backend::Cpu, &Resident::none(), control)?.take(spots)?;
+    Ok(Sample {
+        at,
+        number,
+        frame: super::read_frame(scan, frame as u64, control)?,
+        spots: refined.spots.unwrap_or_default(),
+    })
+}

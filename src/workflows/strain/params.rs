@@ -1,0 +1,390 @@
+//! Parameters of `strain`, with the names that flags and parameter files use.
+
+use crate::analysis::Recipe;
+use crate::analysis::lattice::strain::Axes;
+use crate::analysis::lattice::{FullMatch, Lattice, MatchDistance, Matcher, Vector, cross, length};
+use crate::analysis::template::Template;
+use crate::error::{Error, Result};
+use crate::kernels::correlate::Method;
+use crate::workflows::cluster;
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+/// How spots are refined in every frame. Further ways to the positions of a frame's spots are added here, in
+/// [`Params::method`] and where `super::refine` asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Correlation {
+    /// In crops around the expected positions.
+    #[default]
+    Fast,
+    /// Once in the whole frame.
+    Full,
+    /// Direct sums at small displacements.
+    Sparse,
+}
+
+/// How refined positions become a lattice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Matching {
+    /// Weak spots and outliers are left out.
+    #[default]
+    Fast,
+    /// All spots are used.
+    Affine,
+}
+
+/// A type that is written as text.
+macro_rules! as_text {
+    ($name:ty) => {
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// Range of lattice indices, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Indices {
+    pub first: i32,
+    pub last: i32,
+}
+
+/// Largest index that may be asked for.
+const MAX_INDEX: i32 = 100;
+
+impl FromStr for Indices {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let wrong = || format!("'{s}' is not a range of indices like -4..4 (from −{MAX_INDEX} to {MAX_INDEX}, ends included)");
+        let (first, last) = s.split_once("..").ok_or_else(wrong)?;
+        let number = |t: &str| t.trim().parse::<i32>().map_err(|_| wrong());
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last || first < -MAX_INDEX || last > MAX_INDEX {
+            return Err(wrong());
+        }
+        Ok(Indices { first, last })
+    }
+}
+impl fmt::Display for Indices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.first, self.last)
+    }
+}
+as_text!(Indices);
+
+/// Numbers separated by commas.
+fn numbers(text: &str) -> Option<Vec<f64>> {
+    let all: Option<Vec<f64>> = text.split(',').map(|t| t.trim().parse().ok()).collect();
+    all.filter(|v| v.iter().all(|x| x.is_finite()))
+}
+
+/// `Y,X` as a position or vector.
+///
+/// # Errors
+/// A message for people.
+pub fn vector(text: &str) -> Result<Vector, String> {
+    match numbers(text).as_deref() {
+        Some(&[y, x]) => Ok([y, x]),
+        _ => Err(format!("'{text}' is not two numbers Y,X")),
+    }
+}
+
+/// What strain is relative to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Reference {
+    /// The medians of a and b over the trusted frames of each cluster: strain inside crystallites.
+    #[default]
+    ClusterMedian,
+    /// The medians over a region of the scan, written as `--roi` is.
+    Region(String),
+    /// Given vectors.
+    Vectors { a: Vector, b: Vector },
+}
+
+impl FromStr for Reference {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        if s == "cluster-median" {
+            return Ok(Reference::ClusterMedian);
+        }
+        if let Some(region) = s.strip_prefix("roi:").filter(|r| !r.is_empty()) {
+            return Ok(Reference::Region(region.to_owned()));
+        }
+        match s.strip_prefix("vectors:").and_then(numbers).as_deref() {
+            Some(&[ay, ax, by, bx]) => Ok(Reference::Vectors {
+                a: [ay, ax],
+                b: [by, bx],
+            }),
+            _ => Err(format!(
+                "'{s}' is none of cluster-median, roi:Y0:Y1,X0:X1, roi:FILE, vectors:AY,AX,BY,BX"
+            )),
+        }
+    }
+}
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reference::ClusterMedian => f.write_str("cluster-median"),
+            Reference::Region(spec) => write!(f, "roi:{spec}"),
+            Reference::Vectors { a, b } => write!(f, "vectors:{},{},{},{}", a[0], a[1], b[0], b[1]),
+        }
+    }
+}
+as_text!(Reference);
+
+/// Axes of the strain tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum StrainAxes {
+    #[default]
+    Detector,
+    /// x' at this angle from +x towards +y.
+    Degrees(f64),
+    /// x' along the reference vector a.
+    AlongA,
+}
+
+impl FromStr for StrainAxes {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        match (s, s.parse::<f64>()) {
+            ("detector", _) => Ok(StrainAxes::Detector),
+            ("a", _) => Ok(StrainAxes::AlongA),
+            (_, Ok(degrees)) if degrees.is_finite() => Ok(StrainAxes::Degrees(degrees)),
+            _ => Err(format!("'{s}' is neither 'detector', 'a', nor an angle in degrees")),
+        }
+    }
+}
+impl fmt::Display for StrainAxes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StrainAxes::Detector => f.write_str("detector"),
+            StrainAxes::Degrees(degrees) => write!(f, "{degrees}"),
+            StrainAxes::AlongA => f.write_str("a"),
+        }
+    }
+}
+as_text!(StrainAxes);
+
+impl From<StrainAxes> for Axes {
+    fn from(axes: StrainAxes) -> Axes {
+        match axes {
+            StrainAxes::Detector => Axes::Detector,
+            StrainAxes::Degrees(degrees) => Axes::Angle(degrees.to_radians()),
+            StrainAxes::AlongA => Axes::AlongA,
+        }
+    }
+}
+
+/// Parameters of `strain` beside those of `cluster`; the defaults are those of the published polycrystal analysis.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Params {
+    /// Peaks of each cluster's log-sum among which its lattice is looked for.
+    pub lattice_peaks: usize,
+    /// Radius of the disks in px, for the template that finds and refines lattice spots.
+    pub lattice_radius: f64,
+    /// Outer radius of its subtracted ring.
+    pub lattice_radius_outer: f64,
+    /// Another template: a spec or a .npy file. Without it, the template of `cluster`, if that was named, serves here too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lattice_template: Option<String>,
+    /// Spots nearer to a lattice site than this belong to the lattice, px.
+    pub tolerance: f64,
+    /// Spots of smaller elevation are ignored.
+    pub min_weight: f64,
+    /// Fewer spots are no lattice.
+    pub min_match: usize,
+    pub correlation: Correlation,
+    /// Largest displacement of the sparse form, px.
+    pub sparse_steps: usize,
+    #[serde(rename = "match")]
+    pub matching: Matching,
+    /// Refine on a grid this many times finer instead of by centre of mass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upsample: Option<u32>,
+    pub indices: Indices,
+    /// The direct beam (y, x), px.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zero: Option<Vector>,
+    /// With `zero` and `b`: the lattice of all clusters, instead of looking for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub a: Option<Vector>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub b: Option<Vector>,
+    pub reference: Reference,
+    pub strain_axes: StrainAxes,
+    /// Frames with fewer matched spots are not trusted.
+    pub min_spots: usize,
+    /// Frames whose spots are further from the lattice, on average, are not trusted; px.
+    pub max_error: f64,
+    pub save_peaks: bool,
+    /// Scan position (y, x) of the sample frame in the figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub show: Option<[usize; 2]>,
+    /// Limits of figures, by the name of the map.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub range: BTreeMap<String, [f64; 2]>,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Params {
+            lattice_peaks: 20,
+            lattice_radius: 1.5,
+            lattice_radius_outer: 4.0,
+            lattice_template: None,
+            tolerance: 3.0,
+            min_weight: 0.1,
+            min_match: 3,
+            correlation: Correlation::Fast,
+            sparse_steps: 3,
+            matching: Matching::Fast,
+            upsample: None,
+            indices: Indices { first: -4, last: 4 },
+            zero: None,
+            a: None,
+            b: None,
+            reference: Reference::ClusterMedian,
+            strain_axes: StrainAxes::Detector,
+            min_spots: 5,
+            max_error: 1.0,
+            save_peaks: false,
+            show: None,
+            range: BTreeMap::new(),
+        }
+    }
+}
+
+impl Params {
+    /// The template that finds and refines spots. `load` reads a user's file.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for impossible radii or a bad file.
+    pub fn template(&self, cluster: &cluster::Params, load: impl FnOnce(&Path) -> Result<Array2<f64>>) -> Result<Template> {
+        match (&self.lattice_template, &cluster.template) {
+            (Some(spec), _) => Template::parse(spec, load),
+            (None, Some(_)) => cluster.template(load),
+            (None, None) => Template::named("background", self.lattice_radius, Some(self.lattice_radius_outer)),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Parameter`] for values that make no sense.
+    pub fn check(&self) -> Result<()> {
+        let positive = |name: &str, v: f64| {
+            if v.is_finite() && v > 0.0 {
+                Ok(())
+            } else {
+                Err(Error::parameter(name, format!("{v} is not a positive number")))
+            }
+        };
+        positive("--tolerance", self.tolerance)?;
+        positive("--max-error", self.max_error)?;
+        if !(self.min_weight.is_finite() && self.min_weight >= 0.0) {
+            return Err(Error::parameter("--min-weight", "must be zero or positive"));
+        }
+        if self.lattice_peaks < 3 {
+            return Err(Error::parameter("--lattice-peaks", "a lattice needs at least three peaks"));
+        }
+        if self.min_match < 3 {
+            return Err(Error::parameter("--min-match", "a lattice needs at least three spots"));
+        }
+        if self.upsample.is_some() && self.correlation == Correlation::Sparse {
+            return Err(Error::parameter(
+                "--upsample",
+                "not with --correlation sparse, which has no spectrum",
+            ));
+        }
+        if self.upsample.is_some_and(|u| !(2..=1000).contains(&u)) {
+            return Err(Error::parameter("--upsample", "want a factor from 2 to 1000"));
+        }
+        if self.correlation == Correlation::Sparse && !(2..=64).contains(&self.sparse_steps) {
+            return Err(Error::parameter("--sparse-steps", "want 2 to 64 pixels"));
+        }
+        match (self.zero, self.a, self.b) {
+            (_, None, None) => {}
+            (Some(_), Some(a), Some(b)) => not_parallel("--a, --b", a, b)?,
+            _ => {
+                return Err(Error::parameter(
+                    "--a, --b",
+                    "a given lattice needs all of --zero, --a and --b",
+                ));
+            }
+        }
+        if let Reference::Vectors { a, b } = self.reference {
+            not_parallel("--reference", a, b)?;
+        }
+        for (name, [low, high]) in &self.range {
+            if !super::maps::NAMES.contains(&name.as_str()) {
+                let known = super::maps::NAMES.join(", ");
+                return Err(Error::parameter("--range", format!("no map '{name}' (known: {known})")));
+            }
+            if !(low.is_finite() && high.is_finite() && low < high) {
+                return Err(Error::parameter("--range", format!("{name}={low},{high} is empty")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The lattice that replaces the search, if it is given.
+    pub fn given(&self) -> Option<Lattice> {
+        Some(Lattice {
+            zero: self.zero?,
+            a: self.a?,
+            b: self.b?,
+        })
+    }
+
+    /// The search for lattices in the peaks of log-sums.
+    pub fn search(&self, recipe: Recipe) -> FullMatch {
+        FullMatch {
+            tolerance: self.tolerance,
+            min_weight: self.min_weight,
+            min_match: self.min_match,
+            recipe,
+            ..FullMatch::default()
+        }
+    }
+
+    /// The match in single frames.
+    pub fn matcher(&self, recipe: Recipe) -> Matcher {
+        Matcher {
+            tolerance: self.tolerance,
+            min_weight: self.min_weight,
+            min_match: self.min_match,
+            distance: MatchDistance::from(recipe),
+        }
+    }
+
+    /// The form of correlation.
+    pub fn method(&self) -> Method {
+        match self.correlation {
+            Correlation::Fast => Method::Fast,
+            Correlation::Full => Method::Full,
+            Correlation::Sparse => Method::Sparse {
+                steps: self.sparse_steps,
+            },
+        }
+    }
+}
+
+fn not_parallel(name: &str, a: Vector, b: Vector) -> Result<()> {
+    if cross(a, b).abs() > 1e-6 * length(a) * length(b) {
+        Ok(())
+    } else {
+        Err(Error::parameter(name, "the two vectors are parallel or zero"))
+    }
+}
