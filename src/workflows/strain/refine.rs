@@ -143,6 +143,7 @@ impl Operator for Refine {
                 ..needs.worker
             },
             output: frames * (size_of::<Option<Fit>>() as u64 + 8) + spots * size_of::<Spot>() as u64,
+            ..Needs::default()
         })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Fitted>>> {
