@@ -1,287 +1,447 @@
-//! CPU kernels against the float64 oracles, on every instruction set of this machine, for every pixel type.
+//! The CPU kernels against their float64 oracles, and the same bits whatever the cuts, block sizes and instruction sets.
 
-mod common;
+#[path = "kernels_cpu/scene.rs"]
+mod scene;
 
-use common::counts;
 use emstream::backend::cpu::isa::Isa;
-use emstream::backend::stage::{CpuStage, Merge};
+use emstream::kernels::masks::MaskStack;
 use emstream::kernels::{framemap, logsum, masks, oracle, statistics};
-use emstream::pixel::{FrameShape, Frames, LEAF, Sample};
+use emstream::pixel::{LEAF, Pixel, Sample};
+use emstream::with_pixel;
 use ndarray::Array2;
+use scene::{COUNTS, PIXELS, Pattern, SHAPES, Scene, cuts, run};
 use std::sync::Arc;
 
-const SHAPES: [(usize, usize); 5] = [(1, 1), (3, 5), (17, 13), (16, 16), (33, 47)];
-const COUNTS: [usize; 7] = [1, 7, 8, 63, 64, 65, 200];
-
-/// Frames at their padded stride, with garbage in the padding.
-struct Block {
-    shape: FrameShape,
-    count: usize,
-    words: Vec<u64>,
+fn statistics_of(scene: &Scene, isa: Isa, params: statistics::Params, cut: usize) -> statistics::Part {
+    let stage = statistics::cpu::stage_with(isa, scene.shape, &params).unwrap();
+    scene::merged(run(scene, stage, cut)).unwrap()
 }
 
-impl Block {
-    fn new<T: Sample>(pixels: &[T], height: usize, width: usize) -> Self {
-        let shape = FrameShape {
-            pixel: T::PIXEL,
-            height,
-            width,
-        };
-        let count = pixels.len() / (height * width);
-        let mut words = vec![0xa5a5_a5a5_5a5a_5a5a; count * shape.stride() / 8];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-        for (to, from) in bytes
-            .chunks_exact_mut(shape.stride())
-            .zip(pixels.chunks_exact(height * width))
-        {
-            to[..shape.bytes()].copy_from_slice(bytemuck::cast_slice(from));
-        }
-        Block { shape, count, words }
-    }
+const ALL: statistics::Params = statistics::Params {
+    squares: true,
+    extrema: true,
+};
 
-    /// Shows all frames to a stage, `piece` at a time inside each leaf: parts of the leaves in order, then the rest.
-    fn run<P>(&self, mut stage: Box<dyn CpuStage<Part = P>>, piece: usize) -> Vec<P> {
-        let all = Frames::new(self.shape, 0, self.count, bytemuck::cast_slice(&self.words)).unwrap();
-        let mut parts = Vec::new();
-        for leaf in (0..self.count).step_by(LEAF as usize) {
-            let end = self.count.min(leaf + LEAF as usize);
-            for from in (leaf..end).step_by(piece) {
-                stage.frames(all.slice(from, end.min(from + piece))).unwrap();
-            }
-            parts.extend(stage.end_leaf().unwrap());
-        }
-        parts.extend(stage.finish().unwrap());
-        parts
-    }
-}
-
-fn merged<P: Merge>(parts: Vec<P>) -> Option<P> {
-    parts.into_iter().reduce(|mut left, right| {
-        left.merge(right);
-        left
-    })
-}
-
-/// Runs `$check` for scans of every pixel type, shape and length: `(pixels, height, width)`.
-macro_rules! every_scan {
-    ($check:ident) => {
-        for (s, (h, w)) in SHAPES.into_iter().enumerate() {
-            for (c, n) in COUNTS.into_iter().enumerate() {
-                let values: Vec<u32> = counts(n * h * w, (s * 100 + c) as u64).collect();
-                $check(&values.iter().map(|&v| v as u8).collect::<Vec<_>>(), h, w);
-                $check(&values.iter().map(|&v| v as i8).collect::<Vec<_>>(), h, w);
-                $check(&values.iter().map(|&v| v as u16).collect::<Vec<_>>(), h, w);
-                $check(&values.iter().map(|&v| v as i16).collect::<Vec<_>>(), h, w);
-                $check(&values, h, w);
-                $check(&values.iter().map(|&v| v as i32).collect::<Vec<_>>(), h, w);
-                $check(
-                    &values.iter().map(|&v| (v & 0xfffff) as f32 * 0.25 - 7.0).collect::<Vec<_>>(),
-                    h,
-                    w,
+#[test]
+fn integer_statistics_are_exact() {
+    for pixel in PIXELS.into_iter().filter(|p| p.is_integer()) {
+        for (height, width) in SHAPES {
+            for count in COUNTS {
+                let scene = Scene::new(pixel, height, width, count, Pattern::Full);
+                let truth = with_pixel!(pixel, T => oracle::exact_moments(&scene.tight::<T>(), height * width));
+                let part = statistics_of(&scene, Isa::active(), ALL, LEAF as usize);
+                assert_eq!(part.frames(), count as u64);
+                assert_eq!(part.sum(), truth.sum, "{pixel} {height}×{width}, {count} frames");
+                assert_eq!(part.variance(), truth.variance, "{pixel} {height}×{width}, {count} frames");
+                assert_eq!(
+                    part.extrema(),
+                    (truth.min, truth.max),
+                    "{pixel} {height}×{width}, {count} frames"
                 );
             }
         }
-    };
-}
-
-/// The parts of a stage are the same on every instruction set and for every cut; gives those of the first.
-fn same_everywhere<P: PartialEq>(block: &Block, what: &str, make: impl Fn(Isa) -> Box<dyn CpuStage<Part = P>>) -> Vec<P> {
-    let reference = block.run(make(Isa::BASELINE), 64);
-    for isa in Isa::available() {
-        for piece in [8, 24, 64] {
-            assert!(
-                block.run(make(isa), piece) == reference,
-                "{what} of {:?} × {} on {isa}, {piece} at a time",
-                block.shape,
-                block.count
-            );
-        }
-    }
-    reference
-}
-
-fn check_statistics<T: Sample>(pixels: &[T], h: usize, w: usize) {
-    let block = Block::new(pixels, h, w);
-    let params = statistics::Params {
-        squares: true,
-        extrema: true,
-    };
-    let parts = same_everywhere(&block, "statistics", |isa| {
-        statistics::cpu::stage_with(isa, block.shape, &params).unwrap()
-    });
-    let got = merged(parts).unwrap();
-    assert_eq!(got.frames(), block.count as u64);
-    let (low, high) = got.extrema();
-    for p in 0..h * w {
-        let column = || pixels.iter().skip(p).step_by(h * w).map(|v| v.to_f64());
-        assert_eq!(low[p], column().fold(f64::INFINITY, f64::min));
-        assert_eq!(high[p], column().fold(f64::NEG_INFINITY, f64::max));
-    }
-    if T::PIXEL.is_integer() {
-        let want = oracle::exact_moments(pixels, h * w);
-        assert_eq!(got.sum(), want.sum);
-        assert_eq!(got.variance(), want.variance);
-    } else {
-        let want = oracle::moments(pixels, h * w);
-        // Sums run about the leaf's first frame, so rounding goes with the largest distance from it.
-        for (p, (low, high)) in low.iter().zip(&high).enumerate() {
-            let range = (high - low).max(1e-9);
-            let (variance, sum) = (got.variance()[p], got.sum()[p]);
-            assert!(
-                (variance - want.variance[p]).abs() <= 1e-6 * range * range,
-                "variance {variance}, oracle {}",
-                want.variance[p]
-            );
-            let scale = range.max(high.abs()) * block.count as f64;
-            assert!((sum - want.sum[p]).abs() <= 1e-6 * scale, "sum {sum}, oracle {}", want.sum[p]);
-        }
-    }
-    let lean = statistics::Params {
-        squares: false,
-        extrema: false,
-    };
-    let sums = merged(block.run(statistics::cpu::stage(block.shape, &lean).unwrap(), 64)).unwrap();
-    assert!(sums.variance().is_empty() && sums.extrema().0.is_empty());
-}
-
-#[test]
-fn statistics_are_exact_for_integers() {
-    every_scan!(check_statistics);
-}
-
-#[test]
-fn statistics_of_extreme_pixels_do_not_overflow() {
-    fn check<T: Sample>(value: T) {
-        check_statistics(&[value; 130 * 6], 2, 3);
-    }
-    check(u8::MAX);
-    check(i8::MIN);
-    check(u16::MAX);
-    check(i16::MIN);
-    check(u32::MAX);
-    check(i32::MIN);
-    check(i32::MAX);
-    check(3.0e30f32);
-}
-
-fn check_logsum<T: Sample>(pixels: &[T], h: usize, w: usize) {
-    let block = Block::new(pixels, h, w);
-    let labels: Arc<[i32]> = (0..block.count)
-        .map(|i| (i / 20 % 3) as i32 - i32::from(i % 11 == 0))
-        .collect();
-    let make = |labels: Option<Arc<[i32]>>| {
-        let params = logsum::Params { labels };
-        move |isa| logsum::cpu::stage_with(isa, block_shape::<T>(h, w), &params).unwrap()
-    };
-    let compare = |part: &logsum::Part, label: i32, takes: &dyn Fn(usize) -> bool| {
-        let want = oracle::logsum(pixels, h * w, takes);
-        let Some(got) = part.sums.get(&label) else {
-            assert!((0..block.count).all(|i| !takes(i)));
-            return;
-        };
-        assert_eq!(got.frames, (0..block.count).filter(|&i| takes(i)).count() as u64);
-        for (a, b) in got.values.iter().zip(&want) {
-            assert!(
-                (a - b).abs() <= 2e-6 * b.max(1.0),
-                "log-sum {a}, oracle {b} of {} frames of {}",
-                block.count,
-                T::PIXEL
-            );
-        }
-    };
-    let all = merged(same_everywhere(&block, "log-sum", make(None))).unwrap();
-    compare(&all, 0, &|_| true);
-    // No part at all where every frame is left out.
-    let split = merged(same_everywhere(&block, "labelled log-sum", make(Some(labels.clone())))).unwrap_or_default();
-    (0..3).for_each(|label| compare(&split, label, &|i| labels[i] == label));
-}
-
-fn block_shape<T: Sample>(height: usize, width: usize) -> FrameShape {
-    FrameShape {
-        pixel: T::PIXEL,
-        height,
-        width,
     }
 }
 
 #[test]
-fn log_sums_follow_the_oracle() {
-    every_scan!(check_logsum);
+fn extreme_integers_do_not_overflow() {
+    for pixel in PIXELS.into_iter().filter(|p| p.is_integer()) {
+        for pattern in [Pattern::Highest, Pattern::Lowest, Pattern::Alternating] {
+            let scene = Scene::new(pixel, 17, 13, 200, pattern);
+            let truth = with_pixel!(pixel, T => oracle::exact_moments(&scene.tight::<T>(), 17 * 13));
+            for isa in Isa::available() {
+                let part = statistics_of(&scene, isa, ALL, LEAF as usize);
+                assert_eq!(part.sum(), truth.sum, "{pixel} {pattern:?} {isa}");
+                assert_eq!(part.variance(), truth.variance, "{pixel} {pattern:?} {isa}");
+                assert_eq!(
+                    part.extrema(),
+                    (truth.min.clone(), truth.max.clone()),
+                    "{pixel} {pattern:?} {isa}"
+                );
+            }
+        }
+    }
 }
 
-fn stacks(h: usize, w: usize) -> Vec<masks::MaskStack> {
-    let stamp = Array2::from_shape_fn((3, 5), |(y, x)| (y as f32 - 1.3) * (x as f32 - 1.7));
-    let positions = (0..21).map(|i| [(i * 7 % h) as i32, (i * 5 % w) as i32]).collect();
-    let pixels = h * w;
-    let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
-    for mask in 0..9usize {
-        // Mask 4 is empty.
-        for p in (mask % 3..pixels).step_by(1 + mask).filter(|_| mask != 4) {
+#[test]
+fn float_statistics_are_close() {
+    for (height, width) in SHAPES {
+        for count in COUNTS {
+            let scene = Scene::new(Pixel::F32, height, width, count, Pattern::Full);
+            let truth = oracle::moments(&scene.tight::<f32>(), height * width);
+            let part = statistics_of(&scene, Isa::active(), ALL, LEAF as usize);
+            let n = count as f64;
+            for p in 0..height * width {
+                let spread = truth.max[p] - truth.min[p];
+                let mean_error = (part.mean()[p] - truth.sum[p] / n).abs();
+                assert!(
+                    mean_error <= 1e-6 * spread,
+                    "mean off by {mean_error} of {spread}, {count} frames"
+                );
+                let error = (part.variance()[p] - truth.variance[p]).abs();
+                assert!(
+                    error <= 2e-6 * spread * spread,
+                    "variance off by {error} of {}, {count} frames",
+                    truth.variance[p]
+                );
+            }
+            assert_eq!(part.extrema(), (truth.min, truth.max));
+        }
+    }
+}
+
+#[test]
+fn statistics_leave_out_what_is_not_asked_for() {
+    for pixel in PIXELS {
+        let scene = Scene::new(pixel, 3, 5, 65, Pattern::Full);
+        let full = statistics_of(&scene, Isa::active(), ALL, LEAF as usize);
+        let bare = statistics_of(
+            &scene,
+            Isa::active(),
+            statistics::Params {
+                squares: false,
+                extrema: false,
+            },
+            LEAF as usize,
+        );
+        assert_eq!(bare.sum(), full.sum(), "{pixel}");
+        assert!(
+            bare.variance().is_empty() && bare.extrema().0.is_empty() && bare.extrema().1.is_empty(),
+            "{pixel}"
+        );
+    }
+    let scene = Scene::new(Pixel::U8, 3, 5, 1, Pattern::Full);
+    let mut unused = statistics::cpu::stage(scene.shape, &ALL).unwrap();
+    assert!(unused.end_leaf().unwrap().is_none() && unused.finish().unwrap().is_none());
+}
+
+/// Label of frame `n`: runs of 5 frames in turn over three labels, one of which is in no sum; a few changes inside groups.
+fn label(n: usize) -> i32 {
+    if n.is_multiple_of(11) { 7 } else { (n / 5 % 3) as i32 - 1 }
+}
+
+fn logsum_of(scene: &Scene, isa: Isa, labelled: bool, cut: usize) -> logsum::Part {
+    let labels: Arc<[i32]> = (0..scene.count).map(label).collect();
+    let params = logsum::Params {
+        labels: labelled.then_some(labels),
+    };
+    scene::merged(run(scene, logsum::cpu::stage_with(isa, scene.shape, &params).unwrap(), cut)).unwrap_or_default()
+}
+
+#[test]
+fn log_sums_are_close() {
+    for pixel in PIXELS {
+        for (height, width) in SHAPES {
+            for count in COUNTS {
+                for pattern in [Pattern::Full, Pattern::Counts, Pattern::Alternating] {
+                    let scene = Scene::new(pixel, height, width, count, pattern);
+                    let part = logsum_of(&scene, Isa::active(), false, LEAF as usize);
+                    check_logsum(&scene, &part, 0, |_| true);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn log_sums_of_labels_are_close() {
+    for pixel in PIXELS {
+        for count in COUNTS {
+            let scene = Scene::new(pixel, 17, 13, count, Pattern::Full);
+            let part = logsum_of(&scene, Isa::active(), true, LEAF as usize);
+            let present: std::collections::BTreeSet<i32> = (0..count).map(label).filter(|l| *l >= 0).collect();
+            assert!(
+                part.sums.keys().eq(present.iter()),
+                "{pixel}: labels {:?} of {present:?}",
+                part.sums.keys()
+            );
+            for l in present {
+                check_logsum(&scene, &part, l, |n| label(n) == l);
+            }
+        }
+    }
+}
+
+fn check_logsum(scene: &Scene, part: &logsum::Part, label: i32, take: impl Fn(usize) -> bool + Copy) {
+    let pixels = scene.shape.pixels();
+    let truth = with_pixel!(scene.shape.pixel, T => oracle::logsum(&scene.tight::<T>(), pixels, take));
+    let sum = &part.sums[&label];
+    assert_eq!(sum.frames, (0..scene.count).filter(|n| take(*n)).count() as u64);
+    for (p, (v, t)) in sum.values.iter().zip(&truth).enumerate() {
+        assert!(
+            (v - t).abs() <= 2e-6 * t,
+            "{:?}, {} frames, label {label}, pixel {p}: {v} for {t}",
+            scene.shape,
+            scene.count
+        );
+    }
+}
+
+/// Stacks of every kind for frames of this shape.
+fn stacks(height: usize, width: usize) -> Vec<(&'static str, MaskStack)> {
+    let pixels = height * width;
+    let noise = |k: usize| ((k * 7919 + 13) % 101) as f32 / 50.0 - 1.0;
+    let positions: Vec<[i32; 2]> = (0..23).map(|k| [(k * 5 % height) as i32, (k * 11 % width) as i32]).collect();
+    let stamp = |h, w| Array2::from_shape_fn((h, w), |(y, x)| noise(y * w + x));
+    let (mut indptr, mut indices, mut values) = (vec![0u32], Vec::new(), Vec::new());
+    for mask in 0..9 {
+        // The fourth mask is empty.
+        for p in (0..pixels).filter(|p| mask != 3 && (p * 31 + mask * 17).is_multiple_of(mask + 2)) {
             indices.push(p as u32);
-            values.push(((p * 13 + mask * 7) % 19) as f32 * 0.25 - 2.0);
+            values.push(noise(p + mask));
         }
         indptr.push(indices.len() as u32);
     }
-    let rows = Array2::from_shape_fn((6, pixels), |(m, p)| ((p * 5 + m * 11) % 17) as f32 * 0.5 - 3.0);
+    let dense = |masks: usize| Array2::from_shape_fn((masks, pixels), |(m, p)| noise(p + m * 37));
+    let disk = Array2::from_shape_fn((5, pixels), |(m, p)| f32::from(p / width <= m && p % width <= m));
     vec![
-        masks::MaskStack::Stamps { stamp, positions },
-        masks::MaskStack::Csr { indptr, indices, values },
-        masks::MaskStack::Dense { rows },
+        (
+            "stamps of 7×7",
+            MaskStack::Stamps {
+                stamp: stamp(7, 7),
+                positions: positions.clone(),
+            },
+        ),
+        (
+            "stamps of 45×31",
+            MaskStack::Stamps {
+                stamp: stamp(45, 31),
+                positions,
+            },
+        ),
+        ("csr", MaskStack::Csr { indptr, indices, values }),
+        ("one dense", MaskStack::Dense { rows: dense(1) }),
+        ("six dense", MaskStack::Dense { rows: dense(6) }),
+        ("mostly zero", MaskStack::Dense { rows: disk }),
     ]
 }
 
-fn check_masks<T: Sample>(pixels: &[T], h: usize, w: usize) {
-    let block = Block::new(pixels, h, w);
-    for stack in stacks(h, w) {
-        let plan = masks::cpu::Plan::new(block.shape, &stack).unwrap();
-        let parts = same_everywhere(&block, "masks", |isa| {
-            masks::cpu::stage_on_plan(isa, block.shape, plan.clone())
-        });
-        let got: Vec<f32> = parts.into_iter().flat_map(|p| p.values).collect();
-        let (want, scale) = oracle::masks(pixels, &stack, h, w);
-        assert_eq!(got.len(), want.len());
-        for ((a, b), s) in got.iter().zip(&want).zip(&scale) {
-            assert!(
-                (f64::from(*a) - b).abs() <= 1e-6 * s.max(1e-30),
-                "product {a}, oracle {b}, scale {s}"
-            );
+fn masks_of(scene: &Scene, isa: Isa, stack: &MaskStack, cut: usize) -> Vec<f32> {
+    let plan = masks::cpu::Plan::new(scene.shape, stack).unwrap();
+    let parts = run(scene, masks::cpu::stage_on_plan(isa, scene.shape, plan), cut);
+    let mut all = Vec::new();
+    for (leaf, part) in parts {
+        assert_eq!(part.first, leaf * LEAF);
+        all.extend(part.values);
+    }
+    assert_eq!(all.len(), scene.count * stack.len());
+    all
+}
+
+#[test]
+fn mask_products_are_close() {
+    for pixel in PIXELS {
+        for (height, width) in SHAPES {
+            for (name, stack) in stacks(height, width) {
+                for count in COUNTS {
+                    let scene = Scene::new(pixel, height, width, count, Pattern::Full);
+                    let (truth, scale) = with_pixel!(pixel, T => oracle::masks(&scene.tight::<T>(), &stack, height, width));
+                    let values = masks_of(&scene, Isa::active(), &stack, LEAF as usize);
+                    for ((v, t), s) in values.iter().zip(truth).zip(scale) {
+                        let error = (f64::from(*v) - t).abs();
+                        assert!(
+                            error <= 1e-6 * s,
+                            "{name} {pixel} {height}×{width}: {v} for {t}, off by {error} of {s}"
+                        );
+                    }
+                }
+            }
         }
     }
 }
 
 #[test]
-fn mask_products_follow_the_oracle() {
-    every_scan!(check_masks);
+fn mask_products_of_whole_frames_are_close() {
+    // Many tiles, sums of equal positive terms: where float32 alone drifts.
+    let scene = Scene::new(Pixel::U16, 251, 203, 3, Pattern::Full);
+    for rows in [1, 6] {
+        let stack = MaskStack::Dense {
+            rows: Array2::ones((rows, 251 * 203)),
+        };
+        let (truth, scale) = oracle::masks(&scene.tight::<u16>(), &stack, 251, 203);
+        let values = masks_of(&scene, Isa::active(), &stack, LEAF as usize);
+        for ((v, t), s) in values.iter().zip(truth).zip(scale) {
+            assert!((f64::from(*v) - t).abs() <= 2e-7 * s, "{rows} rows: {v} for {t}");
+        }
+    }
 }
 
-fn check_framemap<T: Sample>(pixels: &[T], h: usize, w: usize) {
-    // 32-bit integers become float32 first: compare where that is exact.
-    if T::PIXEL.is_integer() && pixels.iter().any(|v| v.to_f64().abs() >= f64::from(1 << 22)) {
-        return;
+fn framemap_of(scene: &Scene, isa: Isa, params: framemap::Params, cut: usize) -> Vec<f32> {
+    let parts = run(scene, framemap::cpu::stage_with(isa, scene.shape, &params).unwrap(), cut);
+    let mut all = Vec::new();
+    for (leaf, part) in parts {
+        assert_eq!(
+            (part.first, part.count as u64),
+            (leaf * LEAF, LEAF.min(scene.count as u64 - leaf * LEAF))
+        );
+        all.extend(part.values);
     }
-    let block = Block::new(pixels, h, w);
-    for (bin, log) in [(1, false), (1, true), (2, true), (3, false)] {
-        let params = framemap::Params { bin, log };
-        if bin > h.min(w) {
-            assert!(framemap::cpu::stage(block.shape, &params).is_err());
-            continue;
-        }
-        let parts = same_everywhere(&block, "frame map", |isa| {
-            framemap::cpu::stage_with(isa, block.shape, &params).unwrap()
-        });
-        let got: Vec<f32> = parts.into_iter().flat_map(|p| p.values).collect();
-        let want = oracle::framemap(pixels, h, w, bin, log);
-        let scale = want.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
-        for (a, b) in got.iter().zip(&want) {
-            assert!((f64::from(*a) - b).abs() <= 1e-6 * scale, "{a}, oracle {b}");
+    all
+}
+
+#[test]
+fn mapped_frames_are_close() {
+    for pixel in PIXELS {
+        for (height, width) in SHAPES {
+            for bin in [1, 2, 3].into_iter().filter(|b| *b <= height.min(width)) {
+                for log in [false, true] {
+                    let scene = Scene::new(pixel, height, width, 65, Pattern::Counts);
+                    let truth = with_pixel!(pixel, T => oracle::framemap(&scene.tight::<T>(), height, width, bin, log));
+                    let values = framemap_of(&scene, Isa::active(), framemap::Params { bin, log }, LEAF as usize);
+                    assert_eq!(values.len(), truth.len());
+                    for (v, t) in values.iter().zip(truth) {
+                        let error = (f64::from(*v) - t).abs();
+                        assert!(
+                            error <= 1e-6 * t.abs().max(1.0),
+                            "{pixel} {height}×{width} bin {bin} log {log}: {v} for {t}"
+                        );
+                    }
+                }
+            }
         }
     }
 }
 
 #[test]
-fn frame_maps_follow_the_oracle() {
-    every_scan!(check_framemap);
-    let moderate: Vec<u32> = counts(70 * 9 * 11, 5).map(|v| v & 0x3f_ffff).collect();
-    check_framemap(&moderate, 9, 11);
-    check_framemap(&moderate.iter().map(|&v| v as i32 - 2_000_000).collect::<Vec<_>>(), 9, 11);
+fn mapped_frames_can_be_taken_at_once() {
+    let scene = Scene::new(Pixel::U8, 5, 4, 24, Pattern::Counts);
+    let params = framemap::Params { bin: 2, log: true };
+    let whole = framemap_of(&scene, Isa::active(), params, LEAF as usize);
+    let mut stage = framemap::cpu::stage(scene.shape, &params).unwrap();
+    let mut taken = Vec::new();
+    for from in [0, 8, 16] {
+        stage.frames(scene.frames().slice(from, from + 8)).unwrap();
+        let part = stage.take().unwrap();
+        assert_eq!((part.first, part.count), (from as u64, 8));
+        taken.extend(part.values);
+    }
+    assert!(stage.take().is_none() && stage.end_leaf().unwrap().is_none());
+    assert_eq!(taken, whole);
+    assert!(framemap::cpu::stage(scene.shape, &framemap::Params { bin: 5, log: false }).is_err());
+}
+
+/// All results of all kernels as bits, for comparison.
+fn everything(scene: &Scene, isa: Isa, cut: usize) -> Vec<(String, Vec<u64>)> {
+    let bits64 = |v: Vec<f64>| v.into_iter().map(f64::to_bits).collect::<Vec<_>>();
+    let bits32 = |v: Vec<f32>| v.into_iter().map(|x| u64::from(x.to_bits())).collect::<Vec<_>>();
+    let mut all = Vec::new();
+    let part = statistics_of(scene, isa, ALL, cut);
+    let (min, max) = part.extrema();
+    for (name, v) in [
+        ("mean", part.mean()),
+        ("variance", part.variance()),
+        ("min", min),
+        ("max", max),
+    ] {
+        all.push((name.to_owned(), bits64(v)));
+    }
+    for labelled in [false, true] {
+        for (l, sum) in logsum_of(scene, isa, labelled, cut).sums {
+            all.push((format!("log-sum {labelled} {l}"), bits64(sum.values)));
+        }
+    }
+    for (name, stack) in stacks(scene.shape.height, scene.shape.width) {
+        all.push((name.to_owned(), bits32(masks_of(scene, isa, &stack, cut))));
+    }
+    for (bin, log) in [(1, false), (1, true), (3, true)] {
+        if bin <= scene.shape.height.min(scene.shape.width) {
+            all.push((
+                format!("map {bin} {log}"),
+                bits32(framemap_of(scene, isa, framemap::Params { bin, log }, cut)),
+            ));
+        }
+    }
+    all
+}
+
+#[test]
+fn cuts_inside_leaves_change_no_bit() {
+    for pixel in PIXELS {
+        for (height, width) in SHAPES {
+            for count in COUNTS {
+                let scene = Scene::new(pixel, height, width, count, Pattern::Full);
+                let whole = everything(&scene, Isa::active(), LEAF as usize);
+                for cut in cuts(count) {
+                    assert_eq!(
+                        everything(&scene, Isa::active(), cut),
+                        whole,
+                        "{pixel} {height}×{width}, {count} frames cut at {cut}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn instruction_sets_give_the_same_bits() {
+    for pixel in PIXELS {
+        for (height, width) in SHAPES.into_iter().chain([(70, 51)]) {
+            for pattern in [Pattern::Full, Pattern::Counts] {
+                let scene = Scene::new(pixel, height, width, 71, pattern);
+                let baseline = everything(&scene, Isa::BASELINE, LEAF as usize);
+                for isa in Isa::available() {
+                    assert_eq!(
+                        everything(&scene, isa, LEAF as usize),
+                        baseline,
+                        "{pixel} {height}×{width} {isa}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_of_another_shape_are_refused() {
+    let scene = Scene::new(Pixel::U8, 3, 5, 8, Pattern::Full);
+    let shape = Scene::new(Pixel::U8, 5, 3, 8, Pattern::Full).shape;
+    let frames = scene.frames();
+    let (_, stack) = stacks(5, 3).swap_remove(0);
+    assert!(statistics::cpu::stage(shape, &ALL).unwrap().frames(frames).is_err());
+    assert!(
+        logsum::cpu::stage(shape, &logsum::Params { labels: None })
+            .unwrap()
+            .frames(frames)
+            .is_err()
+    );
+    assert!(masks::cpu::stage(shape, &stack).unwrap().frames(frames).is_err());
+    assert!(
+        framemap::cpu::stage(shape, &framemap::Params { bin: 1, log: false })
+            .unwrap()
+            .frames(frames)
+            .is_err()
+    );
+    assert!(
+        masks::cpu::stage(
+            shape,
+            &MaskStack::Dense {
+                rows: Array2::ones((2, 4))
+            }
+        )
+        .is_err()
+    );
+    // A group of frames is multiplied before its logarithm is taken, so a cut inside one is an error, not another result.
+    let mut logs = logsum::cpu::stage(scene.shape, &logsum::Params { labels: None }).unwrap();
+    assert!(logs.frames(frames.slice(3, 8)).is_err());
+}
+
+#[test]
+fn oracles_agree_with_numbers_worked_out_by_hand() {
+    let frames = [1u8, 2, 3, 4, 3, 2, 1, 0];
+    let exact = oracle::exact_moments(&frames, 4);
+    assert_eq!(
+        (exact.sum.as_slice(), exact.variance.as_slice()),
+        (&[4.0, 4.0, 4.0, 4.0][..], &[1.0, 0.0, 1.0, 4.0][..])
+    );
+    assert_eq!(oracle::moments(&frames, 4), exact);
+    let logs = oracle::logsum(&frames, 4, |i| i == 0);
+    assert_eq!(logs, [1.0, 2.0, 3.0, 4.0].map(f64::ln));
+    let stack = MaskStack::Stamps {
+        stamp: Array2::ones((1, 3)),
+        positions: vec![[0, 0], [1, 1]],
+    };
+    assert_eq!(oracle::masks(&frames, &stack, 2, 2).0, [3.0, 7.0, 5.0, 1.0]);
+    assert_eq!(oracle::framemap(&frames, 2, 2, 2, false), [10.0, 6.0]);
+    assert_eq!(1u8.to_f64(), 1.0);
 }
