@@ -45,6 +45,10 @@ pub fn array(name: &str) -> ArrayD<f64> {
     array::read_array::<f64>(data(name), 1 << 24).unwrap()
 }
 
+pub fn npz(name: &str, key: &str) -> ArrayD<f64> {
+    array::read_npz::<f64>(data(name), key, 1 << 24).unwrap()
+}
+
 pub fn labels(name: &str) -> Array2<i32> {
     array(name).mapv(|v| v as i32).into_dimensionality().unwrap()
 }
@@ -105,8 +109,7 @@ pub fn truth() -> Vec<Lattice> {
 }
 
 pub fn libertem(variant: &str) -> Vec<Lattice> {
-    let file = data(&format!("strain/maps_{variant}.npz"));
-    let [zero, a, b] = ["zero", "a", "b"].map(|k| array::read_npz::<f64>(&file, k, 1 << 24).unwrap());
+    let [zero, a, b] = ["zero", "a", "b"].map(|k| npz(&format!("strain/maps_{variant}.npz"), k));
     lattices(&zero, &a, &b)
 }
 

@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayView2, s};
 
 /// Clusters shown one by one, the largest first.
 const SHOWN: usize = 12;
-/// Length of a tick that marks a calculated position, as a radius in px.
+/// Radius of the mark of a calculated position, px.
 const SITE: f64 = 0.4;
 
 /// A drawn figure with its file name (without ending) and caption.
@@ -66,7 +66,7 @@ fn style(name: &str) -> Style {
             degrees: true,
             ..plain("Angle between a and b", "angle (°)")
         },
-        "error" => plain("Mean distance between spots and lattice", "distance (px)"),
+        "error" => plain("Distance of spots from lattice", "mean distance (px)"),
         "matched" => Style {
             limits: Limits::Full,
             ..plain("Spots in the fit", "spots")
@@ -244,7 +244,9 @@ fn cluster_maps(result: &Strain, params: &Params, c: usize, all: &[(&'static str
         .collect();
     let tiles = cut.iter().map(|(name, map)| {
         let style = style(name);
-        let mut tile = Tile::new(map.view(), format!("{}: {}", style.title, style.unit));
+        // The unit alone: the title names the quantity.
+        let unit = style.unit.rfind('(').map_or("", |at| &style.unit[at..]);
+        let mut tile = Tile::new(map.view(), format!("{} {unit}", style.title));
         // Inside one cluster a direction varies little: a turn of hue would show nothing.
         let turns = style.colours == ColourMap::Cyclic;
         tile.colours = if turns { ColourMap::Viridis } else { style.colours };

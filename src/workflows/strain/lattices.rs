@@ -203,13 +203,13 @@ fn common_bases(clusters: &mut [ClusterLattice]) {
     }
 }
 
-/// Indices (h, k) of the sites of each lattice that are refined: h slow, k fast, kept if the search range around the site lies
+/// Indices (h, k) of the sites of each lattice that are refined: k slow, h fast, kept if the search range around the site lies
 /// inside frames of h × w pixels.
 pub fn sites(lattice: &Lattice, params: &Params, search: f64, (h, w): (usize, usize)) -> Vec<[i32; 2]> {
     let range = || params.indices.first..=params.indices.last;
     let inside = |v: f64, n: usize| search <= v && v < n as f64 - search;
     range()
-        .flat_map(|i| range().map(move |j| [i, j]))
+        .flat_map(|j| range().map(move |i| [i, j]))
         .filter(|i| {
             let p = lattice.position(f64::from(i[0]), f64::from(i[1]));
             inside(p[0], h) && inside(p[1], w)
@@ -239,6 +239,6 @@ mod tests {
         let all = sites(&lattice, &Params::default(), 4.0, (40, 40));
         // x = 4, 12, 20, 28 are inside; 36 is not below 40 − 4.
         assert_eq!(all.len(), 16);
-        assert_eq!((all[0], all[1], all[15]), ([-2, -2], [-2, -1], [1, 1]));
+        assert_eq!((all[0], all[1], all[15]), ([-2, -2], [-1, -2], [1, 1]));
     }
 }
