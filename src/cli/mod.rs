@@ -40,7 +40,7 @@ enum Command {
     Pick(pick::Args),
     Template(template::Args),
     Cluster(cluster::Args),
-    Strain(strain::Args),
+    Strain(Box<strain::Args>),
     Simulate(simulate::Args),
     Export(export::Args),
 }
@@ -67,7 +67,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Pick(a) => pick::run(a, &session),
         Command::Template(a) => template::run(a, &session),
         Command::Cluster(a) => cluster::run(a, &session),
-        Command::Strain(a) => strain::run(a, &session),
+        Command::Strain(a) => strain::run(*a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),
     }

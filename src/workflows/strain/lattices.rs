@@ -229,6 +229,48 @@ mod tests {
         assert_eq!(at_least(1, 0, 0.5), 0.0);
     }
 
+    /// Peaks anywhere, and ten spots of a lattice among as many peaks anywhere.
+    #[test]
+    fn chance_makes_few_lattices_and_hides_few() {
+        let mut state = 3u64;
+        let mut uniform = |n: f64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            4.0 + (n - 8.0) * (state >> 11) as f64 / (1u64 << 53) as f64
+        };
+        let search = Params::default().search(Recipe::Default);
+        let mut accepted = [0, 0];
+        for _ in 0..100 {
+            let noise: Vec<Vector> = (0..20).map(|_| [uniform(144.0).round(), uniform(144.0).round()]).collect();
+            let mut spots = noise[..10].to_vec();
+            for (h, k) in [
+                (0, 0),
+                (1, 0),
+                (-1, 0),
+                (0, 1),
+                (0, -1),
+                (1, 1),
+                (-1, -1),
+                (1, -1),
+                (-1, 1),
+                (2, 0),
+            ] {
+                let p = [
+                    70.0 + 4.0 * f64::from(h) - 22.0 * f64::from(k),
+                    72.0 + 17.0 * f64::from(h) + 5.0 * f64::from(k),
+                ];
+                spots.push(p.map(f64::round));
+            }
+            for (n, peaks) in [noise, spots].iter().enumerate() {
+                let found = search.find(peaks, None, None).unwrap();
+                let best = found.matches.first();
+                let real = best.is_some_and(|m| !by_chance(peaks, &m.fit.lattice, &search.matcher(), (144, 144)));
+                accepted[n] += usize::from(real);
+            }
+        }
+        eprintln!("{accepted:?}");
+        assert!(accepted[0] <= 5 && accepted[1] >= 90, "{accepted:?}");
+    }
+
     #[test]
     fn sites_stay_inside_the_frame() {
         let lattice = Lattice {
