@@ -370,8 +370,7 @@ fn part(rows: usize, blank: impl Fn(usize) -> bool) -> MemoryScan<u8> {
     let numbers: Vec<u64> = (0..frames as u64).collect();
     scan.read(&numbers, pixels, &mut bytes, &control(2)).unwrap();
     let mut state = 1u64;
-    for (n, frame) in bytes.chunks_mut(pixels).enumerate().filter(|f| blank(f.0)) {
-        let _ = n;
+    for (_, frame) in bytes.chunks_mut(pixels).enumerate().filter(|f| blank(f.0)) {
         for p in frame {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             *p = [0, 0, 0, 1, 1, 2, 1, 3][(state >> 61) as usize];
@@ -401,14 +400,13 @@ fn a_cluster_without_a_lattice_leaves_the_others_alone() {
         warnings.iter().any(|w| w.starts_with("cluster 6: no lattice")),
         "{warnings:?}"
     );
-    let truth = truth();
-    for (n, true_lattice) in truth.iter().enumerate().take(rows * NAV[1]) {
+    for (n, expected) in truth().iter().enumerate().take(rows * NAV[1]) {
         if noise(n) {
             assert_eq!(result.maps.quality[n], Quality::NoLattice);
             assert!(result.refined.fits[n].is_none() && result.maps.strain[n].xx.is_nan());
         } else {
             assert_eq!(result.maps.quality[n], Quality::Good);
-            assert!(off(fit(&result, n).lattice.zero, true_lattice.zero) < 0.3);
+            assert!(off(fit(&result, n).lattice.zero, expected.zero) < 0.3);
         }
     }
 }

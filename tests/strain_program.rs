@@ -109,6 +109,34 @@ fn datasets_have_the_names_and_shapes_of_the_contract() {
 }
 
 #[test]
+fn noise_has_no_lattice_and_that_is_no_failure() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let mut state = 7u64;
+    let noise = ndarray::Array4::from_shape_fn((8, 9, 48, 52), |_| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        [0u8, 0, 1, 1, 2, 1, 3, 0][(state >> 61) as usize]
+    });
+    emstream::io::array::save_npy(dir.path().join("noise.npy"), noise.view(), false).unwrap();
+    let out = strain(dir.path(), &["noise.npy", "-o", "out", "--clusters", "2", "--save-peaks"]);
+    let message = text(&out);
+    assert_eq!(out.status.code(), Some(0), "{message}");
+    for c in 0..2 {
+        let warning = format!("cluster {c}: no lattice in the ");
+        assert!(
+            message.lines().any(|l| l.starts_with("warning: ") && l.contains(&warning)),
+            "{message}"
+        );
+    }
+    let file = hdf5::File::open(dir.path().join("out/result.h5")).unwrap();
+    let quality = file.dataset("lattice/quality").unwrap().read_2d::<i8>().unwrap();
+    assert!(quality.iter().all(|&q| q == 3));
+    let xx = file.dataset("strain/xx").unwrap().read_2d::<f32>().unwrap();
+    assert!(xx.iter().all(|v| v.is_nan()));
+    assert!(file.group("clusters/00/match_0").is_err());
+    assert!(dir.path().join("out/report.html").exists());
+}
+
+#[test]
 fn parameters_that_make_no_sense() {
     let (dir, _) = polycrystal();
     let d = dir.path();

@@ -81,6 +81,26 @@ fn style(name: &str) -> Style {
     }
 }
 
+/// What fits below a narrow map.
+fn short(name: &str) -> &'static str {
+    match name {
+        "zero_y" => "zero y (px)",
+        "zero_x" => "zero x (px)",
+        "a_length" => "|a| (px)",
+        "a_angle" => "angle of a (°)",
+        "b_length" => "|b| (px)",
+        "b_angle" => "angle of b (°)",
+        "ratio" => "|b|/|a|",
+        "angle" => "a to b (°)",
+        "error" => "error (px)",
+        "matched" => "spots",
+        "xx" => "xx",
+        "yy" => "yy",
+        "xy" => "xy",
+        _ => "rotation (°)",
+    }
+}
+
 /// Draws all figures of a result, but for those of the clustering.
 pub fn draw(result: &Strain, params: &Params, info: &ScanInfo) -> Result<Vec<Section>> {
     let all: Vec<(&'static str, Array2<f64>)> = maps::NAMES.iter().map(|&n| (n, map(result, n))).collect();
@@ -244,9 +264,7 @@ fn cluster_maps(result: &Strain, params: &Params, c: usize, all: &[(&'static str
         .collect();
     let tiles = cut.iter().map(|(name, map)| {
         let style = style(name);
-        // The unit alone: the title names the quantity.
-        let unit = style.unit.rfind('(').map_or("", |at| &style.unit[at..]);
-        let mut tile = Tile::new(map.view(), format!("{} {unit}", style.title));
+        let mut tile = Tile::new(map.view(), short(name));
         // Inside one cluster a direction varies little: a turn of hue would show nothing.
         let turns = style.colours == ColourMap::Cyclic;
         tile.colours = if turns { ColourMap::Viridis } else { style.colours };

@@ -229,6 +229,51 @@ mod tests {
         assert_eq!(at_least(1, 0, 0.5), 0.0);
     }
 
+    /// Lattices in peaks anywhere are refused; those of ten spots among ten such peaks are accepted where the search is right.
+    #[test]
+    fn chance_makes_no_lattices_and_hides_none() {
+        let mut state = 3u64;
+        let mut anywhere = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (4.0 + 136.0 * (state >> 11) as f64 / (1u64 << 53) as f64).round()
+        };
+        let truth = Lattice {
+            zero: [70.0, 72.0],
+            a: [4.0, 17.0],
+            b: [-22.0, 5.0],
+        };
+        let search = Params::default().search(Recipe::Default);
+        let accepts = |peaks: &[Vector], l: &Lattice| !by_chance(peaks, l, &search.matcher(), (144, 144));
+        let (mut noise, mut right, mut accepted) = (0, 0, 0);
+        for _ in 0..100 {
+            let mut peaks: Vec<Vector> = (0..20).map(|_| [anywhere(), anywhere()]).collect();
+            let best = |peaks: &[Vector]| Some(search.find(peaks, None, None).unwrap().matches.first()?.fit.lattice);
+            noise += usize::from(best(&peaks).is_some_and(|l| accepts(&peaks, &l)));
+            peaks.truncate(10);
+            for i in [
+                [0, 0],
+                [1, 0],
+                [-1, 0],
+                [0, 1],
+                [0, -1],
+                [1, 1],
+                [-1, -1],
+                [1, -1],
+                [-1, 1],
+                [2, 0],
+            ] {
+                peaks.push(truth.position(i[0].into(), i[1].into()).map(f64::round));
+            }
+            if let Some(l) = best(&peaks)
+                && change_of_basis(&l, &truth).is_some_and(|c| c.vectors_off < 0.5)
+            {
+                right += 1;
+                accepted += usize::from(accepts(&peaks, &l));
+            }
+        }
+        assert!(noise <= 1 && right >= 30 && accepted == right, "{noise} {right} {accepted}");
+    }
+
     #[test]
     fn sites_stay_inside_the_frame() {
         let lattice = Lattice {
