@@ -113,6 +113,8 @@ enum CorrelationArg {
     Full,
     /// Direct sums at small displacements
     Sparse,
+    /// Fast, then all disks of a frame fitted at once: the most accurate for plain disks
+    Joint,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -140,6 +142,7 @@ impl LatticeFlags {
                 CorrelationArg::Fast => Correlation::Fast,
                 CorrelationArg::Full => Correlation::Full,
                 CorrelationArg::Sparse => Correlation::Sparse,
+                CorrelationArg::Joint => Correlation::Joint,
             }),
         );
         set(&mut p.sparse_steps, self.sparse_steps);

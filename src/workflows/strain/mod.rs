@@ -11,6 +11,7 @@
 //! Source: LiberTEM's example "Refine lattice parameters on polycrystalline sample"; formulas in `docs/workflows-strain.md`.
 
 mod figures;
+mod joint;
 mod lattices;
 pub mod maps;
 mod output;
@@ -199,9 +200,16 @@ pub fn run(
     let selection = &clustering.selection;
     let mut pass = Pass::new("refinement", scan, selection);
     let fits = pass.add(refiner(Arc::from(clustering.labels.as_slice()), params.save_peaks)?);
-    let refined: Refined = clustering.timings.pass("refinement", scan, selection, || {
+    let mut refined: Refined = clustering.timings.pass("refinement", scan, selection, || {
         pass.run(backend, &resident, control)?.take(fits)
     })?;
+    if params.correlation == Correlation::Joint {
+        let most = params.indices.first.abs().max(params.indices.last.abs());
+        let start = (params.lattice_radius, most);
+        clustering.timings.pass("joint fit", scan, selection, || {
+            joint::refine(scan, selection, &mut refined, start, &mut clustering.warnings, control)
+        })?;
+    }
 
     let region = given.region.as_ref().map(|r| (r, selection));
     let maps = maps::strain(
