@@ -7,9 +7,10 @@ use emstream::analysis::template::Template;
 use emstream::backend::gpu::{Gpu, GpuChoice};
 use emstream::engine::{Backend, Pass, Resident, Selection};
 use emstream::io::{self, OpenOptions, Scan};
+use emstream::kernels::correlate;
 use emstream::kernels::masks::MaskStack;
 use emstream::kernels::statistics::Params;
-use emstream::ops::{LogSum, MaskProducts, Statistics};
+use emstream::ops::{Correlate, LogSum, MaskProducts, Statistics};
 use emstream::{Control, Result};
 use serde_json::json;
 use std::hint::black_box;
@@ -121,6 +122,30 @@ fn stamps(scan: &dyn Scan) -> Result<MaskStack> {
     Ok(MaskStack::Stamps { stamp, positions })
 }
 
+/// Fast correlation of 25 peaks in windows of 8 × 8 pixels (small frames) or 44 × 44 (large ones), as `strain` refines.
+fn peaks(scan: &dyn Scan) -> Result<Correlate> {
+    let frame = scan.info().frame;
+    let (radius, outer) = if frame.width > 200 { (11.0, 22.0) } else { (1.5, 4.0) };
+    let template = Template::named("background", radius, Some(outer))?;
+    let crop = template.crop();
+    let place = |k: usize, n: usize| n as f64 * (0.5 + 0.13 * (k as f64 - 2.0));
+    let positions = (0..25)
+        .map(|i| [place(i / 5, frame.height), place(i % 5, frame.width)])
+        .collect();
+    Correlate::new(
+        frame,
+        correlate::Params {
+            method: correlate::Method::Fast,
+            recipe: correlate::Recipe::Default,
+            template: template.window(2 * crop, 2 * crop),
+            crop,
+            labels: vec![0; scan.info().frames() as usize].into(),
+            positions: vec![positions].into(),
+            upsample: None,
+        },
+    )
+}
+
 fn run(step: &str, scan: &dyn Scan, masks: &MaskStack, backend: &Backend, control: &Control) -> Result<()> {
     let all = Selection::all(scan.info().nav);
     let mut pass = Pass::new(step, scan, &all);
@@ -147,6 +172,9 @@ fn run(step: &str, scan: &dyn Scan, masks: &MaskStack, backend: &Backend, contro
     }
     if step == "300 masks" || step == "everything" {
         pass.add(MaskProducts::new(masks));
+    }
+    if step == "25 peaks" {
+        pass.add(peaks(scan)?);
     }
     pass.run(backend, &Resident::none(), control).map(|_| ())
 }
@@ -201,7 +229,15 @@ fn main() -> Result<()> {
             median(o.repeat, || read_only(&*scan, &control).expect("readable")),
         );
         for backend in &backends {
-            for step in ["sum", "sum+std", "sum+std+min+max", "log-sum", "300 masks", "everything"] {
+            for step in [
+                "sum",
+                "sum+std",
+                "sum+std+min+max",
+                "log-sum",
+                "300 masks",
+                "everything",
+                "25 peaks",
+            ] {
                 let seconds = median(o.repeat, || run(step, &*scan, &masks, backend, &control).expect("pass"));
                 row(step, backend.name(), seconds);
             }

@@ -5,7 +5,7 @@
 //! stamps at those peaks with every frame are feature vectors, which [`features`] scales and [`ward`] clusters on the
 //! [`grid::Grid`] of the scan. [`lattice`] finds the lattice of a cluster's spots, with [`hdbscan`] on their differences,
 //! fits it to the spots of every frame, and turns its vectors into strain. Formulas and their sources:
-//! `docs/workflows-cluster.md`.
+//! `docs/workflows.md`.
 
 pub mod compare;
 pub mod correlate;

@@ -1,7 +1,7 @@
 //! Templates: what a diffraction disk looks like.
 //!
 //! The formulas are those of LiberTEM-blobfinder's match patterns (A. Clausen et al., *J. Open Source Softw.* 5 (2020) 2006),
-//! written down in `docs/workflows-cluster.md`. Lengths are in detector pixels, offsets in (y, x) order.
+//! written down in `docs/workflows.md`. Lengths are in detector pixels, offsets in (y, x) order.
 
 use crate::error::{Error, Result};
 use ndarray::Array2;

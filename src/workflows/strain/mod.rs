@@ -8,7 +8,7 @@
 //! Memory for each scan position, beyond what `cluster` takes: 130 bytes of fits, about as much for each map while figures and
 //! results are written, and with `--save-peaks` 24 for every spot.
 //!
-//! Source: LiberTEM's example "Refine lattice parameters on polycrystalline sample"; formulas in `docs/workflows-strain.md`.
+//! Source: LiberTEM's example "Refine lattice parameters on polycrystalline sample"; formulas in `docs/workflows.md`.
 
 mod figures;
 mod joint;
