@@ -1,8 +1,8 @@
 //! `emstream cluster`
 
-use super::arrays;
 use super::scan::ScanArgs;
 use super::session::Session;
+use super::{arrays, set};
 use clap::ValueEnum;
 use emstream::analysis::Recipe;
 use emstream::io::results::OutputDir;
@@ -88,11 +88,6 @@ enum RecipeArg {
 
 impl Flags {
     pub(super) fn apply(self, p: &mut Params) {
-        fn set<T>(slot: &mut T, value: Option<T>) {
-            if let Some(v) = value {
-                *slot = v;
-            }
-        }
         set(&mut p.radius, self.radius);
         set(&mut p.radius_outer, self.radius_outer);
         set(

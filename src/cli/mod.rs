@@ -83,6 +83,13 @@ fn one_line(e: &Error) -> String {
         .join("; ")
 }
 
+/// Replaces a parameter by what was typed, if anything was.
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(v) = value {
+        *slot = v;
+    }
+}
+
 /// Grey levels 0 … 255 from the smallest to the largest value.
 fn grey(values: &ndarray::Array2<f64>) -> ndarray::Array2<u8> {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);

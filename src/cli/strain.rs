@@ -1,10 +1,10 @@
 //! `emstream strain`
 
-use super::arrays;
 use super::cluster::Flags;
 use super::roi;
 use super::scan::{ScanArgs, pair};
 use super::session::Session;
+use super::{arrays, set};
 use clap::ValueEnum;
 use emstream::io::results::OutputDir;
 use emstream::workflows::cluster;
@@ -125,11 +125,6 @@ enum MatchArg {
 
 impl LatticeFlags {
     fn apply(self, p: &mut Params) -> Result<()> {
-        fn set<T>(slot: &mut T, value: Option<T>) {
-            if let Some(v) = value {
-                *slot = v;
-            }
-        }
         set(&mut p.lattice_peaks, self.lattice_peaks);
         set(&mut p.lattice_radius, self.lattice_radius);
         set(&mut p.lattice_radius_outer, self.lattice_radius_outer);

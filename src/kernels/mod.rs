@@ -9,4 +9,5 @@ pub mod logsum;
 pub mod masks;
 #[doc(hidden)]
 pub mod oracle;
+mod shifted;
 pub mod statistics;

@@ -5,58 +5,12 @@ use crate::backend::cpu::isa::{Isa, per_isa};
 use crate::backend::stage::{Cost, CpuStage};
 use crate::error::{Error, Result};
 use crate::kernels::ln::ln;
-use crate::pixel::{FrameShape, Frames, LEAF, Pixel, Sample};
+use crate::kernels::shifted::{Shifted, minimum};
+use crate::pixel::{FrameShape, Frames, LEAF, Pixel};
 use std::collections::BTreeMap;
 
 /// Pixels whose products stay in the first-level cache.
 const TILE: usize = 512;
-
-/// A pixel that can be taken relative to its frame's minimum.
-trait Shifted: Sample {
-    const HIGHEST: Self;
-    /// self − min + 1 in float32; the difference in the pixel's own width for integers.
-    fn shifted(self, min: Self) -> f32;
-}
-
-macro_rules! shifted {
-    ($($t:ty => $unsigned:ty),*) => {$(
-        impl Shifted for $t {
-            const HIGHEST: $t = <$t>::MAX;
-            #[inline(always)]
-            fn shifted(self, min: $t) -> f32 {
-                // The difference of signed numbers may need the sign bit: it is taken as unsigned.
-                self.wrapping_sub(min) as $unsigned as f32 + 1.0
-            }
-        }
-    )*};
-}
-shifted!(u8 => u8, i8 => u8, u16 => u16, i16 => u16, u32 => u32, i32 => u32);
-
-impl Shifted for f32 {
-    const HIGHEST: f32 = f32::INFINITY;
-    #[inline(always)]
-    fn shifted(self, min: f32) -> f32 {
-        self - min + 1.0
-    }
-}
-
-per_isa! {
-    /// The smallest pixel of a frame; NaN is passed over.
-    fn minimum[T: Shifted][T](frame: &[T]) -> T {
-        let mut lanes = [T::HIGHEST; 64];
-        let (chunks, rest) = frame.as_chunks::<64>();
-        for chunk in chunks {
-            for (m, &x) in lanes.iter_mut().zip(chunk) {
-                *m = if x < *m { x } else { *m };
-            }
-        }
-        let mut min = T::HIGHEST;
-        for &x in lanes.iter().chain(rest) {
-            min = if x < min { x } else { min };
-        }
-        min
-    }
-}
 
 /// Adds ln Π(f − min + 1) over `F` frames, multiplied in order, to each pixel of a tile.
 #[inline(always)]
