@@ -70,3 +70,25 @@ pub fn adjusted_rand_index(a: &[i32], b: &[i32]) -> Result<f64> {
         Ok((together - expected) / (largest - expected))
     }
 }
+
+/// The normalised mutual information of two labellings, 2 I(a, b)/(H(a) + H(b)): 1 for equal partitions, 0 for independent ones. Positions
+/// with a negative label in either are left out. 1 if both put everything in one cluster. A. Strehl, J. Ghosh, *J. Mach. Learn. Res.* 3 (2002)
+/// 583, with the arithmetic mean of the entropies.
+///
+/// # Errors
+/// [`Error::Parameter`] if the lengths differ.
+pub fn normalised_mutual_information(a: &[i32], b: &[i32]) -> Result<f64> {
+    let table = contingency(a, b)?.counts.mapv(|c| c as f64);
+    let all = table.sum();
+    let (rows, columns) = (table.sum_axis(ndarray::Axis(1)), table.sum_axis(ndarray::Axis(0)));
+    let entropy = |counts: &ndarray::Array1<f64>| -> f64 { counts.iter().map(|c| -c / all * (c / all).ln()).sum() };
+    let mean = (entropy(&rows) + entropy(&columns)) / 2.0;
+    if all == 0.0 || mean <= 0.0 {
+        return Ok(1.0);
+    }
+    let mut information = 0.0;
+    for ((r, c), &n) in table.indexed_iter().filter(|(_, n)| **n > 0.0) {
+        information += n / all * (n * all / (rows[r] * columns[c])).ln();
+    }
+    Ok((information / mean).max(0.0))
+}

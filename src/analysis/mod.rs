@@ -7,6 +7,7 @@
 //! fits it to the spots of every frame, and turns its vectors into strain. Formulas and their sources:
 //! `docs/workflows.md`.
 
+pub mod agreement;
 pub mod compare;
 pub mod correlate;
 pub mod cut;
@@ -18,8 +19,10 @@ pub mod lattice;
 pub mod maskspec;
 mod moments;
 pub mod peaks;
+mod symmetric;
 pub mod template;
 pub mod tree;
+pub mod umap;
 pub mod ward;
 
 use crate::error::{Error, Result};

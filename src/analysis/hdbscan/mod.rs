@@ -18,10 +18,12 @@
 //! stably.
 
 mod hierarchy;
+mod membership;
 mod reachability;
 mod select;
 
 pub use hierarchy::{CondensedRow, CondensedTree, Merge};
+pub use membership::Memberships;
 pub use reachability::{Edge, core_distances, spanning_tree};
 
 use crate::error::{Error, Result};
@@ -72,6 +74,8 @@ pub struct Clustering {
     pub probabilities: Vec<f64>,
     /// Stability of each cluster (sum of λ over its points).
     pub stabilities: Vec<f64>,
+    /// The chosen clusters by their number in the tree, in the order of the labels.
+    pub selected: Vec<usize>,
     /// The tree from which the clusters were chosen.
     pub tree: CondensedTree,
 }
@@ -118,6 +122,7 @@ impl Hdbscan {
                 labels: vec![-1; n],
                 probabilities: vec![0.0; n],
                 stabilities: Vec::new(),
+                selected: Vec::new(),
                 tree: CondensedTree::default(),
             });
         }

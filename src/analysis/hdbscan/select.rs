@@ -55,10 +55,11 @@ pub(super) fn select(tree: CondensedTree, selection: Selection, allow_single_clu
     }
 
     let mut label_of = vec![-1_i32; tree.clusters];
-    let mut stabilities = Vec::new();
+    let (mut stabilities, mut selected) = (Vec::new(), Vec::new());
     for c in 0..tree.clusters {
         if chosen[c] {
             label_of[c] = stabilities.len() as i32;
+            selected.push(n + c);
             stabilities.push(stability[c]);
         }
     }
@@ -93,6 +94,7 @@ pub(super) fn select(tree: CondensedTree, selection: Selection, allow_single_clu
         labels,
         probabilities,
         stabilities,
+        selected,
         tree,
     }
 }
