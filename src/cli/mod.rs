@@ -2,6 +2,7 @@
 //! the workflows' parameters); everything behind works with the latter.
 
 mod arrays;
+mod bench;
 mod cluster;
 mod devices;
 mod export;
@@ -43,6 +44,7 @@ enum Command {
     Strain(Box<strain::Args>),
     Simulate(simulate::Args),
     Export(export::Args),
+    Bench(bench::Args),
 }
 
 /// Parses the command line and runs it. Exit code 0: done (warnings on stderr), 1: failed, 2: wrong usage.
@@ -70,6 +72,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Strain(a) => strain::run(*a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),
+        Command::Bench(a) => bench::run(a, &session),
     }
 }
 

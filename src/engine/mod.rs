@@ -13,6 +13,7 @@ mod resident;
 mod selection;
 
 pub use collect::{Collector, Fold, FrameSink, LeafTree, Ordered, Rows};
+pub(crate) use cpu::piece;
 pub use operator::{Job, Needs, Operator};
 pub use pass::{Backend, Done, Handle, Pass};
 pub use resident::Resident;

@@ -157,7 +157,7 @@ fn all_steps<V: Vector>(fft: &Fft, x: &mut [Complex], scratch: &mut [Complex]) {
 /// Repeats a block with `r` = 0, 1, … below a constant (at most 13), so that arrays indexed with `r` can stay in registers.
 macro_rules! unroll {
     ($r:ident < $n:expr => $body:block) => {
-        unroll!(@ $r, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12)
+        $crate::kernels::fft::unroll!(@ $r, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12)
     };
     (@ $r:ident, $n:expr, $body:block, $($i:literal)*) => {
         $(if $i < $n {
@@ -166,6 +166,8 @@ macro_rules! unroll {
         })*
     };
 }
+
+pub(crate) use unroll;
 
 /// Sixteen complex numbers in registers.
 #[derive(Clone, Copy)]
