@@ -132,6 +132,7 @@ fn a_users_scan_on_both_backends_gives_the_documented_report() {
         "log-sum",
         "log-sum, 3 labels",
         "300 stamps 7×7",
+        "300 stamps 7×7, moved",
         "300 stamps 45×45",
         "16 sparse masks",
         "16 full masks",

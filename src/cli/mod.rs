@@ -5,6 +5,7 @@ mod arrays;
 mod bench;
 mod cluster;
 mod devices;
+mod ebsd;
 mod export;
 mod info;
 mod masks;
@@ -42,6 +43,7 @@ enum Command {
     Template(template::Args),
     Cluster(cluster::Args),
     Strain(Box<strain::Args>),
+    Ebsd(ebsd::Args),
     Simulate(simulate::Args),
     Export(export::Args),
     Bench(bench::Args),
@@ -70,6 +72,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Template(a) => template::run(a, &session),
         Command::Cluster(a) => cluster::run(a, &session),
         Command::Strain(a) => strain::run(*a, &session),
+        Command::Ebsd(a) => ebsd::run(a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),
         Command::Bench(a) => bench::run(a, &session),

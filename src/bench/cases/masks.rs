@@ -4,7 +4,9 @@ use super::super::case::OnFrames;
 use super::super::data::Data;
 use super::Cases;
 use crate::analysis::template::Template;
+use crate::backend::stage::Work;
 use crate::error::Result;
+use crate::kernels::displace;
 use crate::kernels::masks::MaskStack;
 use crate::ops::MaskProducts;
 use crate::pixel::FrameShape;
@@ -37,6 +39,17 @@ pub fn cases(data: &Arc<Data>) -> Cases {
         let work = stack.work(shape);
         all.push(OnFrames::new(name, note, work, data, move |_, _| Ok(MaskProducts::owned(stack.clone()))).boxed());
     }
+    let stack = stamps(shape, 300, 1.5, 2.5)?;
+    let work = Work {
+        operations: stack.work(shape).operations + displace::work(shape).operations,
+        ..stack.work(shape)
+    };
+    let moved = move |_, frames: u64| {
+        let shifts = (0..frames).map(|n| [n as f64 * 0.01 % 3.0, 0.5]).collect();
+        Ok(MaskProducts::owned(stack.clone()).shifted(shifts))
+    };
+    let note = "Interpolation of every pixel for the shift of its frame, beside which the stamps are little.";
+    all.push(OnFrames::new("300 stamps 7×7, moved", note, work, data, moved).boxed());
     Ok(all)
 }
 
