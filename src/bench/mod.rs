@@ -13,6 +13,7 @@ mod case;
 pub mod cases;
 mod data;
 mod figure;
+pub mod growth;
 pub mod limits;
 mod machine;
 pub mod report;

@@ -2,10 +2,11 @@
 
 use super::scan::ScanArgs;
 use super::session::Session;
+use emstream::bench::growth::{self, Point};
 use emstream::bench::{self, Event, Options};
 use emstream::io::output::write_file;
-use emstream::{Result, io};
-use std::path::PathBuf;
+use emstream::{Error, Result, io};
+use std::path::{Path, PathBuf};
 
 /// Measure every kernel and workflow step on the CPU and the GPU, as a share of what this machine can do
 #[derive(clap::Args)]
@@ -31,11 +32,17 @@ pub struct Args {
     /// About how long everything together may take [default: 14 with --quick, else 240]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     time: Option<f64>,
+    /// Instead: how time and memory of stats, cluster and strain grow with scan, frame, peaks and threads; figures and JSON go here
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "json", "figure", "only", "time"])]
+    growth: Option<PathBuf>,
     #[command(flatten)]
     how: ScanArgs,
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
+    if let Some(folder) = &args.growth {
+        return run_growth(folder, &args, session);
+    }
     let scan = match &args.file {
         Some(path) => Some(io::open(path, &args.how.options()?, &session.control)?),
         None => None,
@@ -75,6 +82,37 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         write_file(path, session.overwrite, report.to_json()?.as_bytes())?;
     }
     Ok(())
+}
+
+fn run_growth(folder: &Path, args: &Args, session: &Session) -> Result<()> {
+    let program = std::env::current_exe().map_err(|e| Error::io("emstream", "cannot find itself", e))?;
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "cannot create", e))?;
+    let repeat = usize::from(args.repeat.unwrap_or(3));
+    println!("curve    command     scan       frame    peaks  threads     seconds    peak MB");
+    let mut show = |p: &Point| {
+        let s = &p.setting;
+        println!(
+            "{:<9}{:<10}{:>9}{:>11}{:>8}{:>8}{:>13.3}{:>11}",
+            p.curve,
+            p.command,
+            format!("{}x{}", s.nav[0], s.nav[1]),
+            format!("{}x{}", s.sig[0], s.sig[1]),
+            s.feature_peaks,
+            s.threads,
+            p.spread.median_s,
+            p.peak_bytes.map_or_else(String::new, |b| format!("{:.0}", b as f64 / 1e6))
+        );
+    };
+    growth::run(
+        &program,
+        folder,
+        args.quick,
+        repeat,
+        session.overwrite,
+        &session.control,
+        &mut show,
+    )
+    .map(|_| ())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
