@@ -6,7 +6,7 @@ use crate::backend::cpu::isa::{Isa, per_isa};
 use crate::control::Control;
 use crate::error::Result;
 use crate::io::Scan;
-use crate::kernels::fft::{Lanes, Vector, per_vector, unroll};
+use crate::kernels::fft::{Lanes, Vector, per_vector};
 use serde::Serialize;
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -174,9 +174,9 @@ fn chains<V: Vector, const N: usize>(steps: usize) {
     // Towards 1, far from numbers that are slow.
     let (a, b) = (V::all(black_box(0.75)), V::all(black_box(0.25)));
     for _ in 0..steps {
-        unroll!(k < N => {
-            x[k] = x[k].times(a).plus(b);
-        });
+        for v in &mut x {
+            *v = v.times(a).plus(b);
+        }
     }
     let mut out = Lanes::ZERO;
     for v in x {
