@@ -4,13 +4,15 @@
 mod common;
 
 use common::{gpu, scan};
-use emstream::backend::gpu::{Fault, FaultPoint};
+use emstream::backend::gpu::{Fault, FaultPoint, Tuning};
 use emstream::control::Control;
-use emstream::engine::{Backend, Pass, PassTimes, Resident, Selection};
+use emstream::engine::{Backend, Operator, Pass, PassTimes, Resident, Selection};
 use emstream::io::{Scan, ScanInfo};
+use emstream::kernels::correlate::Method;
 use emstream::kernels::masks::MaskStack;
-use emstream::kernels::{logsum, statistics};
-use emstream::ops::{LogSum, MaskProducts, Statistics};
+use emstream::kernels::{correlate, logsum, statistics};
+use emstream::ops::{Correlate, LogSum, MaskProducts, Statistics};
+use emstream::workflows::tune;
 use emstream::{Error, Result};
 use ndarray::Array2;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -268,4 +270,123 @@ fn what_no_binding_holds_runs_on_the_cpu() {
     let (on_cpu, products) = run(&Backend::gpu(gpu));
     assert_eq!(on_cpu, ["masks"]);
     assert!(products == run(&Backend::Cpu).1);
+}
+
+/// A pass of one operator.
+fn single<O: Operator>(scan: &dyn Scan, backend: &Backend, operator: O) -> PassTimes {
+    let selection = Selection::all(scan.info().nav);
+    let mut pass = Pass::new("test", scan, &selection);
+    let handle = pass.add(operator);
+    let mut done = pass.run(backend, &Resident::none(), &control(Some(1 << 20))).unwrap();
+    done.take(handle).unwrap();
+    done.times().clone()
+}
+
+#[test]
+fn dispatches_and_bytes_are_as_documented() {
+    let (frames, edge) = (512u64, 64usize);
+    let scan = scan([8, 64], [edge, edge], 6, |v| v as u16);
+    let backend = gpu();
+    // One number for each pixel in 32 bits.
+    let plane = 4 * (edge * edge) as u64;
+    let check = |name: &str, t: PassTimes, dispatches: u64, returned: u64| {
+        assert_eq!((t.blocks, t.uploaded), (4, frames * 2 * plane / 4), "{name}");
+        assert_eq!((t.dispatches, t.returned), (4 * dispatches, returned), "{name}");
+    };
+    let params = statistics::Params {
+        squares: true,
+        extrema: true,
+    };
+    check("statistics", single(&scan, &backend, Statistics(params)), 1, 6 * plane);
+    check("log-sum", single(&scan, &backend, LogSum::all()), 2, frames / 64 * plane);
+    let stack = MaskStack::Stamps {
+        stamp: Array2::from_elem((7, 7), 0.5),
+        positions: (0..300).map(|i| [i % 64, i * 7 % 64]).collect(),
+    };
+    check(
+        "masks",
+        single(&scan, &backend, MaskProducts::new(&stack)),
+        1,
+        frames * 300 * 4,
+    );
+    let correlate = |method, size: usize| {
+        let centre = size as f64 / 2.0;
+        let template = Array2::from_shape_fn((size, size), |(y, x)| {
+            (2.5 - (y as f64 - centre).hypot(x as f64 - centre)).clamp(0.0, 1.0)
+        });
+        let params = correlate::Params {
+            method,
+            recipe: correlate::Recipe::Default,
+            template,
+            crop: 4,
+            labels: (0..frames as i32).map(|_| 0).collect(),
+            positions: std::iter::once((0..5).map(|i| [10.0 + 9.0 * f64::from(i), 40.0]).collect()).collect(),
+            upsample: None,
+        };
+        Correlate::new(scan.info().frame, params).unwrap()
+    };
+    check(
+        "fast",
+        single(&scan, &backend, correlate(Method::Fast, 8)),
+        1,
+        frames * 5 * 20,
+    );
+    check(
+        "full",
+        single(&scan, &backend, correlate(Method::Full, edge)),
+        4,
+        frames * 5 * 20,
+    );
+}
+
+#[test]
+fn every_tuning_gives_the_same_bits() {
+    let scan = scan([11, 23], [45, 51], 4, |v| v as u16);
+    let backend = gpu();
+    let Backend::Gpu(device) = &backend else { unreachable!() };
+    let summary = device.current().summary.clone();
+    let (wanted, _) = pass(&scan, &backend, &Resident::none(), &control(None)).unwrap();
+    let all = Tuning::candidates(&summary);
+    assert!(all.len() >= 4);
+    for tuning in all {
+        device.current().set_tuning(tuning);
+        assert_eq!(device.current().tuning(), tuning);
+        let (got, _) = pass(&scan, &backend, &Resident::none(), &control(None)).unwrap();
+        assert!(got == wanted, "{tuning:?}");
+    }
+}
+
+#[test]
+fn tuning_is_measured_and_remembered() {
+    let gpu = |()| match gpu() {
+        Backend::Gpu(device) => std::sync::Arc::into_inner({
+            let gpu = device.current();
+            drop(device);
+            gpu
+        })
+        .unwrap(),
+        Backend::Cpu => unreachable!(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("emstream").join("tuning.toml");
+    let device = gpu(());
+    let (name, driver) = (device.summary.name.clone(), device.summary.driver.clone());
+    assert_eq!(tune::recall(&file, &device).unwrap(), None);
+    let all = tune::measure(device, 64, &control(None)).unwrap();
+    assert_eq!(all.len(), Tuning::candidates(&gpu(()).summary).len());
+    assert!(all.windows(2).all(|w| w[0].seconds <= w[1].seconds && w[0].seconds > 0.0));
+    for m in [all[1], all[0]] {
+        tune::remember(&file, &name, &driver, m.tuning).unwrap();
+    }
+    tune::remember(&file, "another", "1.0", all[1].tuning).unwrap();
+    assert_eq!(tune::recall(&file, &gpu(())).unwrap(), Some(all[0].tuning));
+    // Numbers that no device could use are brought into range; another text is one clear line.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let huge = text.replace("workgroup_words = ", "workgroup_words = 9");
+    std::fs::write(&file, huge).unwrap();
+    let found = tune::recall(&file, &gpu(())).unwrap().unwrap();
+    assert!(found.workgroup_words <= 8192);
+    std::fs::write(&file, "[[adapter]]\nname = 3\n").unwrap();
+    let error = tune::recall(&file, &gpu(())).unwrap_err().to_string();
+    assert!(error.contains("tuning.toml") && !error.contains('\n'), "{error}");
 }

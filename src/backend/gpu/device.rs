@@ -3,6 +3,7 @@
 use super::adapters::{AdapterKind, AdapterSummary, Adapters, GPU_VARIABLE, GpuChoice};
 use super::memory::{Buffer, Fault, FaultPoint, Faults, padded};
 use super::recorder::Pools;
+use super::tuning::Tuning;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,6 +37,7 @@ pub struct Gpu {
     staging: Arc<AtomicU64>,
     budget: AtomicU64,
     timing: AtomicBool,
+    tuning: Mutex<Tuning>,
 }
 
 /// A compute pipeline with its bind group layout (binding 0 uniform, then storage buffers). Cheap to clone.
@@ -96,6 +98,7 @@ impl Gpu {
         } else {
             1 << 30
         };
+        let tuning = Tuning::of(summary.kind);
         Ok(Gpu {
             device,
             queue,
@@ -109,6 +112,7 @@ impl Gpu {
             staging: Arc::default(),
             budget: AtomicU64::new(budget),
             timing: AtomicBool::new(false),
+            tuning: Mutex::new(tuning),
         })
     }
 
@@ -120,6 +124,18 @@ impl Gpu {
     /// Sets the ceiling of device memory.
     pub fn set_budget(&self, bytes: u64) {
         self.budget.store(bytes, Ordering::Relaxed);
+    }
+    /// Forms of kernels that suit this device. Results do not depend on it.
+    pub fn tuning(&self) -> Tuning {
+        *self.tuning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Sets what stages made from now on use, within what the device was opened with.
+    pub fn set_tuning(&self, tuning: Tuning) {
+        let mut tuning = tuning.within(&self.summary);
+        tuning.workgroup_words = tuning
+            .workgroup_words
+            .min(self.limits.max_compute_workgroup_storage_size as usize / 4);
+        *self.tuning.lock().unwrap_or_else(PoisonError::into_inner) = tuning;
     }
     /// Bytes that a kernel should take for the outputs of one dispatch: small beside the blocks of frames.
     pub(crate) fn output_bytes(&self) -> u64 {

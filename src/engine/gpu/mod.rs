@@ -59,6 +59,7 @@ impl Device {
         let old = self.current();
         let new = Gpu::open_with_limits(GpuChoice::Index(old.summary.index), Some(&old.limits))?;
         new.set_budget(old.budget());
+        new.set_tuning(old.tuning());
         *self.gpu.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         Ok(())
     }

@@ -24,7 +24,7 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &MaskStack) -> Result<Box<dyn
     let words = shape.stride() / 4;
     let (pipeline, inputs, work, tiling) = match params {
         MaskStack::Stamps { stamp, positions } => {
-            let (wgsl, per) = stamps_wgsl(shape, stamp.dim(), masks);
+            let (wgsl, per) = stamps_wgsl(shape, stamp.dim(), masks, gpu.tuning().workgroup_words);
             let pipeline = gpu.pipeline(&format!("masks_stamps {}", shape.pixel), &wgsl, "multiply", &[], 3, 1)?;
             let weights: Vec<f32> = stamp.iter().copied().collect();
             let mut by_row: Vec<[i32; 4]> = (0..).zip(positions).map(|(n, p)| [p[0], p[1], n, 0]).collect();
@@ -107,9 +107,9 @@ fn threads_per_mask(entries: usize, masks: usize) -> usize {
     (entries / masks.max(1) / 32).max(1).next_power_of_two().min(THREADS as usize)
 }
 
-/// The kernel for stamps, and the masks of a thread. Workgroup memory holds the stamp, unless it takes more than a quarter, and as many
+/// The kernel for stamps, and the masks of a thread. `words` of workgroup memory hold the stamp, unless that is large, and as many
 /// rows of the frame as fit beside it.
-fn stamps_wgsl(shape: FrameShape, stamp: (usize, usize), masks: usize) -> (String, usize) {
+fn stamps_wgsl(shape: FrameShape, stamp: (usize, usize), masks: usize, words: usize) -> (String, usize) {
     let per = match masks.div_ceil(THREADS as usize) {
         1 => 1,
         2 => 2,
@@ -117,7 +117,7 @@ fn stamps_wgsl(shape: FrameShape, stamp: (usize, usize), masks: usize) -> (Strin
     };
     let size = stamp.0 * stamp.1;
     let stamp_staged = size <= WORKGROUP_WORDS / 4;
-    let room = WORKGROUP_WORDS - if stamp_staged { size } else { 1 };
+    let room = words - if stamp_staged { size } else { 1 };
     // A band may begin and end inside a word.
     let fits = ((room - 2) * lanes(shape.pixel) / shape.width).min(shape.height);
     let (staged, rows) = if fits > 0 { (true, fits) } else { (false, shape.height) };

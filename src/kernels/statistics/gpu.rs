@@ -50,14 +50,12 @@ fn read_words<'a>(reads: &[&'a [u8]], n: usize, words: usize) -> Result<Cow<'a, 
 const MOST_SHARE: usize = 1 << 18;
 /// Frames of one workgroup at least, so that what it adds to the state is little beside what it reads.
 const LEAST_SHARE: usize = 128;
-/// Workgroups of a dispatch that keep a large device busy: with 16 bytes on their way to each thread, about 8 MiB.
-const BUSY: u64 = 2048;
 /// Frame columns of one workgroup, in words.
 const COLUMNS: u64 = 32;
 
-/// Frames of one workgroup, when `chunks` workgroups take all pixels of them.
-fn share(frames: usize, chunks: u64) -> usize {
-    let shares = (BUSY / chunks.max(1)).clamp(1, (frames / LEAST_SHARE).max(1) as u64);
+/// Frames of one workgroup, when `chunks` workgroups take all pixels of them and `busy` keep the device busy.
+fn share(frames: usize, chunks: u64, busy: u64) -> usize {
+    let shares = (busy / chunks.max(1)).clamp(1, (frames / LEAST_SHARE).max(1) as u64);
     frames.div_ceil(shares as usize).clamp(1, MOST_SHARE)
 }
 
@@ -121,7 +119,7 @@ impl GpuStage for Exact {
     fn encode(&mut self, rec: &mut Recorder<'_>, block: &GpuBlock<'_>) -> Result<()> {
         let buffers: [&wgpu::Buffer; 4] = [block.buffer, &self.sums, &self.squares, &self.extrema];
         let chunks = u64::from(block.stride_words).div_ceil(COLUMNS);
-        let share = share(block.count, chunks);
+        let share = share(block.count, chunks, rec.gpu.tuning().busy);
         let params = [0, block.count as u32, block.stride_words, chunks as u32, share as u32];
         let groups = chunks * block.count.div_ceil(share) as u64;
         rec.dispatch(&self.pipeline, bytemuck::cast_slice(&params), &buffers, groups)?;
