@@ -1,9 +1,14 @@
 //! HDF5: 3-D and 4-D datasets of integers and floats, contiguous or chunked, compressed or not.
 //!
-//! Contiguous native datasets are read by offset, past the library and its global lock; everything else goes through the library.
+//! Contiguous native datasets are read by offset, past the library and its global lock. Chunks whose filters are known are decoded here, by
+//! all threads at once; everything else goes through the library.
 
+mod cache;
 mod calibration;
+mod chunks;
+mod filters;
 mod list;
+mod raw;
 mod read;
 
 pub use list::Candidate;
@@ -18,6 +23,7 @@ use super::stack::Stack;
 use super::{Scan, ScanInfo};
 use crate::control::Control;
 use crate::error::{Error, Result};
+use chunks::Chunked;
 use hdf5::dataset::{Dataset, DatasetAccess, Layout};
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Datatype, File};
@@ -146,6 +152,10 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Re
         }
     }
     let chunking = chunking(path, &place, &dataset, &dims, stored, control, &mut info)?;
+    if let Some(chunked) = Chunked::new(&dataset, &info, &dims, stored, chunking.cache, control).map_err(err)? {
+        return Ok(Box::new(Stack::new(info, chunked, options.sync_offset)?));
+    }
+    check_filters(path, &place, &dataset)?;
     // The settings of the cache count when a dataset is opened first: close it before opening it with ours.
     drop(dataset);
     let dataset = reopen(&h5, &name, &chunking).map_err(err)?;
@@ -153,7 +163,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Re
     Ok(Box::new(Stack::new(info, library, options.sync_offset)?))
 }
 
-/// Refuses datasets whose pixels are elsewhere, were never written, or need a filter that is not there.
+/// Refuses datasets whose pixels are elsewhere or were never written.
 fn check_storage(path: &Path, place: &str, dataset: &Dataset) -> Result<Layout> {
     let err = |e: hdf5::Error| fault(path, place, &e);
     let plist = dataset.create_plist().map_err(err)?;
@@ -170,6 +180,16 @@ fn check_storage(path: &Path, place: &str, dataset: &Dataset) -> Result<Layout> 
             format!("{place} keeps its pixels in another file, {}", f.name),
         ));
     }
+    if dataset.storage_size() == 0 {
+        return Err(Error::format(path, place, "no pixels were ever written to it"));
+    }
+    Ok(layout)
+}
+
+/// Refuses datasets that need a filter that neither emstream nor the library has.
+fn check_filters(path: &Path, place: &str, dataset: &Dataset) -> Result<()> {
+    let err = |e: hdf5::Error| fault(path, place, &e);
+    let plist = dataset.create_plist().map_err(err)?;
     for filter in plist.get_filters().map_err(err)? {
         if !filter.decode_enabled() {
             let (id, known) = (filter.id(), filter_name(filter.id()));
@@ -180,10 +200,7 @@ fn check_storage(path: &Path, place: &str, dataset: &Dataset) -> Result<Layout> 
             ));
         }
     }
-    if dataset.storage_size() == 0 {
-        return Err(Error::format(path, place, "no pixels were ever written to it"));
-    }
-    Ok(layout)
+    Ok(())
 }
 
 /// The registered names of filters that detectors use.
