@@ -45,13 +45,14 @@ with h5py.File(here / "filters.h5", "w") as f:
         f.create_dataset(f"chunks/{name}", data=four, chunks=shape, **dict(gzip, shuffle=True))
         for t in [">u2", "<f4", ">f8"]:
             f.create_dataset(f"types/{name}_{t[1:]}", data=four.astype(t), chunks=shape, **hdf5plugin.Bitshuffle(cname="lz4"))
-    # Indices of chunks other than the old B-tree; some chunks were never written; one skips its optional filter.
+    # Some chunks were never written; one skips its optional filter.
     d = f.create_dataset("partly", shape=four.shape, dtype="<u2", chunks=(1, 2, 4, 6), fillvalue=7, **gzip)
     d[1] = four[1]
     d = f.create_dataset("skipped", shape=four.shape, dtype="<u2", chunks=(1, 5, 4, 6), **dict(gzip, shuffle=True))
     d[:] = four
     d.id.write_direct_chunk((1, 0, 0, 0), four[1].tobytes(), filter_mask=3)
-with h5py.File(here / "filters_latest.h5", "w", libver="latest") as f:
+# Indices of chunks other than the old B-tree.
+with h5py.File(here / "filters_v110.h5", "w", libver=("v110", "v110")) as f:
     f.create_dataset("fixed", data=four, chunks=(1, 2, 4, 6), **gzip)
     f.create_dataset("single", data=four, chunks=four.shape, **gzip)
     f.create_dataset("extensible", data=four, chunks=(1, 2, 4, 6), maxshape=(None, 5, 4, 6), **gzip)

@@ -3,6 +3,7 @@
 use super::cache::{Answer, Cache, Gate};
 use super::fault;
 use super::filters::Pipeline;
+use super::order::Order;
 use super::raw::{self, Found};
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -25,7 +26,7 @@ thread_local! {
     static BUFFERS: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
-/// The dimensions of a dataset or of its chunks: rows of the scan, frames of a row, height, width. A dataset of 3 dimensions has one row.
+/// The dimensions of a dataset or of its chunks: rows of the scan, frames of a row, height, width.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     rows: u64,
@@ -35,23 +36,13 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(dims: &[u64]) -> Option<Shape> {
-        let size = |n: u64| usize::try_from(n).ok();
-        match *dims {
-            [rows, frames, height, width] => Some(Shape {
-                rows,
-                frames,
-                height: size(height)?,
-                width: size(width)?,
-            }),
-            [frames, height, width] => Some(Shape {
-                rows: 1,
-                frames,
-                height: size(height)?,
-                width: size(width)?,
-            }),
-            _ => None,
-        }
+    fn of([rows, frames, height, width]: [u64; 4]) -> Option<Shape> {
+        Some(Shape {
+            rows,
+            frames,
+            height: usize::try_from(height).ok()?,
+            width: usize::try_from(width).ok()?,
+        })
     }
 }
 
@@ -61,7 +52,7 @@ pub(super) struct Chunked {
     name: String,
     dataset: Dataset,
     pipeline: Pipeline,
-    rank: usize,
+    order: Order,
     dims: Shape,
     chunk: Shape,
     /// Bytes of a decoded chunk.
@@ -95,22 +86,21 @@ impl Chunked {
     pub fn new(
         dataset: &Dataset,
         info: &ScanInfo,
-        dims: &[u64],
+        order: Order,
+        dims: [u64; 4],
         stored: StoredType,
         cache: u64,
         control: &Control,
     ) -> hdf5::Result<Option<Chunked>> {
-        let chunk: Option<Vec<u64>> = dataset
-            .create_plist()?
-            .get_chunk()?
-            .map(|c| c.iter().map(|&n| n as u64).collect());
-        let Some(chunk) = chunk.filter(|c| c.len() == dims.len() && !c.contains(&0)) else {
+        let chunk = dataset.create_plist()?.get_chunk()?;
+        let Some(chunk) = chunk.filter(|c| !c.contains(&0)) else {
             return Ok(None);
         };
+        let chunk = order.four(&chunk).map(|n| n.map_or(1, |n| n as u64));
         let bytes = chunk
             .iter()
             .try_fold(stored.bytes(), |p, &d| p.checked_mul(usize::try_from(d).ok()?));
-        let (Some(bytes), Some(shape), Some(dims4)) = (bytes, Shape::of(&chunk), Shape::of(dims)) else {
+        let (Some(bytes), Some(chunk), Some(dims)) = (bytes, Shape::of(chunk), Shape::of(dims)) else {
             return Ok(None);
         };
         let Some(pipeline) = raw::pipeline(dataset)? else {
@@ -127,9 +117,9 @@ impl Chunked {
             fill: raw::fill_value(dataset, stored)?,
             dataset: dataset.clone(),
             pipeline,
-            rank: dims.len(),
-            dims: dims4,
-            chunk: shape,
+            order,
+            dims,
+            chunk,
             bytes,
             stored,
             pixel: info.frame.pixel,
@@ -163,13 +153,13 @@ impl Chunked {
     /// Reads and decodes the chunk at `at` (in chunks) to `out`, which takes exactly a chunk.
     fn decode(&self, at: [u64; 4], out: &mut [u8]) -> Result<()> {
         let offset = self.offset(at);
-        let offset = &offset[4 - self.rank..];
-        let place = || format!("dataset {}, chunk at {}", self.name, tuple(offset));
+        let offset = self.order.stored(offset);
+        let place = || format!("dataset {}, chunk at {}", self.name, tuple(&offset));
         let mut work = || {
             BUFFERS.with_borrow_mut(|(packed, _)| {
                 // No filter makes data longer than this.
                 let most = 2 * self.bytes + (64 << 10);
-                let found = raw::read(&self.dataset, offset, most, packed).map_err(|e| fault(&self.path, place(), &e))?;
+                let found = raw::read(&self.dataset, &offset, most, packed).map_err(|e| fault(&self.path, place(), &e))?;
                 match found {
                     Found::Missing => {
                         out.chunks_exact_mut(self.fill.len())

@@ -35,9 +35,12 @@ pub(super) fn read(dataset: &Dataset, offset: &[hsize_t], most: usize, buffer: &
         let mut bytes: hsize_t = 0;
         // SAFETY: the dataset is open and chunked, `offset` has one number for each of its dimensions (checked by the caller when it was
         // opened), and the library's lock is held.
-        hdf5::h5check(unsafe { H5Dget_chunk_storage_size(dataset.id(), offset.as_ptr(), &raw mut bytes) })?;
-        if bytes == 0 {
-            return Ok(Found::Missing);
+        let known = hdf5::h5check(unsafe { H5Dget_chunk_storage_size(dataset.id(), offset.as_ptr(), &raw mut bytes) });
+        match known {
+            Err(e) if is_missing(dataset, offset, &e) => return Ok(Found::Missing),
+            Err(e) => return Err(e),
+            Ok(_) if bytes == 0 => return Ok(Found::Missing),
+            Ok(_) => {}
         }
         let Some(size) = usize::try_from(bytes).ok().filter(|&n| n <= most) else {
             return Ok(Found::TooLarge(bytes));
@@ -54,6 +57,21 @@ pub(super) fn read(dataset: &Dataset, offset: &[hsize_t], most: usize, buffer: &
         })?;
         Ok(Found::Stored { bytes: size, skipped })
     })
+}
+
+/// True if the size of a chunk is not known because it was never written: HDF5 1.10 reports that as an error.
+fn is_missing(dataset: &Dataset, offset: &[hsize_t], e: &hdf5::Error) -> bool {
+    if e.to_string().contains("chunk storage is not allocated") {
+        return true;
+    }
+    // Slow, but certain whatever a version of the library says.
+    let (mut skipped, mut address, mut bytes) = (0, 0, 0);
+    // SAFETY: as in `read`; the caller holds the library's lock.
+    let status = unsafe {
+        let (skipped, address, bytes) = (&raw mut skipped, &raw mut address, &raw mut bytes);
+        hdf5_sys::h5d::H5Dget_chunk_info_by_coord(dataset.id(), offset.as_ptr(), skipped, address, bytes)
+    };
+    status >= 0 && address == hdf5_sys::h5::HADDR_UNDEF && bytes == 0
 }
 
 /// A dataset's filters, if emstream can decode them all.
