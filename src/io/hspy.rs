@@ -106,7 +106,7 @@ fn read(path: &Path, file: &File, name: &str) -> Result<Signal> {
         axis(&group, size as u64).ok_or_else(|| Error::format(path, &place, "it does not say whether it navigates"))
     });
     let inner = |path: &str| file.group(&format!("{name}/metadata/{path}")).ok();
-    let word = |path: &str, name: &str| inner(path).and_then(|g| text::attribute(&g, name)).unwrap_or_default();
+    let word = |path: &str, name: &str| inner(path).and_then(|g| text::attribute_of(&g, name)).unwrap_or_default();
     let words = |name: &str| {
         // Lists stand as `_list_NAME`, tuples as `_tuple_NAME`; an empty one has `_empty` in its name and no text.
         let sample = inner("Sample")?;
@@ -125,7 +125,7 @@ fn read(path: &Path, file: &File, name: &str) -> Result<Signal> {
 }
 
 fn axis(group: &Group, size: u64) -> Option<SignalAxis> {
-    let named = |name: &str| text::unit(&text::attribute(group, name).unwrap_or_default());
+    let named = |name: &str| text::unit(&text::attribute_of(group, name).unwrap_or_default());
     Some(SignalAxis {
         name: named("name"),
         size,

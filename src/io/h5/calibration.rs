@@ -48,7 +48,7 @@ fn complete(axis: &mut Axis, size: &Axis) {
 
 fn from_group(file: &File, name: &str) -> Option<Axis> {
     let group = file.group(name).ok()?;
-    let unit = text::attribute(&group, "units");
+    let unit = text::attribute_of(&group, "units");
     axis(group.attr("scale").ok()?.read_scalar().ok()?, &unit.unwrap_or_default())
 }
 
@@ -61,7 +61,7 @@ fn from_vector(file: &File, name: &str) -> Option<Axis> {
         return None;
     }
     let values = vector.read_slice_1d::<f64, _>(0..2).ok()?;
-    let unit = text::attribute(&vector, "units");
+    let unit = text::attribute_of(&vector, "units");
     axis(values.get(1)? - values.get(0)?, &unit.unwrap_or_default())
 }
 
