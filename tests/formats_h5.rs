@@ -47,7 +47,7 @@ fn pattern() -> Vec<f64> {
 
 /// The frame of `large/*`.
 fn large() -> Vec<f64> {
-    let pixel = |i: usize, j: usize| if i % 3 == 0 { (37 * i + 11 * j) % 256 + i } else { i };
+    let pixel = |i: usize, j: usize| if i.is_multiple_of(3) { (37 * i + 11 * j) % 256 + i } else { i };
     (0..64 * 96).map(|p| pixel(p / 96, p % 96) as f64).collect()
 }
 
@@ -316,4 +316,99 @@ fn mutated_files_with_filters() {
         bytes[at] ^= 1 << (round % 8);
         let _ = fuzz_bytes(FuzzFormat::Hdf5, &bytes);
     }
+}
+
+#[test]
+fn results_become_signals_with_axes_and_units() {
+    use emstream::io::export::{Format, export};
+    use emstream::io::results::{Meta, Provenance, ResultFile};
+    let dir = tempfile::tempdir().unwrap();
+    let result = dir.path().join("result.h5");
+    let file = ResultFile::create(&result, false).unwrap();
+    let map = ndarray::Array2::from_shape_fn((3, 5), |(y, x)| (10 * y + x) as i32);
+    let scan = ["scan_y", "scan_x"];
+    file.put("clusters/labels", map.view(), Meta::new("", &scan, "cluster of each frame"))
+        .unwrap();
+    let per = ndarray::Array3::from_shape_fn((3, 5, 2), |(y, x, p)| (100 * y + 10 * x + p) as f32);
+    let axes = ["scan_y", "scan_x", "peak"];
+    file.put("features/values", per.view(), Meta::new("counts", &axes, "products"))
+        .unwrap();
+    file.put("flags", ndarray::arr1(&[true, false]).view(), Meta::new("", &["n"], "flags"))
+        .unwrap();
+    let axis = |scale, unit: &str| io::Axis {
+        scale: Some(scale),
+        unit: unit.into(),
+    };
+    file.provenance(&Provenance {
+        calibration: vec![
+            ("scan_y".into(), axis(2.0, "nm")),
+            ("scan_x".into(), axis(2.5, "nm")),
+            ("y".into(), axis(0.1, "1/nm")),
+        ],
+        ..Provenance::default()
+    })
+    .unwrap();
+    file.finish().unwrap();
+    let out = dir.path().join("out");
+    export(&result, &out, Format::Hspy, false).unwrap();
+
+    let only = |name: &str| {
+        let mut all = io::hspy::signals(&out.join(name)).unwrap();
+        assert_eq!(all.len(), 1);
+        all.pop().unwrap()
+    };
+    let labels = only("clusters_labels.hspy");
+    assert_eq!(
+        (labels.dataset.as_str(), labels.title.as_str()),
+        ("/Experiments/clusters labels/data", "clusters labels")
+    );
+    let steps = |s: &io::hspy::Signal| -> Vec<_> {
+        s.axes
+            .iter()
+            .map(|a| (a.name.clone(), a.size, a.scale, a.unit.clone(), a.navigate))
+            .collect()
+    };
+    // A map of the scan is a picture.
+    let scan_axis = |name: &str, size, scale, navigate| (name.to_owned(), size, Some(scale), "nm".to_owned(), navigate);
+    assert_eq!(
+        steps(&labels),
+        [scan_axis("scan_y", 3, 2.0, false), scan_axis("scan_x", 5, 2.5, false)]
+    );
+    let values = only("features_values.hspy");
+    let peak = ("peak".to_owned(), 2, Some(1.0), String::new(), false);
+    assert_eq!(
+        steps(&values),
+        [scan_axis("scan_y", 3, 2.0, true), scan_axis("scan_x", 5, 2.5, true), peak]
+    );
+    // Read back as a scan of spectra.
+    let back = io::open(&out.join("features_values.hspy"), &OpenOptions::default(), &control()).unwrap();
+    assert_eq!((back.info().nav, back.info().frame.width), ([3, 5], 2));
+    assert_eq!(all(back.as_ref()), per.iter().map(|&v| f64::from(v)).collect::<Vec<_>>());
+    let file = hdf5::File::open(out.join("clusters_labels.hspy")).unwrap();
+    assert_eq!(
+        file.dataset("Experiments/clusters labels/data")
+            .unwrap()
+            .read_2d::<i32>()
+            .unwrap(),
+        map
+    );
+    let file = hdf5::File::open(out.join("flags.hspy")).unwrap();
+    assert_eq!(
+        file.dataset("Experiments/flags/data")
+            .unwrap()
+            .read_1d::<bool>()
+            .unwrap()
+            .to_vec(),
+        [true, false]
+    );
+
+    // A scan keeps shape and calibration.
+    let out = dir.path().join("scan");
+    export(data("emd1.h5"), &out, Format::Hspy, false).unwrap();
+    let mut found = std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().path());
+    let path = found.find(|p| p.to_string_lossy().ends_with("data.hspy")).unwrap();
+    let back = io::open(&path, &OpenOptions::default(), &control()).unwrap();
+    assert_eq!(all(back.as_ref()), pattern());
+    assert_eq!(back.info().nav_axes[1], axis(2.5, "nm"));
+    assert_eq!(back.info().sig_axes, [axis(0.02, "A^-1"), axis(0.03, "A^-1")]);
 }
