@@ -75,7 +75,10 @@ impl<'a> LinePlot<'a> {
                 .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
         };
         let x = pad(range(&|p| p.0), self.log_x);
-        let frame = Frame::new(x, pad(range(&|p| p.1), self.log_y), (self.log_x, self.log_y));
+        let frame = Frame {
+            log_x: self.log_x,
+            ..Frame::new(x, pad(range(&|p| p.1), self.log_y), self.log_y)
+        };
         let mut figure = Figure::new(WIDTH, HEIGHT);
         let frame = frame.axes(&mut figure, self);
         for (i, series) in self.series.iter().enumerate() {
@@ -189,11 +192,11 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(x: (f64, f64), y: (f64, f64), (log_x, log_y): (bool, bool)) -> Self {
+    fn new(x: (f64, f64), y: (f64, f64), log_y: bool) -> Self {
         Frame {
             x,
             y,
-            log_x,
+            log_x: false,
             log_y,
             left: 0.0,
             right: WIDTH as f64 - 26.0,
