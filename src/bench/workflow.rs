@@ -153,6 +153,7 @@ impl Simulation {
             seconds: begun.elapsed().as_secs_f64(),
             frames: self.scan.info().frames(),
             bytes: self.scan.info().frames() * self.scan.info().frame.bytes() as u64,
+            ..Timing::default()
         });
         Ok(timings)
     }
