@@ -61,7 +61,8 @@ pub fn measure(threads: usize, memory: u64, effort: Effort, control: &Control) -
 /// [`crate::Error::Cancelled`].
 pub fn multiply_add(isa: Isa, threads: usize, effort: Effort, control: &Control) -> Result<Limit> {
     const STEPS: usize = 200_000;
-    let chains: [(usize, fn(Isa, usize)); 3] = [(3, three), (6, six), (12, twelve)];
+    type Steps = fn(Isa, usize);
+    let chains: [(usize, Steps); 3] = [(3, three), (6, six), (12, twelve)];
     let mut best: Option<Limit> = None;
     for (n, run) in chains {
         let mut parts = vec![(); threads];
