@@ -8,6 +8,7 @@
 //! `docs/workflows.md`.
 
 pub mod compare;
+pub mod condition;
 pub mod correlate;
 pub mod cut;
 pub mod features;
@@ -17,6 +18,7 @@ pub mod hdbscan;
 pub mod lattice;
 pub mod maskspec;
 mod moments;
+pub mod orientation;
 pub mod peaks;
 pub mod template;
 pub mod tree;

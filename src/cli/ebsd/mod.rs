@@ -1,5 +1,8 @@
 //! `emstream ebsd …`: one file per subcommand.
 
+mod convert;
+mod maps;
+
 use super::session::Session;
 use clap::Subcommand;
 use emstream::Result;
@@ -12,8 +15,14 @@ pub struct Args {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Convert(Box<convert::Args>),
+    Maps(Box<maps::Args>),
+}
 
-pub fn run(args: Args, _session: &Session) -> Result<()> {
-    match args.command {}
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    match args.command {
+        Command::Convert(a) => convert::run(*a, session),
+        Command::Maps(a) => maps::run(*a, session),
+    }
 }

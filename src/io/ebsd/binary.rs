@@ -113,7 +113,11 @@ pub(super) fn open_nordif(file: ReadAt, options: &OpenOptions) -> Result<Pattern
         steps: [step, step],
     };
     let background = path.with_file_name(BACKGROUND);
-    let background = if background.is_file() { Some(read_image(&background)?) } else { None };
+    let background = if background.is_file() {
+        Some(read_image(&background)?)
+    } else {
+        None
+    };
     build(file, layout, options, geometry, background)
 }
 
@@ -168,7 +172,10 @@ fn build(
     };
     let sizes = limits::check(&path, nav, layout.sig, stored.bytes())?;
     if sizes.frames > limits::MAX_POINTS as u64 {
-        return Err(Error::limit(&path, format!("a map may have at most {} points", limits::MAX_POINTS)));
+        return Err(Error::limit(
+            &path,
+            format!("a map may have at most {} points", limits::MAX_POINTS),
+        ));
     }
     if sizes.frames != held || sizes.total != bytes {
         let what = format!(

@@ -10,8 +10,6 @@ use crate::io::output::AtomicFile;
 use std::io::Write;
 use std::path::Path;
 
-/// What every such file begins with.
-pub(crate) const MAGIC: &[u8] = b"Channel Text File";
 /// The columns in the order in which they are written, with our names.
 const COLUMNS: [(&str, &str); 11] = [
     ("Phase", "phase"),
@@ -51,7 +49,11 @@ pub fn read_ctf(path: &Path) -> Result<Orientations> {
     let mut header = Header::default();
     let names: Vec<&str> = loop {
         let Some((at, line)) = lines.next() else {
-            return Err(Error::format(path, "end of file", "there is no table (a line Phase, X, Y, …)"));
+            return Err(Error::format(
+                path,
+                "end of file",
+                "there is no table (a line Phase, X, Y, …)",
+            ));
         };
         let fields: Vec<&str> = line.split('\t').map(str::trim).collect();
         if fields.contains(&"Euler1") && fields.contains(&"Phase") {
@@ -64,7 +66,8 @@ pub fn read_ctf(path: &Path) -> Result<Orientations> {
             }
             for id in 1..=count as i32 {
                 let Some((at, line)) = lines.next() else { break };
-                let phase = phase(id, line).ok_or_else(|| wrong(at, format!("'{line}' is no phase: lengths; angles; name expected")))?;
+                let phase =
+                    phase(id, line).ok_or_else(|| wrong(at, format!("'{line}' is no phase: lengths; angles; name expected")))?;
                 header.phases.push(phase);
             }
         } else {
@@ -87,7 +90,9 @@ pub fn read_ctf(path: &Path) -> Result<Orientations> {
     for (at, line) in lines.filter(|(_, l)| !l.trim().is_empty()) {
         let mut fields = line.split('\t');
         for (name, column) in names.iter().zip(&mut values).filter(|(n, _)| !n.is_empty()) {
-            let field = fields.next().ok_or_else(|| wrong(at, format!("the column {name} is missing")))?;
+            let field = fields
+                .next()
+                .ok_or_else(|| wrong(at, format!("the column {name} is missing")))?;
             column.push(number(field).ok_or_else(|| wrong(at, format!("'{}' in column {name} is no number", field.trim())))?);
         }
         rows += 1;
@@ -113,7 +118,10 @@ pub fn read_ctf(path: &Path) -> Result<Orientations> {
     data.phases = header.phases;
     data.orientation_frame = FRAME.into();
     for (name, column) in names.iter().zip(&values).filter(|(n, _)| !n.is_empty()) {
-        let ours = COLUMNS.iter().find(|(theirs, _)| theirs == name).map(|(_, ours)| (*ours).to_owned());
+        let ours = COLUMNS
+            .iter()
+            .find(|(theirs, _)| theirs == name)
+            .map(|(_, ours)| (*ours).to_owned());
         let ours = ours.unwrap_or_else(|| name.to_lowercase());
         let (unit, factor) = unit(&ours);
         let mut map = table.map(&points, column);

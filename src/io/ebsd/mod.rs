@@ -6,6 +6,7 @@ mod ctf;
 mod data;
 mod hdf5;
 mod images;
+mod kikuchipy;
 mod mapped;
 mod patterns;
 mod store;
@@ -13,10 +14,10 @@ mod table;
 
 pub use ang::read_ang;
 pub use ctf::{read_ctf, write_ctf};
-pub use images::read_image;
 pub use data::{Column, Geometry, Lattice, MapData, Phase};
+pub use images::read_image;
 pub use patterns::{Codec, PatternWriter};
-pub use store::{Description, Store};
+pub use store::{Description, Store, StoreLayout};
 pub use table::Orientations;
 
 pub(super) use self::hdf5::open_scan;
@@ -97,7 +98,11 @@ pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Pat
         Some(map) => map,
         None => {
             let file = ReadAt::open(path)?;
-            let map = if h5::has_signature(&file)? { self::hdf5::open_map(&file, options, control)? } else { None };
+            let map = if h5::has_signature(&file)? {
+                self::hdf5::open_map(&file, options, control)?
+            } else {
+                None
+            };
             match map {
                 Some(map) => map,
                 // The general door repairs bad pixels itself.

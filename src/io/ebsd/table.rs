@@ -25,7 +25,10 @@ pub struct Orientations {
 pub(super) fn read(path: &Path) -> Result<String> {
     let file = ReadAt::open(path)?;
     if file.len() > MAX_TEXT {
-        return Err(Error::limit(path, format!("{} bytes of text; at most {MAX_TEXT} are read", file.len())));
+        return Err(Error::limit(
+            path,
+            format!("{} bytes of text; at most {MAX_TEXT} are read", file.len()),
+        ));
     }
     let mut bytes = vec![0; file.len() as usize];
     file.read(0, &mut bytes)?;

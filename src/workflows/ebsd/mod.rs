@@ -1,5 +1,8 @@
 //! EBSD: from patterns on disk to processed patterns, bands and maps.
 
+pub mod convert;
+pub mod maps;
+
 use crate::engine::Selection;
 use crate::error::Result;
 use crate::io::ebsd::PatternMap;

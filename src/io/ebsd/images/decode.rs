@@ -30,7 +30,11 @@ fn kind(path: &Path, bytes: &[u8]) -> Result<Kind> {
     let ending = ending(&path.to_string_lossy());
     match ending.as_str() {
         "txt" | "csv" | "asc" => Ok(Kind::Text),
-        _ => Err(Error::format(path, "byte 0", format!("the name says .{ending}, but the file does not begin like one"))),
+        _ => Err(Error::format(
+            path,
+            "byte 0",
+            format!("the name says .{ending}, but the file does not begin like one"),
+        )),
     }
 }
 
@@ -75,7 +79,8 @@ pub(super) fn decode<T: Element>(path: &Path, bytes: &[u8]) -> Result<Array2<T>>
 
 /// Rows of numbers with blanks, commas or semicolons between them.
 fn text<T: Element>(path: &Path, bytes: &[u8]) -> Result<Array2<T>> {
-    let content = std::str::from_utf8(bytes).map_err(|e| Error::format(path, format!("byte {}", e.valid_up_to()), "this is no text"))?;
+    let content =
+        std::str::from_utf8(bytes).map_err(|e| Error::format(path, format!("byte {}", e.valid_up_to()), "this is no text"))?;
     let (mut values, mut width, mut height) = (Vec::new(), 0, 0);
     for (at, line) in content.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
         let before = values.len();
@@ -99,7 +104,9 @@ fn text<T: Element>(path: &Path, bytes: &[u8]) -> Result<Array2<T>> {
 fn bmp<T: Element>(path: &Path, bytes: &[u8]) -> Result<Array2<T>> {
     let wrong = |at: usize, what: String| Error::format(path, format!("byte {at}"), what);
     let four = |at: usize| -> Result<u32> {
-        let b = bytes.get(at..at + 4).ok_or_else(|| wrong(at, "the bitmap ends here".into()))?;
+        let b = bytes
+            .get(at..at + 4)
+            .ok_or_else(|| wrong(at, "the bitmap ends here".into()))?;
         Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
     };
     let start = four(10)? as usize;
@@ -110,14 +117,21 @@ fn bmp<T: Element>(path: &Path, bytes: &[u8]) -> Result<Array2<T>> {
     let (width, height) = (four(18)? as i32, four(22)? as i32);
     let (bits, compression) = (four(26)? >> 16, four(30)?);
     if compression != 0 || !matches!(bits, 8 | 24 | 32) {
-        let what = format!("a bitmap of {bits} bits and compression {compression}; uncompressed ones of 8, 24 and 32 bits are read");
+        let what =
+            format!("a bitmap of {bits} bits and compression {compression}; uncompressed ones of 8, 24 and 32 bits are read");
         return Err(Error::unsupported(path, what));
     }
     let (w, h) = (width as usize, height.unsigned_abs() as usize);
-    let (step, row) = (bits as usize / 8, (w.saturating_mul(bits as usize / 8)).div_ceil(4).saturating_mul(4));
+    let (step, row) = (
+        bits as usize / 8,
+        (w.saturating_mul(bits as usize / 8)).div_ceil(4).saturating_mul(4),
+    );
     let need = row.checked_mul(h).and_then(|n| n.checked_add(start));
     if width <= 0 || height == 0 || need.is_none_or(|n| n > bytes.len()) {
-        let what = format!("{height} × {width} pixels from byte {start} on do not fit the {} bytes of the file", bytes.len());
+        let what = format!(
+            "{height} × {width} pixels from byte {start} on do not fit the {} bytes of the file",
+            bytes.len()
+        );
         return Err(wrong(18, what));
     }
     let palette = 14 + header as usize;
@@ -126,10 +140,17 @@ fn bmp<T: Element>(path: &Path, bytes: &[u8]) -> Result<Array2<T>> {
         // Rows go from the bottom up unless the height is negative.
         let y = if height > 0 { h - 1 - y } else { y };
         let at = start + y * row + x * step;
-        let level = if bits == 8 { brightest(palette + 4 * usize::from(bytes[at])) } else { brightest(at) };
+        let level = if bits == 8 {
+            brightest(palette + 4 * usize::from(bytes[at]))
+        } else {
+            brightest(at)
+        };
         T::from_u64(u64::from(level))
     };
-    let values: Option<Vec<T>> = (0..h).flat_map(|y| (0..w).map(move |x| (y, x))).map(|(y, x)| value(y, x)).collect();
+    let values: Option<Vec<T>> = (0..h)
+        .flat_map(|y| (0..w).map(move |x| (y, x)))
+        .map(|(y, x)| value(y, x))
+        .collect();
     let values = values.ok_or_else(|| Error::format(path, "pixels", T::KIND))?;
     Array2::from_shape_vec((h, w), values).map_err(|e| Error::format(path, "bitmap", e.to_string()))
 }

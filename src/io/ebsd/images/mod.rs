@@ -4,9 +4,9 @@ mod decode;
 mod names;
 mod source;
 
+use super::PatternMap;
 use super::data::{Geometry, MapData};
 use super::mapped::{Mapped, Places};
-use super::PatternMap;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::open::OpenOptions;
@@ -14,8 +14,8 @@ use crate::io::readat::ReadAt;
 use crate::io::stack::check_request;
 use crate::io::{Axis, Scan, ScanInfo};
 use crate::pixel::{FrameShape, Pixel};
-use ndarray::Array2;
 use names::{Names, is_background};
+use ndarray::Array2;
 use source::{Listed, Source};
 use std::path::Path;
 
@@ -32,7 +32,11 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
         return Err(Error::parameter("--sync-offset", "the images of a map know their positions"));
     }
     let names = Names::new(options.names.as_deref())?;
-    let (source, listed) = if path.is_dir() { Source::folder(path)? } else { Source::zip(ReadAt::open(path)?)? };
+    let (source, listed) = if path.is_dir() {
+        Source::folder(path)?
+    } else {
+        Source::zip(ReadAt::open(path)?)?
+    };
     let mut images = Vec::new();
     let (mut background, mut others) = (None, Vec::new());
     for file in listed {
@@ -72,7 +76,10 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
     let edges = [nav[0], nav[1], frame.height, frame.width].map(|n| n as u64);
     let sizes = crate::io::limits::check(path, [edges[0], edges[1]], [edges[2], edges[3]], pixel.bytes())?;
     if sizes.frames > crate::io::limits::MAX_POINTS as u64 {
-        return Err(Error::limit(path, format!("names make a map of {} × {} points", nav[0], nav[1])));
+        return Err(Error::limit(
+            path,
+            format!("names make a map of {} × {} points", nav[0], nav[1]),
+        ));
     }
     crate::io::limits::check_sig(options.sig_shape, &sizes)?;
 
@@ -80,7 +87,10 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
     let places = Places::new(path, "names of images", nav, at)?;
     let mut notes = Vec::new();
     if let Some(name) = others.first() {
-        notes.push(format!("{} images have no position in their names and are left out, e.g. {name}", others.len()));
+        notes.push(format!(
+            "{} images have no position in their names and are left out, e.g. {name}",
+            others.len()
+        ));
     }
     if let Some((y, x)) = places.present().indexed_iter().find(|(_, p)| !**p).map(|(at, _)| at) {
         notes.push(format!("the first point without an image is row {y}, column {x}"));
@@ -152,7 +162,10 @@ impl Images {
                 let frame = self.info.frame;
                 if image.dim() != (frame.height, frame.width) {
                     let (h, w) = image.dim();
-                    let what = format!("{h} × {w} pixels, the first image has {} × {}", frame.height, frame.width);
+                    let what = format!(
+                        "{h} × {w} pixels, the first image has {} × {}",
+                        frame.height, frame.width
+                    );
                     return Err(Error::format(&shown, "size of the image", what));
                 }
                 for (place, value) in out.chunks_exact_mut(size_of::<$t>()).zip(&image) {
@@ -167,7 +180,10 @@ impl Images {
             Pixel::U32 => put!(u32),
             Pixel::I32 => put!(i32),
             Pixel::F32 => put!(f32),
-            Pixel::I8 | Pixel::I16 => Err(Error::unsupported(&shown, "signed pixels of 8 or 16 bits; --dtype i32 reads them")),
+            Pixel::I8 | Pixel::I16 => Err(Error::unsupported(
+                &shown,
+                "signed pixels of 8 or 16 bits; --dtype i32 reads them",
+            )),
         }
     }
 }

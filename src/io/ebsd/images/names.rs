@@ -74,7 +74,9 @@ fn usual(stem: &str) -> Option<[usize; 2]> {
         }
         debug_assert!(b.is_ascii_digit());
     }
-    let &[.., first, second] = groups.as_slice() else { return None };
+    let &[.., first, second] = groups.as_slice() else {
+        return None;
+    };
     let value = |(a, b): (usize, usize)| stem.get(a..b)?.parse::<usize>().ok();
     let mark = |(a, _): (usize, usize)| a.checked_sub(1).map(|i| bytes[i].to_ascii_lowercase());
     let (a, b) = (value(first)?, value(second)?);
@@ -109,7 +111,9 @@ fn matches(parts: &[Part], name: &str, at: &mut [Option<usize>; 2]) -> bool {
 /// True for names of static backgrounds.
 pub(super) fn is_background(stem: &str) -> bool {
     let name = stem.to_lowercase();
-    ["background", "static", "flatfield", "flat_field"].iter().any(|n| name.contains(n))
+    ["background", "static", "flatfield", "flat_field"]
+        .iter()
+        .any(|n| name.contains(n))
 }
 
 #[cfg(test)]
@@ -133,6 +137,9 @@ mod tests {
         assert_eq!(n.position("a_b_x12z3"), None);
         assert_eq!(Names::new(Some("{row}{col}")).unwrap().position("12"), None);
         let e = Names::new(Some("{row}-*")).unwrap_err().to_string();
-        assert_eq!(e, "--names: '{row}-*' must hold {row} and {col} once each, e.g. '{row}_{col}'");
+        assert_eq!(
+            e,
+            "--names: '{row}-*' must hold {row} and {col} once each, e.g. '{row}_{col}'"
+        );
     }
 }

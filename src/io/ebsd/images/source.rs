@@ -60,7 +60,10 @@ impl Source {
         let open = std::fs::File::open(&path).map_err(|e| Error::io(&path, "cannot open", e))?;
         let mut archive = zip::ZipArchive::new(BufReader::new(open)).map_err(broken)?;
         if archive.len() > MAX_POINTS {
-            return Err(Error::limit(&path, format!("{} files; at most {MAX_POINTS} are read", archive.len())));
+            return Err(Error::limit(
+                &path,
+                format!("{} files; at most {MAX_POINTS} are read", archive.len()),
+            ));
         }
         let (mut entries, mut listed) = (Vec::new(), Vec::new());
         for i in 0..archive.len() {
@@ -107,7 +110,11 @@ impl Source {
         let shown = self.shown(&listed.name);
         let check = |size: u64| {
             let what = || format!("{size} bytes; an image file may have at most {MAX_FILE}");
-            if size > MAX_FILE { Err(Error::limit(&shown, what())) } else { Ok(size as usize) }
+            if size > MAX_FILE {
+                Err(Error::limit(&shown, what()))
+            } else {
+                Ok(size as usize)
+            }
         };
         match self {
             Source::Folder(_) => {
@@ -126,7 +133,8 @@ impl Source {
                 let mut bytes = vec![0; stored];
                 file.read(entry.start, &mut bytes)?;
                 if entry.deflated {
-                    bytes = inflate(&bytes, size).ok_or_else(|| wrong("the compressed bytes do not make the size that is claimed"))?;
+                    bytes = inflate(&bytes, size)
+                        .ok_or_else(|| wrong("the compressed bytes do not make the size that is claimed"))?;
                 }
                 let mut crc = flate2::Crc::new();
                 crc.update(&bytes);
