@@ -122,7 +122,7 @@ fn run_worker(work: &Work<'_>, id: usize, piece: usize, turn: &Turn, resident: &
 }
 
 /// A leaf that an earlier pass kept, or, if reading this scan is costly and there is room, reads and keeps it.
-fn leaf_in_memory(
+pub(super) fn leaf_in_memory(
     work: &Work<'_>,
     leaf: u64,
     numbers: &[u64],
