@@ -103,8 +103,8 @@ fn every_symmetry_draws_a_map_with_its_key() {
         let figure = &figures[6].figure;
         assert!(figure.width() > 900 && figure.height() > 400);
         // A key is there: many colours right of the map.
-        let mut colours = std::collections::HashSet::new();
-        (0..figure.height()).for_each(|y| (850..figure.width()).for_each(|x| drop(colours.insert(figure.pixel(x, y)))));
+        let beside = (0..figure.height()).flat_map(|y| (850..figure.width()).map(move |x| (x, y)));
+        let colours: std::collections::HashSet<_> = beside.map(|(x, y)| figure.pixel(x, y)).collect();
         assert!(colours.len() > 200, "{}: {}", laue.symbol(), colours.len());
     }
 }

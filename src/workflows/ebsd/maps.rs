@@ -224,13 +224,7 @@ fn keys(data: &MapData, params: &Params, warnings: &mut Vec<String>) -> Result<V
 /// Draws all maps.
 pub fn draw(table: &Table, maps: &Maps) -> Vec<Named> {
     let data = &table.data;
-    let axis = match table.steps[1] {
-        Some(step) => Axis {
-            scale: Some(step),
-            unit: "µm".into(),
-        },
-        None => Axis::default(),
-    };
+    let axis = table.steps[1].map(micrometres).unwrap_or_default();
     let mut figures = Vec::new();
     for (name, title, unit) in VALUES {
         let Some(values) = data.get(name) else { continue };
@@ -330,6 +324,13 @@ fn phases(data: &MapData, maps: &Maps, phase: &Array2<f64>, axis: &Axis) -> Name
     }
 }
 
+fn micrometres(step: f64) -> Axis {
+    Axis {
+        scale: Some(step),
+        unit: "µm".into(),
+    }
+}
+
 /// NaN where points are not shown.
 fn hide(values: ArrayView2<'_, f64>, shown: &Array2<bool>) -> Array2<f64> {
     Array2::from_shape_fn(values.dim(), |at| if shown[at] { values[at] } else { f64::NAN })
@@ -375,6 +376,11 @@ pub fn write(table: &Table, maps: &Maps, parameters: &str, inputs: &[PathBuf], d
         command: "ebsd maps".into(),
         backend: "cpu".into(),
         adapter: String::new(),
+        calibration: ["scan_y", "scan_x"]
+            .into_iter()
+            .zip(table.steps)
+            .filter_map(|(name, step)| step.map(|s| (name.to_owned(), micrometres(s))))
+            .collect(),
         parameters: parameters.to_owned(),
         timings: Vec::new(),
         inputs: inputs.iter().map(Input::of).collect::<Result<_>>()?,
