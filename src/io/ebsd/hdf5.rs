@@ -43,14 +43,14 @@ const BACKGROUND: [&str; 4] = [
 /// Our names of columns and those of the programs.
 const POINTS: [(&str, &[&str]); 10] = [
     ("phase", &["Phase"]),
-    ("bands", &["Bands", "NIndexedBands"]),
-    ("error", &["Error"]),
-    ("mad", &["MAD", "Mean Angular Deviation"]),
-    ("bc", &["BC", "Band Contrast", "RadonQuality"]),
-    ("bs", &["BS", "Band Slope"]),
-    ("ci", &["CI"]),
-    ("iq", &["IQ"]),
-    ("fit", &["Fit"]),
+    ("bands", &["Bands", "NIndexedBands", "bands"]),
+    ("error", &["Error", "error"]),
+    ("mad", &["MAD", "Mean Angular Deviation", "mad"]),
+    ("bc", &["BC", "Band Contrast", "RadonQuality", "bc"]),
+    ("bs", &["BS", "Band Slope", "bs"]),
+    ("ci", &["CI", "ci"]),
+    ("iq", &["IQ", "iq"]),
+    ("fit", &["Fit", "fit"]),
     ("sem", &["SEM Signal"]),
 ];
 /// Most phases that are read.

@@ -22,7 +22,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes of patterns that are converted between two looks at the disk.
-const BLOCK: u64 = 128 << 20;
+const BLOCK: u64 = 32 << 20;
 /// Most that a sum of pixels may take: frames are binned in 32 bits.
 const MAX_BIN: usize = 256;
 
@@ -289,7 +289,7 @@ impl Job<'_> {
         let piece = (4 << 20) / bytes;
         let threads = self.control.threads.max(1) as u64;
         let piece = piece.min(self.control.memory / 4 / threads / bytes).max(1);
-        let block = (BLOCK / bytes).max(1).div_ceil(piece) * piece;
+        let block = (BLOCK.min(self.control.memory / 4) / bytes).max(1).div_ceil(piece) * piece;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.control.threads).build();
         let pool = pool.map_err(|e| Error::Internal(format!("cannot start threads: {e}")))?;
         let progress = &self.control.progress;
