@@ -15,6 +15,7 @@ mod fft2;
 pub mod grid;
 pub mod hdbscan;
 pub mod lattice;
+pub mod lobes;
 pub mod maskspec;
 mod moments;
 pub mod peaks;
