@@ -128,8 +128,15 @@ pub fn provenance(
     parameters: String,
     timings: &Timings,
 ) -> Result<Provenance> {
-    let path = &scan.info().path;
+    let info = scan.info();
+    let path = &info.path;
+    let axes = info.nav_axes.iter().chain(&info.sig_axes);
+    let named = ["scan_y", "scan_x", "y", "x"].into_iter().zip(axes);
     Ok(Provenance {
+        calibration: named
+            .filter(|(_, axis)| axis.scale.is_some())
+            .map(|(name, axis)| (name.to_owned(), axis.clone()))
+            .collect(),
         command: command.to_owned(),
         backend: backend.name().to_owned(),
         adapter: backend.adapter(),
