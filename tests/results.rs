@@ -94,12 +94,14 @@ fn provenance() -> Provenance {
                 seconds: 0.25,
                 frames: 2000,
                 bytes: 41_472_000,
+                ..Timing::default()
             },
             Timing {
                 step: "ward".into(),
                 seconds: 0.5,
                 frames: 0,
                 bytes: 0,
+                ..Timing::default()
             },
         ],
         inputs: vec![Input {

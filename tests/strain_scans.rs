@@ -40,7 +40,7 @@ fn case(name: &'static str) -> Case {
     }
 }
 
-fn in_memory<T: Sample>(scan: &Simulated) -> Box<dyn Scan> {
+fn in_memory<T: Sample + Default>(scan: &Simulated) -> Box<dyn Scan> {
     let info = scan.info();
     let bytes = info.frame.bytes();
     let mut pixels = vec![T::default(); info.frames() as usize * info.frame.pixels()];

@@ -157,6 +157,11 @@ impl ResultFile {
             )?;
             column(&timings, "frames", "", provenance.timings.iter().map(|t| t.frames).collect())?;
             column(&timings, "bytes", "", provenance.timings.iter().map(|t| t.bytes).collect())?;
+            for (n, part) in ["read", "upload", "device", "read_back", "host"].into_iter().enumerate() {
+                column(&timings, part, "s", provenance.timings.iter().map(|t| t.split[n]).collect())?;
+            }
+            let uploaded = provenance.timings.iter().map(|t| t.uploaded).collect();
+            column(&timings, "uploaded_bytes", "", uploaded)?;
 
             let input = group.create_group("input")?;
             put_text(&input, "description", "files that were read, one entry each")?;
@@ -243,6 +248,10 @@ pub struct Timing {
     /// Frames and bytes of pixels that went through; 0 for steps on the host.
     pub frames: u64,
     pub bytes: u64,
+    /// Seconds of reading, upload, device, read-back and host, which overlap; 0 for steps on the host.
+    pub split: [f64; 5],
+    /// Bytes of pixels that were uploaded to a device.
+    pub uploaded: u64,
 }
 
 /// A file that was read.
