@@ -28,7 +28,7 @@ mod normal;
 
 pub use cpu::Joint;
 
-use crate::backend::stage::Cost;
+use crate::backend::stage::{Cost, Work};
 use crate::pixel::{FrameShape, LEAF};
 use std::sync::Arc;
 
@@ -241,6 +241,18 @@ pub fn cost(shape: FrameShape) -> Cost {
     Cost {
         fixed: 4 * 16 * shape.pixels() as u64 + 2 * LEAF * size_of::<Fit>() as u64,
         per_frame: 0,
+    }
+}
+
+/// Work on a frame whose lattice is `lattice`: about three steps of forty operations on each pixel of the windows.
+pub fn work(shape: FrameShape, settings: &Settings, lattice: &Lattice, most: i32) -> Work {
+    let spots = lattice.indices(shape.height, shape.width, 0.0, most).len() as f64;
+    let window = window(&settings.shape, lattice).unwrap_or(0.0);
+    let pixels = (spots * std::f64::consts::PI * window * window) as u64;
+    Work {
+        read: pixels * shape.pixel.bytes() as u64,
+        written: size_of::<Fit>() as u64,
+        operations: 120 * pixels,
     }
 }
 
