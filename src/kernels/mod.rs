@@ -9,5 +9,6 @@ pub mod logsum;
 pub mod masks;
 #[doc(hidden)]
 pub mod oracle;
+pub mod pattern;
 mod shifted;
 pub mod statistics;
