@@ -173,6 +173,10 @@ fn run(step: &str, scan: &dyn Scan, masks: &MaskStack, backend: &Backend, contro
     if step == "300 masks" || step == "everything" {
         pass.add(MaskProducts::new(masks));
     }
+    if step == "300 masks moved" {
+        let shifts = (0..scan.info().frames()).map(|n| [n as f64 * 0.01 % 3.0, 0.5]).collect();
+        pass.add(MaskProducts::new(masks).shifted(shifts));
+    }
     if step == "25 peaks" {
         pass.add(peaks(scan)?);
     }
@@ -235,6 +239,7 @@ fn main() -> Result<()> {
                 "sum+std+min+max",
                 "log-sum",
                 "300 masks",
+                "300 masks moved",
                 "everything",
                 "25 peaks",
             ] {

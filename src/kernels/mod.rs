@@ -2,6 +2,7 @@
 //! the WGSL of the same name lies in `shaders/`. Kernels know frames, not scans.
 
 pub mod correlate;
+pub mod displace;
 pub mod fft;
 pub mod framemap;
 pub mod ln;

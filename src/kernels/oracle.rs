@@ -117,3 +117,27 @@ pub fn framemap<T: Sample>(frames: &[T], height: usize, width: usize, bin: usize
     }
     all
 }
+
+/// Frames moved by −s, see [`super::displace`], one shift (y, x) for each; and for each pixel Σ |w f|, to which errors are related.
+pub fn displace<T: Sample>(frames: &[T], height: usize, width: usize, shifts: &[[f64; 2]]) -> (Vec<f64>, Vec<f64>) {
+    // Cubic convolution as a function of the distance: R. G. Keys, 1981, eq. 15.
+    let weight = |d: f64| match d.abs() {
+        d if d < 1.0 => 1.5 * d.powi(3) - 2.5 * d.powi(2) + 1.0,
+        d if d < 2.0 => -0.5 * d.powi(3) + 2.5 * d.powi(2) - 4.0 * d + 2.0,
+        _ => 0.0,
+    };
+    let (mut values, mut scales) = (Vec::new(), Vec::new());
+    for (frame, [sy, sx]) in frames.chunks_exact(height * width).zip(shifts) {
+        for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y as f64 + sy, x as f64 + sx))) {
+            let (mut value, mut scale) = (0.0, 0.0);
+            for (i, v) in frame.iter().enumerate() {
+                let product = weight((i / width) as f64 - y) * weight((i % width) as f64 - x) * v.to_f64();
+                value += product;
+                scale += product.abs();
+            }
+            values.push(value);
+            scales.push(scale);
+        }
+    }
+    (values, scales)
+}

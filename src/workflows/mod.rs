@@ -2,6 +2,7 @@
 
 pub mod cluster;
 mod common;
+pub mod ebsd;
 pub mod frames;
 pub mod strain;
 
