@@ -1,7 +1,7 @@
 // First step of a chain on patterns: raw pixels to float32, mean of blocks, non-finite pixels filled, static background.
 // One thread per pixel of the result. Bound to the prelude of the pixel type.
 struct Params {
-    from: u32,        // first frame of the round in the block
+    first: u32,       // first frame of the round in the block
     count: u32,
     stride: u32,      // words of a frame
     height: u32,      // of the raw frame
@@ -54,7 +54,7 @@ fn begin(
     }
     let frame = at / pixels;
     let pixel = at % pixels;
-    let start = (p.from + frame) * p.stride;
+    let start = (p.first + frame) * p.stride;
     let y = pixel / p.out_width * p.bin;
     let x = pixel % p.out_width * p.bin;
     var found = mean_of(start, y, x, y + p.bin, x + p.bin);

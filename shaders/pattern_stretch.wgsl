@@ -36,7 +36,7 @@ fn stretch(
     }
 }
 
-// PACK pixels of 32 / PACK bits in each word; one pixel is a float.
+// PACK pixels of 32 / PACK bits, at most TOP, in each word; one pixel is a float.
 @compute @workgroup_size(256)
 fn pack(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -55,13 +55,12 @@ fn pack(
         return;
     }
     let bits = 32u / PACK;
-    let top = f32((1u << bits) - 1u);
     let half = select(0.0, 0.5, (p.flags & 4u) != 0u);
     var word = 0u;
     for (var i = 0u; i < PACK; i++) {
         if first + i < p.pixels {
             let v = mapped(values[frame * p.pixels + first + i], range) + half;
-            word |= u32(clamp(v, 0.0, top)) << (bits * i);
+            word |= u32(clamp(v, 0.0, TOP)) << (bits * i);
         }
     }
     packed[at] = word;

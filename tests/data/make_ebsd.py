@@ -49,6 +49,13 @@ kikuchipy = load("kikuchipy")
 for k, v in kikuchipy.items():
     if v.shape[-2:] == (120, 160):
         small[k] = thin(v[:1])
+# The set's `rescaled_u8_p05_995` was overwritten in place by the equalisation that followed: made again here.
+import kikuchipy as kp
+
+signal = kp.signals.EBSD(raw[:1][None].copy(), static_background=static)
+signal.remove_static_background("divide", show_progressbar=False)
+signal.rescale_intensity(dtype_out=np.uint8, percentiles=(0.5, 99.5), show_progressbar=False)
+small["rescaled_u8_p05_995"] = np.asarray(signal.data)[0].copy()
 small["downsample4_u16"] = kikuchipy["downsample4_u16"][:2]
 for k in ("iq_raw_full", "iq_raw_not_normalized"):
     small[k] = np.array([kikuchipy[k][r, c] for r, c in points])

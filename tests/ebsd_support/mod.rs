@@ -38,10 +38,18 @@ pub fn lowpass(image: &Array2<f64>, weights: &[f64], centre: usize, border: Bord
     let (h, w) = image.dim();
     let at = |i: usize, m: usize, n: usize| border.source(i as isize + m as isize - centre as isize, n);
     let rows = Array2::from_shape_fn((h, w), |(y, x)| {
-        weights.iter().enumerate().map(|(m, g)| g * image[[y, at(x, m, w)]]).sum::<f64>()
+        weights
+            .iter()
+            .enumerate()
+            .map(|(m, g)| g * image[[y, at(x, m, w)]])
+            .sum::<f64>()
     });
     Array2::from_shape_fn((h, w), |(y, x)| {
-        weights.iter().enumerate().map(|(m, g)| g * rows[[at(y, m, h), x]]).sum::<f64>()
+        weights
+            .iter()
+            .enumerate()
+            .map(|(m, g)| g * rows[[at(y, m, h), x]])
+            .sum::<f64>()
     })
 }
 

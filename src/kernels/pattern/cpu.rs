@@ -185,7 +185,11 @@ impl Worker {
         let second = self.lowpass.result(width).flatten();
         for ((v, &mean), &second) in self.values.iter_mut().zip(&self.spare).zip(second) {
             let variance = second - mean * mean;
-            *v = if variance > 1e-16 { (*v - mean) / variance.sqrt() } else { 0.0 };
+            *v = if variance > 1e-16 {
+                (*v - mean) / variance.sqrt()
+            } else {
+                0.0
+            };
         }
     }
 }

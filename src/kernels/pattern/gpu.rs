@@ -41,7 +41,9 @@ impl Pipelines {
         let point = group.to_owned() + include_str!("../../../shaders/pattern_point.wgsl");
         let lowpass = group.to_owned() + include_str!("../../../shaders/pattern_lowpass.wgsl");
         let range = group.to_owned() + include_str!("../../../shaders/pattern_range.wgsl");
-        let pack = format!("const PACK = {}u;\n{group}", lanes(plan.output)) + include_str!("../../../shaders/pattern_stretch.wgsl");
+        let top = if plan.output == Pixel::U8 { "255.0" } else { "65535.0" };
+        let pack = format!("const PACK = {}u;\nconst TOP = {top};\n{group}", lanes(plan.output));
+        let pack = pack + include_str!("../../../shaders/pattern_stretch.wgsl");
         let hot = group.to_owned() + include_str!("../../../shaders/pattern_hot.wgsl");
         let clahe = group.to_owned() + include_str!("../../../shaders/pattern_clahe.wgsl");
         let point = |entry: &str| gpu.pipeline("pattern point", &point, entry, &[], 3, 2);
@@ -147,7 +149,11 @@ fn tables(gpu: &Gpu, step: &Ready) -> Result<Tables> {
     };
     Ok(match step {
         Ready::Static { image, fill, .. } => {
-            let list: Vec<u32> = [&fill.pixels, &fill.starts, &fill.sources].into_iter().flatten().copied().collect();
+            let list: Vec<u32> = [&fill.pixels, &fill.starts, &fill.sources]
+                .into_iter()
+                .flatten()
+                .copied()
+                .collect();
             Tables::Static {
                 image: table(gpu, "static background", &bits(image))?,
                 fill: match fill.pixels.is_empty() {
@@ -188,7 +194,9 @@ struct Stage {
 fn first_static(plan: &Plan) -> Option<u32> {
     match plan.steps.first() {
         Some(Ready::Static { how: Static::Divide, .. }) => Some(1),
-        Some(Ready::Static { how: Static::Subtract, .. }) => Some(2),
+        Some(Ready::Static {
+            how: Static::Subtract, ..
+        }) => Some(2),
         _ => None,
     }
 }

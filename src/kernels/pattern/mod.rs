@@ -56,12 +56,7 @@ pub enum Step {
     Clahe { tile: [usize; 2], clip: f64, bins: usize },
     /// Clips to the percentiles `low` and `high` (linear interpolation, 0 … 100) and maps these to `to`. A constant pattern
     /// becomes `to[0]`. `whole` drops what follows the decimal point, as a conversion to integers does.
-    Stretch {
-        low: f64,
-        high: f64,
-        to: [f32; 2],
-        whole: bool,
-    },
+    Stretch { low: f64, high: f64, to: [f32; 2], whole: bool },
     /// Zero outside the circle with this radius in parts of the pattern's width, about its centre.
     Circle { radius: f64 },
 }

@@ -172,7 +172,10 @@ fn ready(step: &Step, frame: FrameShape, bin: usize, height: usize, width: usize
             let fill = fill(&good, height, width)?;
             *bad += fill.pixels.len();
             let values = || image.iter().copied().filter(|&v| usable(v));
-            let range = [values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max)];
+            let range = [
+                values().fold(f32::INFINITY, f32::min),
+                values().fold(f32::NEG_INFINITY, f32::max),
+            ];
             // An unusable background must not make a pixel that is filled later infinite.
             let image = image.iter().map(|&v| if usable(v) { v } else { 1.0 }).collect();
             Ready::Static {
@@ -296,7 +299,11 @@ fn tiles(size: [usize; 2], clip: f64, bins: usize, height: usize, width: usize) 
     Ok(Tiles {
         size,
         count: [0, 1].map(|a| edges[a].div_ceil(size[a])),
-        limit: if clip > 0.0 { ((clip * area) as u32).max(1) } else { area as u32 },
+        limit: if clip > 0.0 {
+            ((clip * area) as u32).max(1)
+        } else {
+            area as u32
+        },
         bins,
         width: 1 + LEVELS / bins,
     })

@@ -67,7 +67,13 @@ impl Window {
     pub fn symmetric(sigma: f64) -> Result<Self> {
         check(sigma)?;
         let radius = (4.0 * sigma).ceil() as usize;
-        Ok(Window::gaussian(sigma, 2 * radius + 1, -(radius as f64), radius, Border::Nearest))
+        Ok(Window::gaussian(
+            sigma,
+            2 * radius + 1,
+            -(radius as f64),
+            radius,
+            Border::Nearest,
+        ))
     }
 
     /// kikuchipy's filter in the frequency domain: int(4 sigma) samples, so cut at ±2 sigma.

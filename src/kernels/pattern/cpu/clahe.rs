@@ -73,10 +73,7 @@ fn reflect(i: isize, n: usize) -> usize {
 /// The pattern is padded by half a tile before.
 fn part(i: usize, size: usize) -> (isize, f64) {
     let padded = i + size / 2;
-    (
-        (padded / size) as isize - 1,
-        (padded % size) as f64 / size as f64,
-    )
+    ((padded / size) as isize - 1, (padded % size) as f64 / size as f64)
 }
 
 /// Cuts bins at `limit` and spreads what was cut off over the others.

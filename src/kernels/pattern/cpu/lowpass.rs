@@ -14,12 +14,14 @@ pub(super) struct Lowpass {
     one: Vec<Lanes>,
     two: Vec<Lanes>,
     taps: Vec<f32>,
+    height: usize,
 }
 
 impl Lowpass {
     /// Σ weights · pixels around each pixel of a pattern of rows of `width`.
     pub(super) fn run(&mut self, isa: Isa, values: &[f32], width: usize, axes: &[Axis; 2]) {
         let height = values.len() / width;
+        self.height = height;
         let (across, down) = (width.div_ceil(LANES), height.div_ceil(LANES));
         self.one.resize((across * height).max(down * width), Lanes::ZERO);
         self.two.resize((across * height).max(down * width), Lanes::ZERO);
@@ -39,7 +41,8 @@ impl Lowpass {
     /// Rows of the last result.
     pub(super) fn result(&self, width: usize) -> impl Iterator<Item = &[f32]> {
         let rows = self.one.chunks_exact(width.div_ceil(LANES));
-        rows.map(move |row| &bytemuck::cast_slice::<Lanes, f32>(row)[..width])
+        rows.take(self.height)
+            .map(move |row| &bytemuck::cast_slice::<Lanes, f32>(row)[..width])
     }
 }
 

@@ -34,8 +34,16 @@ impl Select {
         // Five standard deviations of a binomial, and a few for the tails.
         let part = middle as f64 / n as f64;
         let margin = (5.0 * (n as f64 * part * (1.0 - part)).sqrt()) as usize + 4;
-        let low = if middle > margin { self.sample[middle - margin] } else { f32::NEG_INFINITY };
-        let high = if middle + margin < n { self.sample[middle + margin] } else { f32::INFINITY };
+        let low = if middle > margin {
+            self.sample[middle - margin]
+        } else {
+            f32::NEG_INFINITY
+        };
+        let high = if middle + margin < n {
+            self.sample[middle + margin]
+        } else {
+            f32::INFINITY
+        };
         self.near.clear();
         let below = collect(isa, values, low, high, &mut self.near);
         let wanted = rank.wrapping_sub(below);
