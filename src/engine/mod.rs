@@ -12,7 +12,7 @@ mod pass;
 mod resident;
 mod selection;
 
-pub use collect::{Collector, Fold, FrameSink, LeafTree, Ordered, Rows};
+pub use collect::{Collector, Fold, FrameSink, LeafTree, Ordered, Rows, SharedSink};
 pub use operator::{Job, Needs, Operator};
 pub use pass::{Backend, Done, Handle, Pass};
 pub use resident::Resident;

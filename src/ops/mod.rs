@@ -5,6 +5,7 @@ mod framemap;
 mod joint;
 mod logsum;
 mod masks;
+mod pattern;
 mod statistics;
 
 pub use correlate::{Correlate, Correlations};
@@ -12,4 +13,5 @@ pub use framemap::FrameMap;
 pub use joint::JointFit;
 pub use logsum::LogSum;
 pub use masks::MaskProducts;
+pub use pattern::PatternChain;
 pub use statistics::Statistics;

@@ -91,7 +91,7 @@ pub(crate) struct Tiles {
 pub(crate) const LEVELS: usize = 1 << 14;
 
 /// A chain for frames of one shape.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     pub(crate) frame: FrameShape,
     pub(crate) bin: usize,
@@ -133,9 +133,20 @@ impl Plan {
         }))
     }
 
+    /// The same chain for raw patterns that are float32 already.
+    pub fn for_values(plan: &Arc<Plan>) -> Arc<Plan> {
+        let mut floats = Plan::clone(plan);
+        floats.frame.pixel = Pixel::F32;
+        Arc::new(floats)
+    }
+
     /// Rows and columns of the results.
     pub fn size(&self) -> (usize, usize) {
         (self.height, self.width)
+    }
+    /// Shape and type of the raw patterns.
+    pub fn raw(&self) -> FrameShape {
+        self.frame
     }
     /// Pixels of a result.
     pub fn pixels(&self) -> usize {
