@@ -5,6 +5,7 @@ pub mod correlate;
 pub mod displace;
 pub mod fft;
 pub mod framemap;
+pub mod hough;
 pub mod ln;
 pub mod logsum;
 pub mod masks;

@@ -1,5 +1,6 @@
 //! Kernels as operators of a pass: memory they need, where their parts go.
 
+mod bands;
 mod correlate;
 mod framemap;
 mod joint;
@@ -8,6 +9,7 @@ mod masks;
 mod pattern;
 mod statistics;
 
+pub use bands::Bands;
 pub use correlate::{Correlate, Correlations};
 pub use framemap::FrameMap;
 pub use joint::JointFit;

@@ -1,5 +1,6 @@
 //! `emstream ebsd …`: one file per subcommand.
 
+mod bands;
 mod bse;
 mod process;
 
@@ -28,12 +29,14 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Process(Box<process::Args>),
+    Bands(Box<bands::Args>),
     Bse(Box<bse::Args>),
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
     match args.command {
         Command::Process(a) => process::run(*a, session),
+        Command::Bands(a) => bands::run(*a, session),
         Command::Bse(a) => bse::run(*a, session),
     }
 }

@@ -1,5 +1,6 @@
 //! EBSD: from patterns on disk to processed patterns, bands and maps.
 
+pub mod bands;
 pub mod bse;
 mod output;
 pub mod process;
