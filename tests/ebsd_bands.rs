@@ -23,9 +23,7 @@ fn published() -> Arc<Plan> {
     Plan::new(FRAME, &params).unwrap()
 }
 fn input(i: usize) -> Vec<u8> {
-    array::<u8>("bands.npz", &format!("input{i}"))
-        .into_iter()
-        .collect()
+    array::<u8>("bands.npz", &format!("input{i}")).into_iter().collect()
 }
 
 #[test]
@@ -34,11 +32,7 @@ fn thresholds_of_the_reference() {
         let mut counts = [0u32; 256];
         input(i).iter().for_each(|&v| counts[usize::from(v)] += 1);
         let wanted = array::<f64>("bands.npz", &format!("otsu{i}"));
-        assert_eq!(
-            otsu(&counts) as f64,
-            wanted.iter().copied().next().unwrap(),
-            "pattern {i}"
-        );
+        assert_eq!(otsu(&counts) as f64, wanted.iter().copied().next().unwrap(), "pattern {i}");
     }
     assert_eq!(otsu(&[0; 256]), 0);
     let mut one = [0; 256];
@@ -50,12 +44,7 @@ fn thresholds_of_the_reference() {
 fn transform_filter_and_peaks_of_the_reference() {
     let plan = published();
     let theta = array::<f64>("bands.npz", "theta");
-    assert!(
-        plan.theta
-            .iter()
-            .zip(&theta)
-            .all(|(a, b)| (a - b).abs() < 1e-12)
-    );
+    assert!(plan.theta.iter().zip(&theta).all(|(a, b)| (a - b).abs() < 1e-12));
     assert_eq!((plan.rhos, plan.offset), (201, 100));
     for isa in Isa::available() {
         let mut worker = Worker::new(isa, plan.clone());
@@ -68,11 +57,7 @@ fn transform_filter_and_peaks_of_the_reference() {
                 let counts = worker.counts(i);
                 let wanted = plane("bands.npz", &format!("accumulator{i}"));
                 for ((r, t), &w) in wanted.indexed_iter() {
-                    assert_eq!(
-                        f64::from(counts[t * 201 + r]),
-                        w,
-                        "pattern {i}, rho {r}, theta {t}"
-                    );
+                    assert_eq!(f64::from(counts[t * 201 + r]), w, "pattern {i}, rho {r}, theta {t}");
                 }
                 let response = worker.response(i);
                 let low = *response.iter().min().unwrap();
@@ -87,20 +72,12 @@ fn transform_filter_and_peaks_of_the_reference() {
             let (peaks, quality) = worker.peaks(i);
             assert_eq!(peaks.len(), wanted.nrows(), "pattern {i}");
             assert!(quality > 1.0);
-            let mut left: Vec<_> = wanted
-                .rows()
-                .into_iter()
-                .map(|r| [r[0], r[1], r[2]])
-                .collect();
+            let mut left: Vec<_> = wanted.rows().into_iter().map(|r| [r[0], r[1], r[2]]).collect();
             for p in &peaks {
                 let found = [p.value, plan.theta[p.theta], p.rho as f64 - 100.0];
-                let same = |w: &[f64; 3]| {
-                    (0..3).all(|k| (w[k] - found[k]).abs() < if k == 2 { 1e-9 } else { 1e-6 })
-                };
+                let same = |w: &[f64; 3]| (0..3).all(|k| (w[k] - found[k]).abs() < if k == 2 { 1e-9 } else { 1e-6 });
                 let at = left.iter().position(same);
-                left.remove(
-                    at.unwrap_or_else(|| panic!("pattern {i}: {found:?} is not among {left:?}")),
-                );
+                left.remove(at.unwrap_or_else(|| panic!("pattern {i}: {found:?} is not among {left:?}")));
             }
         }
     }
@@ -125,11 +102,7 @@ fn strongest_bands_are_true_ones() {
                 let rho = if other as i64 % 2 == 0 { rho } else { -rho };
                 (turn - other).abs() * 180.0 <= 2.0 && (rho - line[1]).abs() <= 2.0
             });
-            assert!(
-                near,
-                "pattern {i}: {:.1}°, {rho} is no band",
-                theta.to_degrees()
-            );
+            assert!(near, "pattern {i}: {:.1}°, {rho} is no band", theta.to_degrees());
         }
     }
 }
@@ -164,23 +137,14 @@ fn one_line_is_found_where_it_is() {
         let (s, c) = f64::to_radians(*degrees).sin_cos();
         let distance = |i: usize| c * (i % w) as f64 + s * (h - 1 - i / w) as f64 - rho;
         let pattern: Vec<u16> = (0..h * w)
-            .map(|i| {
-                if distance(i).abs() < 2.0 {
-                    900
-                } else {
-                    100 + (i % 7) as u16
-                }
-            })
+            .map(|i| if distance(i).abs() < 2.0 { 900 } else { 100 + (i % 7) as u16 })
             .collect();
         worker.set(lane, &pattern);
     }
     worker.transform();
     for (lane, (degrees, rho)) in lines.iter().enumerate() {
         let p = worker.peaks(lane).0[0];
-        let (t, r) = (
-            plan.theta[p.theta].to_degrees(),
-            p.rho as f64 - plan.offset as f64,
-        );
+        let (t, r) = (plan.theta[p.theta].to_degrees(), p.rho as f64 - plan.offset as f64);
         assert!(
             (t - degrees).abs() <= 2.0 && (r - rho).abs() <= 1.5,
             "{t} {r}, expected {degrees} {rho}"
@@ -211,8 +175,7 @@ fn lanes_do_not_mix_and_the_slow_sum_agrees() {
         let mut slow = vec![0i32; 45 * plan.rhos];
         for (t, theta) in plan.theta.iter().enumerate() {
             for (i, &v) in patterns[l].iter().enumerate() {
-                let rho =
-                    (theta.cos() * (i % 80) as f64 + theta.sin() * (59 - i / 80) as f64).round();
+                let rho = (theta.cos() * (i % 80) as f64 + theta.sin() * (59 - i / 80) as f64).round();
                 slow[t * plan.rhos + (rho + plan.offset as f64) as usize] += i32::from(v);
             }
         }
@@ -239,10 +202,7 @@ fn peaks_of_small_fields() {
     );
     // Two equal neighbours are one peak; the weaker of two on both sides of the end of θ goes, with ρ turned round.
     assert_eq!(found(field(&[(10, 30, 9), (10, 31, 9)])), [(10, 30)]);
-    assert_eq!(
-        found(field(&[(39, 20, 9), (1, 41, 8), (1, 20, 7)])),
-        [(39, 20), (1, 20)]
-    );
+    assert_eq!(found(field(&[(39, 20, 9), (1, 41, 8), (1, 20, 7)])), [(39, 20), (1, 20)]);
     assert!(found(vec![5; 40 * 61]).is_empty());
 }
 

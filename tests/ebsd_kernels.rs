@@ -21,10 +21,7 @@ use ndarray::Array2;
 fn patterns(n: usize) -> (Case<u16>, Array2<f64>) {
     let raw = array::<u16>("patterns.npz", "raw");
     let pixels = raw.iter().copied().take(n * 120 * 160).collect();
-    (
-        Case::of((120, 160), n, pixels),
-        plane("patterns.npz", "static"),
-    )
+    (Case::of((120, 160), n, pixels), plane("patterns.npz", "static"))
 }
 
 fn chain(bin: usize, steps: Vec<Step>, output: Pixel) -> Params {
@@ -61,9 +58,7 @@ fn on_cpu<T: data::Random>(isa: Isa, case: &Case<T>, params: &Params) -> Part {
     for (n, to) in bytes.chunks_exact_mut(case.shape.stride()).enumerate() {
         to[..case.shape.bytes()].copy_from_slice(bytemuck::cast_slice(case.frame(n)));
     }
-    stage
-        .frames(Frames::new(case.shape, 0, case.frames, bytes).unwrap())
-        .unwrap();
+    stage.frames(Frames::new(case.shape, 0, case.frames, bytes).unwrap()).unwrap();
     stage.end_leaf().unwrap().expect("patterns")
 }
 fn on_gpu<T: data::Random>(gpu: &Gpu, case: &Case<T>, params: &Params, cut: &[usize]) -> Part {
@@ -102,12 +97,7 @@ fn image(part: &Part, params: &Params, n: usize, shape: (usize, usize)) -> Array
 }
 
 /// Runs the chain on both backends and gives pattern 0 … of each to `check`.
-fn both(
-    params: &Params,
-    n: usize,
-    shape: (usize, usize),
-    mut check: impl FnMut(&str, usize, Array2<f64>),
-) {
+fn both(params: &Params, n: usize, shape: (usize, usize), mut check: impl FnMut(&str, usize, Array2<f64>)) {
     let (case, _) = patterns(n);
     let cpu = on_cpu(Isa::active(), &case, params);
     let gpu = on_gpu(&open(), &case, params, &[n]);
@@ -133,43 +123,25 @@ fn backgrounds_of_the_reference() {
     ] {
         let wanted = plane("processing.npz", name);
         let most = wanted.iter().copied().fold(0.0, f64::max);
-        let params = chain(
-            1,
-            vec![low(Window::aloe(sigma).unwrap(), Dynamic::Background)],
-            Pixel::F32,
-        );
+        let params = chain(1, vec![low(Window::aloe(sigma).unwrap(), Dynamic::Background)], Pixel::F32);
         both(&params, 1, (120, 160), |b, _, found| {
             near(&format!("{b} {name}"), found, &wanted, 1e-6 * most)
         });
     }
     let wide = || Window::aloe(40.0).unwrap();
-    let signal = chain(
-        1,
-        vec![low(wide(), Dynamic::Subtract { scale: 1.0 })],
-        Pixel::F32,
-    );
+    let signal = chain(1, vec![low(wide(), Dynamic::Subtract { scale: 1.0 })], Pixel::F32);
     let wanted = plane("processing.npz", "raw_signal_s40");
-    both(&signal, 1, (120, 160), |b, _, found| {
-        near(b, found, &wanted, 1e-6 * 32752.0)
-    });
+    both(&signal, 1, (120, 160), |b, _, found| near(b, found, &wanted, 1e-6 * 32752.0));
     let flat = chain(
         1,
         vec![divide(&static_background), low(wide(), Dynamic::Background)],
         Pixel::F32,
     );
     let wanted = plane("processing.npz", "flat_background_s40");
-    both(&flat, 1, (120, 160), |b, _, found| {
-        near(b, found, &wanted, 1e-6 * 3.0)
-    });
-    let corrected = chain(
-        1,
-        vec![divide(&static_background), low(wide(), Dynamic::Divide)],
-        Pixel::F32,
-    );
+    both(&flat, 1, (120, 160), |b, _, found| near(b, found, &wanted, 1e-6 * 3.0));
+    let corrected = chain(1, vec![divide(&static_background), low(wide(), Dynamic::Divide)], Pixel::F32);
     let wanted = plane("processing.npz", "flat_corrected_s40");
-    both(&corrected, 1, (120, 160), |b, _, found| {
-        near(b, found - 1.0, &wanted, 2e-6)
-    });
+    both(&corrected, 1, (120, 160), |b, _, found| near(b, found - 1.0, &wanted, 2e-6));
     let default = chain(
         1,
         vec![
@@ -179,9 +151,7 @@ fn backgrounds_of_the_reference() {
         Pixel::F32,
     );
     let wanted = plane("processing.npz", "flat_divided_default");
-    both(&default, 1, (120, 160), |b, _, found| {
-        near(b, found, &wanted, 2e-6)
-    });
+    both(&default, 1, (120, 160), |b, _, found| near(b, found, &wanted, 2e-6));
     let local = chain(
         1,
         vec![
@@ -195,9 +165,7 @@ fn backgrounds_of_the_reference() {
         Pixel::F32,
     );
     let wanted = plane("processing.npz", "local_norm_k6");
-    both(&local, 1, (120, 160), |b, _, found| {
-        near(b, found, &wanted, 1e-3)
-    });
+    both(&local, 1, (120, 160), |b, _, found| near(b, found, &wanted, 1e-3));
 }
 
 #[test]
@@ -205,30 +173,9 @@ fn pipelines_of_the_reference() {
     let (_, background) = patterns(1);
     // Name, static background, sigma in binned pixels (none: an eighth of the height), percentiles, output, binning.
     let sets = [
-        (
-            "A_static_s20_c1_99_u8",
-            true,
-            Some(20.0),
-            [1.0, 99.0],
-            Pixel::U8,
-            1,
-        ),
-        (
-            "C_nostatic_s15_c05_995_u16",
-            false,
-            Some(15.0),
-            [0.5, 99.5],
-            Pixel::U16,
-            1,
-        ),
-        (
-            "D_static_s3_c10_90_u8_b4",
-            true,
-            Some(3.0),
-            [10.0, 90.0],
-            Pixel::U8,
-            4,
-        ),
+        ("A_static_s20_c1_99_u8", true, Some(20.0), [1.0, 99.0], Pixel::U8, 1),
+        ("C_nostatic_s15_c05_995_u16", false, Some(15.0), [0.5, 99.5], Pixel::U16, 1),
+        ("D_static_s3_c10_90_u8_b4", true, Some(3.0), [10.0, 90.0], Pixel::U8, 4),
         (
             "E_static_s40_c0001_99999_u16",
             true,
@@ -237,30 +184,9 @@ fn pipelines_of_the_reference() {
             Pixel::U16,
             1,
         ),
-        (
-            "F_static_default_u8_b2",
-            true,
-            None,
-            [0.5, 99.5],
-            Pixel::U8,
-            2,
-        ),
-        (
-            "G_nostatic_default_u8",
-            false,
-            None,
-            [0.5, 99.5],
-            Pixel::U8,
-            1,
-        ),
-        (
-            "H_nostatic_default_u16_b4",
-            false,
-            None,
-            [0.5, 99.5],
-            Pixel::U16,
-            4,
-        ),
+        ("F_static_default_u8_b2", true, None, [0.5, 99.5], Pixel::U8, 2),
+        ("G_nostatic_default_u8", false, None, [0.5, 99.5], Pixel::U8, 1),
+        ("H_nostatic_default_u16_b4", false, None, [0.5, 99.5], Pixel::U16, 4),
         (
             "I_static_s6_4_c001_9999_u16_b2",
             true,
@@ -273,32 +199,15 @@ fn pipelines_of_the_reference() {
     for (name, with_static, sigma, [lo, hi], output, bin) in sets {
         let (h, w) = (120 / bin, 160 / bin);
         let top = if output == Pixel::U8 { 255.0 } else { 65535.0 };
-        let mut steps = if with_static {
-            vec![divide(&background)]
-        } else {
-            vec![]
-        };
-        steps.push(low(
-            Window::aloe(sigma.unwrap_or(h as f64 / 8.0)).unwrap(),
-            Dynamic::Divide,
-        ));
+        let mut steps = if with_static { vec![divide(&background)] } else { vec![] };
+        steps.push(low(Window::aloe(sigma.unwrap_or(h as f64 / 8.0)).unwrap(), Dynamic::Divide));
         steps.push(percentiles(lo, hi, top));
         let params = chain(bin, steps, output);
         let wanted = stack("processing.npz", name);
-        let (share, most) = if output == Pixel::U8 {
-            (0.995, 1.0)
-        } else {
-            (0.90, 2.0)
-        };
+        let (share, most) = if output == Pixel::U8 { (0.995, 1.0) } else { (0.90, 2.0) };
         both(&params, 2, (h, w), |b, n, found| {
-            let (same, worst) = agreement(
-                thin(&found),
-                wanted.index_axis(ndarray::Axis(0), n).iter().copied(),
-            );
-            assert!(
-                same >= share && worst <= most,
-                "{b} {name}: {same} equal, worst {worst}"
-            );
+            let (same, worst) = agreement(thin(&found), wanted.index_axis(ndarray::Axis(0), n).iter().copied());
+            assert!(same >= share && worst <= most, "{b} {name}: {same} equal, worst {worst}");
         });
     }
     let wanted = stack("patterns.npz", "processed");
@@ -312,22 +221,13 @@ fn pipelines_of_the_reference() {
         Pixel::U8,
     );
     both(&params, 6, (120, 160), |b, n, found| {
-        let (same, worst) = agreement(
-            found,
-            wanted.index_axis(ndarray::Axis(0), n).iter().copied(),
-        );
-        assert!(
-            same >= 0.995 && worst <= 1.0,
-            "{b}: {same} equal, worst {worst}"
-        );
+        let (same, worst) = agreement(found, wanted.index_axis(ndarray::Axis(0), n).iter().copied());
+        assert!(same >= 0.995 && worst <= 1.0, "{b}: {same} equal, worst {worst}");
     });
     for (name, sigma, bin) in [("float_D_point0", 3.0, 4), ("float_F_point0", 7.5, 2)] {
         let params = chain(
             bin,
-            vec![
-                divide(&background),
-                low(Window::aloe(sigma).unwrap(), Dynamic::Divide),
-            ],
+            vec![divide(&background), low(Window::aloe(sigma).unwrap(), Dynamic::Divide)],
             Pixel::F32,
         );
         let wanted = plane("processing.npz", name);
@@ -341,12 +241,7 @@ fn pipelines_of_the_reference() {
 #[test]
 fn contrast_of_the_reference() {
     let (_, background) = patterns(1);
-    let flat = || {
-        vec![
-            divide(&background),
-            low(Window::aloe(40.0).unwrap(), Dynamic::Divide),
-        ]
-    };
+    let flat = || vec![divide(&background), low(Window::aloe(40.0).unwrap(), Dynamic::Divide)];
     for (name, lo, hi, top, output) in [
         ("u8_0001", 0.001, 99.999, 255.0, Pixel::U8),
         ("u16_0001", 0.001, 99.999, 65535.0, Pixel::U16),
@@ -355,17 +250,10 @@ fn contrast_of_the_reference() {
         let mut steps = flat();
         steps.push(percentiles(lo, hi, top));
         let wanted = plane("processing.npz", name);
-        let (share, most) = if output == Pixel::U8 {
-            (0.995, 1.0)
-        } else {
-            (0.90, 2.0)
-        };
+        let (share, most) = if output == Pixel::U8 { (0.995, 1.0) } else { (0.90, 2.0) };
         both(&chain(1, steps, output), 1, (120, 160), |b, _, found| {
             let (same, worst) = agreement(thin(&found), wanted.iter().copied());
-            assert!(
-                same >= share && worst <= most,
-                "{b} {name}: {same} equal, worst {worst}"
-            );
+            assert!(same >= share && worst <= most, "{b} {name}: {same} equal, worst {worst}");
         });
     }
     let mut steps = flat();
@@ -376,15 +264,10 @@ fn contrast_of_the_reference() {
         whole: false,
     });
     let wanted = plane("processing.npz", "stretch_3_97");
-    both(
-        &chain(1, steps, Pixel::F32),
-        1,
-        (120, 160),
-        |b, _, found| {
-            let (_, worst) = agreement(thin(&found), wanted.iter().copied());
-            assert!(worst <= 1e-4, "{b}: {worst}");
-        },
-    );
+    both(&chain(1, steps, Pixel::F32), 1, (120, 160), |b, _, found| {
+        let (_, worst) = agreement(thin(&found), wanted.iter().copied());
+        assert!(worst <= 1e-4, "{b}: {worst}");
+    });
     for (name, tile) in [("clahe", [3, 4]), ("clahe_kernel8", [15, 20])] {
         let mut steps = flat();
         steps.push(percentiles(0.001, 99.999, 65535.0));
@@ -394,30 +277,18 @@ fn contrast_of_the_reference() {
             bins: 256,
         });
         let wanted = plane("processing.npz", name);
-        both(
-            &chain(1, steps, Pixel::F32),
-            1,
-            (120, 160),
-            |b, _, found| {
-                let found = thin(&found);
-                let near = found
-                    .iter()
-                    .zip(&wanted)
-                    .filter(|(a, b)| (*a - *b).abs() <= 1e-3)
-                    .count();
-                let (_, worst) = agreement(found, wanted.iter().copied());
-                // A grey level at the edge of a bin may fall into the next one after float32 arithmetic.
-                assert!(
-                    near as f64 >= 0.99 * wanted.len() as f64,
-                    "{b} {name}: {near} of {}",
-                    wanted.len()
-                );
-                println!(
-                    "{b} {name}: {near} of {} within 1e-3, worst {worst:e}",
-                    wanted.len()
-                );
-            },
-        );
+        both(&chain(1, steps, Pixel::F32), 1, (120, 160), |b, _, found| {
+            let found = thin(&found);
+            let near = found.iter().zip(&wanted).filter(|(a, b)| (*a - *b).abs() <= 1e-3).count();
+            let (_, worst) = agreement(found, wanted.iter().copied());
+            // A grey level at the edge of a bin may fall into the next one after float32 arithmetic.
+            assert!(
+                near as f64 >= 0.99 * wanted.len() as f64,
+                "{b} {name}: {near} of {}",
+                wanted.len()
+            );
+            println!("{b} {name}: {near} of {} within 1e-3, worst {worst:e}", wanted.len());
+        });
     }
 }
 
@@ -426,8 +297,7 @@ fn percentiles_of_the_reference() {
     // The range of a stretch to itself is what the percentiles are.
     let wanted = array::<f64>("processing.npz", "percentiles");
     let q = [
-        0.0, 0.001, 0.01, 0.25, 0.5, 1.0, 3.0, 10.0, 50.0, 90.0, 97.0, 99.0, 99.5, 99.75, 99.99,
-        99.999, 100.0,
+        0.0, 0.001, 0.01, 0.25, 0.5, 1.0, 3.0, 10.0, 50.0, 90.0, 97.0, 99.0, 99.5, 99.75, 99.99, 99.999, 100.0,
     ];
     let (_, background) = patterns(1);
     for (&lo, &wanted_low) in q.iter().zip(&wanted).take(16) {
@@ -449,8 +319,7 @@ fn percentiles_of_the_reference() {
         let params = chain(1, steps, Pixel::F32);
         let expected = stretch(&values, lo, 100.0, [0.0, 1.0], false);
         // What the backends' values may differ by, in parts of the range.
-        let tolerance = 2e-6
-            / (ebsd_support::percentile(&values, 100.0) - ebsd_support::percentile(&values, lo));
+        let tolerance = 2e-6 / (ebsd_support::percentile(&values, 100.0) - ebsd_support::percentile(&values, lo));
         both(&params, 1, (120, 160), |b, _, found| {
             let (_, worst) = agreement(found, expected.iter().copied());
             assert!(worst <= tolerance, "{b} {lo} %: {worst}");
@@ -465,10 +334,7 @@ fn binning_of_the_reference() {
         let (_, h, w) = wanted.dim();
         both(&chain(bin, vec![], Pixel::F32), 2, (h, w), |b, n, found| {
             // Means of integers are exact but for the last bit; ties go to even in the reference.
-            let (_, worst) = agreement(
-                found,
-                wanted.index_axis(ndarray::Axis(0), n).iter().copied(),
-            );
+            let (_, worst) = agreement(found, wanted.index_axis(ndarray::Axis(0), n).iter().copied());
             assert!(worst <= 0.5 + 2e-3, "{b} {name}: {worst}");
         });
     }
@@ -492,26 +358,14 @@ fn corrections_of_kikuchipy() {
     let take = |b: Dynamic, w: Window| low(w, b);
     let minus = Dynamic::Subtract { scale: 1.0 };
     let sets: Vec<(&str, Vec<Step>)> = vec![
-        (
-            "static_subtract_u16",
-            vec![image_step(Static::Subtract), full(false)],
-        ),
-        (
-            "static_divide_u16",
-            vec![image_step(Static::Divide), full(false)],
-        ),
+        ("static_subtract_u16", vec![image_step(Static::Subtract), full(false)]),
+        ("static_divide_u16", vec![image_step(Static::Divide), full(false)]),
         (
             "static_subtract_scaled_u16",
             vec![image_step(Static::SubtractScaled), full(false)],
         ),
-        (
-            "static_subtract_f32",
-            vec![image_step(Static::Subtract), full(true)],
-        ),
-        (
-            "static_divide_f32",
-            vec![image_step(Static::Divide), full(true)],
-        ),
+        ("static_subtract_f32", vec![image_step(Static::Subtract), full(true)]),
+        ("static_divide_f32", vec![image_step(Static::Divide), full(true)]),
         (
             "static_subtract_dynamic_subtract_frequency_u16",
             vec![
@@ -523,12 +377,7 @@ fn corrections_of_kikuchipy() {
         ),
         (
             "static_subtract_dynamic_subtract_spatial_u16",
-            vec![
-                image_step(Static::Subtract),
-                full(false),
-                take(minus, spatial()),
-                full(false),
-            ],
+            vec![image_step(Static::Subtract), full(false), take(minus, spatial()), full(false)],
         ),
         (
             "static_divide_dynamic_divide_frequency_u16",
@@ -550,35 +399,19 @@ fn corrections_of_kikuchipy() {
         ),
         (
             "static_subtract_dynamic_subtract_frequency_f32",
-            vec![
-                image_step(Static::Subtract),
-                full(true),
-                take(minus, frequency()),
-                full(true),
-            ],
+            vec![image_step(Static::Subtract), full(true), take(minus, frequency()), full(true)],
         ),
         (
             "static_subtract_dynamic_subtract_spatial_f32",
-            vec![
-                image_step(Static::Subtract),
-                full(true),
-                take(minus, spatial()),
-                full(true),
-            ],
+            vec![image_step(Static::Subtract), full(true), take(minus, spatial()), full(true)],
         ),
         (
             "dynamic_background_frequency_f32",
-            vec![low(
-                Window::kikuchipy_frequency(15.0).unwrap(),
-                Dynamic::Background,
-            )],
+            vec![low(Window::kikuchipy_frequency(15.0).unwrap(), Dynamic::Background)],
         ),
         (
             "dynamic_background_spatial_f32",
-            vec![low(
-                Window::kikuchipy_spatial(15.0).unwrap(),
-                Dynamic::Background,
-            )],
+            vec![low(Window::kikuchipy_spatial(15.0).unwrap(), Dynamic::Background)],
         ),
     ];
     for (name, steps) in sets {
@@ -586,10 +419,7 @@ fn corrections_of_kikuchipy() {
         let wanted = stack("kikuchipy.npz", name);
         let params = chain(1, steps, if float { Pixel::F32 } else { Pixel::U16 });
         both(&params, 1, (120, 160), |b, n, found| {
-            let (_, worst) = agreement(
-                thin(&found),
-                wanted.index_axis(ndarray::Axis(0), n).iter().copied(),
-            );
+            let (_, worst) = agreement(thin(&found), wanted.index_axis(ndarray::Axis(0), n).iter().copied());
             let most = match name {
                 n if n.starts_with("dynamic_background") => 2e-6 * 32752.0,
                 _ if float => 2e-6,
@@ -610,14 +440,8 @@ fn corrections_of_kikuchipy() {
     ];
     let rescaled = stack("kikuchipy.npz", "rescaled_u8_p05_995");
     both(&chain(1, steps, Pixel::U8), 1, (120, 160), |b, n, found| {
-        let (same, worst) = agreement(
-            found,
-            rescaled.index_axis(ndarray::Axis(0), n).iter().copied(),
-        );
-        assert!(
-            worst <= 1.0 && same >= 0.99,
-            "{b}: {same} equal, worst {worst}"
-        );
+        let (same, worst) = agreement(found, rescaled.index_axis(ndarray::Axis(0), n).iter().copied());
+        assert!(worst <= 1.0 && same >= 0.99, "{b}: {same} equal, worst {worst}");
     });
     // From kikuchipy's own grey levels: a single level more or less moves all bins. It hands the tile over as (x, y).
     let equalised = vec![
@@ -631,27 +455,16 @@ fn corrections_of_kikuchipy() {
     let wanted = stack("kikuchipy.npz", "adaptive_histeq_u8");
     let case = Case::of((120, 160), 1, rescaled.iter().map(|&v| v as u8).collect());
     let params = chain(1, equalised, Pixel::U8);
-    for part in [
-        on_cpu(Isa::active(), &case, &params),
-        on_gpu(&open(), &case, &params, &[1]),
-    ] {
+    for part in [on_cpu(Isa::active(), &case, &params), on_gpu(&open(), &case, &params, &[1])] {
         let found = thin(&image(&part, &params, 0, (120, 160)));
         let (same, worst) = agreement(found, wanted.iter().copied());
         assert!(worst <= 1.0 && same >= 0.99, "{same} equal, worst {worst}");
     }
     let wanted = stack("kikuchipy.npz", "downsample4_u16");
-    both(
-        &chain(4, vec![full(false)], Pixel::U16),
-        2,
-        (30, 40),
-        |b, n, found| {
-            let (_, worst) = agreement(
-                found,
-                wanted.index_axis(ndarray::Axis(0), n).iter().copied(),
-            );
-            assert!(worst <= 2.0, "{b}: {worst}");
-        },
-    );
+    both(&chain(4, vec![full(false)], Pixel::U16), 2, (30, 40), |b, n, found| {
+        let (_, worst) = agreement(found, wanted.index_axis(ndarray::Axis(0), n).iter().copied());
+        assert!(worst <= 2.0, "{b}: {worst}");
+    });
 }
 
 /// Every step in one chain, on awkward shapes.
@@ -734,26 +547,16 @@ fn missing_pixels_are_filled_and_counted() {
     let mut image_with_holes = Array2::from_elem((h, w), 2.0);
     image_with_holes[[3, 3]] = 0.0;
     let params = chain(1, vec![divide(&image_with_holes)], Pixel::F32);
-    for part in [
-        on_cpu(Isa::active(), &case, &params),
-        on_gpu(&open(), &case, &params, &[1]),
-    ] {
+    for part in [on_cpu(Isa::active(), &case, &params), on_gpu(&open(), &case, &params, &[1])] {
         assert_eq!(part.filled, 3);
         let found = image(&part, &params, 0, (h, w));
         for (i, v) in found.iter().enumerate() {
             let near = (v - f64::from(clean(i)) / 2.0).abs();
-            assert!(
-                if i == 0 { near < 2.0 } else { near < 1e-4 },
-                "pixel {i}: {v}"
-            );
+            assert!(if i == 0 { near < 2.0 } else { near < 1e-4 }, "pixel {i}: {v}");
         }
     }
     // A pattern of nothing but NaN, and one that is constant.
-    let case = Case::of(
-        (h, w),
-        2,
-        [vec![f32::NAN; h * w], vec![7.0; h * w]].concat(),
-    );
+    let case = Case::of((h, w), 2, [vec![f32::NAN; h * w], vec![7.0; h * w]].concat());
     let params = chain(
         1,
         vec![
@@ -762,15 +565,8 @@ fn missing_pixels_are_filled_and_counted() {
         ],
         Pixel::U8,
     );
-    for part in [
-        on_cpu(Isa::active(), &case, &params),
-        on_gpu(&open(), &case, &params, &[2]),
-    ] {
-        assert_eq!(
-            part.filled,
-            2 * (h * w) as u64,
-            "not finite once, no background once"
-        );
+    for part in [on_cpu(Isa::active(), &case, &params), on_gpu(&open(), &case, &params, &[2])] {
+        assert_eq!(part.filled, 2 * (h * w) as u64, "not finite once, no background once");
         assert!(part.bytes.iter().take(h * w).all(|&v| v == 0));
     }
 }
@@ -809,22 +605,10 @@ fn what_does_not_fit_is_refused() {
     refused(&chain(0, vec![], Pixel::U8), "--bin");
     refused(&chain(11, vec![], Pixel::U8), "--bin");
     refused(&chain(1, vec![], Pixel::I16), "--dtype");
-    refused(
-        &chain(1, vec![divide(&Array2::ones((3, 3)))], Pixel::U8),
-        "3×3",
-    );
-    refused(
-        &chain(1, vec![divide(&Array2::zeros((10, 12)))], Pixel::U8),
-        "no pixel",
-    );
-    refused(
-        &chain(1, vec![percentiles(99.0, 1.0, 1.0)], Pixel::U8),
-        "--low",
-    );
-    refused(
-        &chain(1, vec![percentiles(f64::NAN, 1.0, 1.0)], Pixel::U8),
-        "--low",
-    );
+    refused(&chain(1, vec![divide(&Array2::ones((3, 3)))], Pixel::U8), "3×3");
+    refused(&chain(1, vec![divide(&Array2::zeros((10, 12)))], Pixel::U8), "no pixel");
+    refused(&chain(1, vec![percentiles(99.0, 1.0, 1.0)], Pixel::U8), "--low");
+    refused(&chain(1, vec![percentiles(f64::NAN, 1.0, 1.0)], Pixel::U8), "--low");
     let local = Step::LocalNorm {
         half: 10,
         border: Border::Nearest,
@@ -836,12 +620,6 @@ fn what_does_not_fit_is_refused() {
         bins: 256,
     };
     refused(&chain(1, vec![tiles], Pixel::U8), "--clahe");
-    refused(
-        &chain(1, vec![Step::Hot { factor: f32::NAN }], Pixel::U8),
-        "--hot",
-    );
-    refused(
-        &chain(1, vec![Step::Circle { radius: 0.0 }], Pixel::U8),
-        "--circle",
-    );
+    refused(&chain(1, vec![Step::Hot { factor: f32::NAN }], Pixel::U8), "--hot");
+    refused(&chain(1, vec![Step::Circle { radius: 0.0 }], Pixel::U8), "--circle");
 }

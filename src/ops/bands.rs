@@ -28,18 +28,11 @@ impl Operator for Bands {
         Ok(hough::cpu::stage(self.0.clone()))
     }
     fn gpu(&self, _: &Job<'_>, _: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
-        Err(Error::Device(
-            "bands are found on the CPU only (use --backend cpu)".into(),
-        ))
+        Err(Error::Device("bands are found on the CPU only (use --backend cpu)".into()))
     }
-    fn collector(
-        &self,
-        job: &Job<'_>,
-    ) -> Result<Box<dyn Collector<Part = Part, Output = Vec<f32>>>> {
-        Ok(Box::new(Rows::new(
-            job.selection.len(),
-            self.0.row(),
-            |p: Part| (p.first, p.values),
-        )))
+    fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = Vec<f32>>>> {
+        Ok(Box::new(Rows::new(job.selection.len(), self.0.row(), |p: Part| {
+            (p.first, p.values)
+        })))
     }
 }

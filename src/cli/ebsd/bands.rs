@@ -17,12 +17,7 @@ use std::path::PathBuf;
 pub struct Args {
     input: PathBuf,
     /// Result file (HDF5); with --at a figure (.png)
-    #[arg(
-        short,
-        long,
-        value_name = "OUT.h5|FILE.png",
-        required_unless_present = "in_place"
-    )]
+    #[arg(short, long, value_name = "OUT.h5|FILE.png", required_unless_present = "in_place")]
     output: Option<PathBuf>,
     /// Put the bands into the input
     #[arg(long, conflicts_with_all = ["output", "at"])]
@@ -69,11 +64,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     }
     let target = match at {
         Some(_) => None,
-        None => Some(Target::open(
-            &args.input,
-            args.output.as_deref(),
-            session.overwrite,
-        )?),
+        None => Some(Target::open(&args.input, args.output.as_deref(), session.overwrite)?),
     };
     // Bands show in processed patterns: those come first where the file has both.
     let given = how.dataset.clone();

@@ -69,11 +69,7 @@ impl Worker {
     pub fn transform(&mut self) {
         let plan = self.plan.clone();
         let pixels = plan.frame.pixels();
-        for (counts, bins) in self
-            .counts
-            .chunks_exact_mut(plan.rhos)
-            .zip(plan.bins.chunks_exact(pixels))
-        {
+        for (counts, bins) in self.counts.chunks_exact_mut(plan.rhos).zip(plan.bins.chunks_exact(pixels)) {
             counts.fill(NONE);
             accumulate(self.isa, &self.votes, bins, counts);
         }
@@ -81,11 +77,7 @@ impl Worker {
             for d in 0..=REACH {
                 fold(self.isa, &plan, &self.counts, t, d, &mut self.folded[d]);
             }
-            filter(
-                self.isa,
-                &self.folded,
-                &mut self.response[t * plan.rhos..(t + 1) * plan.rhos],
-            );
+            filter(self.isa, &self.folded, &mut self.response[t * plan.rhos..(t + 1) * plan.rhos]);
         }
     }
 
@@ -104,13 +96,7 @@ impl Worker {
             *to = from[lane];
         }
         let p = &self.plan.params;
-        let peaks = find_peaks(
-            &self.single,
-            self.plan.rhos,
-            p.distance,
-            p.threshold,
-            p.peaks,
-        );
+        let peaks = find_peaks(&self.single, self.plan.rhos, p.distance, p.threshold, p.peaks);
         if peaks.is_empty() {
             return (peaks, 0.0);
         }
@@ -233,9 +219,7 @@ impl CpuStage for Stage {
                 let (peaks, quality) = self.worker.peaks(lane);
                 let rho = |p: &Peak| (p.rho as f64 - plan.offset as f64) as f32;
                 for i in 0..plan.params.peaks {
-                    let row = peaks
-                        .get(i)
-                        .map(|p| [p.value as f32, plan.theta[p.theta] as f32, rho(p)]);
+                    let row = peaks.get(i).map(|p| [p.value as f32, plan.theta[p.theta] as f32, rho(p)]);
                     self.values.extend(row.unwrap_or([f32::NAN; 3]));
                 }
                 self.values.push(quality as f32);

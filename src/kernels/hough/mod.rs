@@ -79,10 +79,7 @@ impl Plan {
     pub fn new(frame: FrameShape, params: &Params) -> Result<Arc<Plan>> {
         let n = params.theta;
         if !(9..=3600).contains(&n) {
-            return Err(Error::parameter(
-                "--theta",
-                format!("{n} angles are not between 9 and 3600"),
-            ));
+            return Err(Error::parameter("--theta", format!("{n} angles are not between 9 and 3600")));
         }
         if !(1..=100).contains(&params.peaks) {
             return Err(Error::parameter(
@@ -92,10 +89,7 @@ impl Plan {
         }
         let factor = params.factor.is_finite() && params.factor > 0.0;
         if !factor || !(0.0..1.0).contains(&params.threshold) {
-            let what = format!(
-                "{} and {} are no factor and threshold",
-                params.factor, params.threshold
-            );
+            let what = format!("{} and {} are no factor and threshold", params.factor, params.threshold);
             return Err(Error::parameter("--threshold", what));
         }
         let (h, w) = (frame.height, frame.width);
@@ -117,9 +111,7 @@ impl Plan {
             for row in 0..h {
                 let y = (h - 1 - row) as f64;
                 // Rust rounds half away from zero, as C does.
-                bins.extend(
-                    (0..w).map(|x| ((c * x as f64 + s * y).round() + offset as f64) as u16),
-                );
+                bins.extend((0..w).map(|x| ((c * x as f64 + s * y).round() + offset as f64) as u16));
             }
         }
         Ok(Arc::new(Plan {
@@ -152,11 +144,7 @@ pub fn otsu(counts: &[u32; 256]) -> usize {
     let first = counts.iter().position(|&c| c > 0).unwrap_or(0);
     let last = counts.iter().rposition(|&c| c > 0).unwrap_or(0);
     let total: f64 = counts.iter().map(|&c| f64::from(c)).sum();
-    let moment: f64 = counts
-        .iter()
-        .enumerate()
-        .map(|(v, &c)| v as f64 * f64::from(c))
-        .sum();
+    let moment: f64 = counts.iter().enumerate().map(|(v, &c)| v as f64 * f64::from(c)).sum();
     let (mut n, mut m, mut best) = (0.0, 0.0, (f64::NEG_INFINITY, first));
     for (v, &count) in counts.iter().enumerate().take(last).skip(first) {
         n += f64::from(count);

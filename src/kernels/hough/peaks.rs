@@ -13,17 +13,9 @@ pub struct Peak {
 /// Peaks of `response` (`thetas` rows of `rhos` numbers), strongest first, at most `most`: above `threshold` in the range of all responses, the
 /// largest within `distance` (ρ, θ) bins, ties one peak at their middle. A stronger peak suppresses others within this box, which goes on from
 /// one end of θ to the other with ρ turned round.
-pub fn find_peaks(
-    response: &[i32],
-    rhos: usize,
-    distance: [usize; 2],
-    threshold: f64,
-    most: usize,
-) -> Vec<Peak> {
+pub fn find_peaks(response: &[i32], rhos: usize, distance: [usize; 2], threshold: f64, most: usize) -> Vec<Peak> {
     let thetas = response.len() / rhos;
-    let (low, high) = response
-        .iter()
-        .fold((i32::MAX, i32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+    let (low, high) = response.iter().fold((i32::MAX, i32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
     if low >= high {
         return Vec::new();
     }
@@ -66,10 +58,7 @@ pub fn find_peaks(
     peaks.sort_by(|a, b| b.value.total_cmp(&a.value));
     let mut kept: Vec<Peak> = Vec::new();
     for peak in peaks {
-        if !kept
-            .iter()
-            .any(|k| covers(k, &peak, rhos, thetas, distance))
-        {
+        if !kept.iter().any(|k| covers(k, &peak, rhos, thetas, distance)) {
             kept.push(peak);
         }
         if kept.len() == most {
@@ -82,9 +71,7 @@ pub fn find_peaks(
 /// Whether `other` lies in the box around `peak`.
 fn covers(peak: &Peak, other: &Peak, rhos: usize, thetas: usize, distance: [usize; 2]) -> bool {
     let near = |rho: usize, theta: isize| {
-        (theta - peak.theta as isize).unsigned_abs() <= distance[1]
-            && rho.abs_diff(peak.rho) <= distance[0]
-            && rho > 0
+        (theta - peak.theta as isize).unsigned_abs() <= distance[1] && rho.abs_diff(peak.rho) <= distance[0] && rho > 0
     };
     let (rho, theta, n) = (other.rho, other.theta as isize, thetas as isize);
     // Beyond an end of θ, ρ counts from the other side.
@@ -96,10 +83,7 @@ fn covers(peak: &Peak, other: &Peak, rhos: usize, thetas: usize, distance: [usiz
 fn plateaus(maxima: Vec<(usize, usize)>) -> Vec<Vec<(usize, usize)>> {
     let mut groups: Vec<Vec<(usize, usize)>> = Vec::new();
     for p in maxima {
-        let touches = |g: &Vec<(usize, usize)>| {
-            g.iter()
-                .any(|q| p.0.abs_diff(q.0) <= 1 && p.1.abs_diff(q.1) <= 1)
-        };
+        let touches = |g: &Vec<(usize, usize)>| g.iter().any(|q| p.0.abs_diff(q.0) <= 1 && p.1.abs_diff(q.1) <= 1);
         let mut joined = vec![p];
         let (near, far): (Vec<_>, Vec<_>) = groups.into_iter().partition(touches);
         joined.extend(near.into_iter().flatten());

@@ -76,13 +76,7 @@ pub struct Found {
 ///
 /// # Errors
 /// [`Error::Parameter`] for numbers out of range; whatever reading reports.
-pub fn find(
-    map: &PatternMap,
-    selection: &Selection,
-    params: &Params,
-    backend: &Backend,
-    control: &Control,
-) -> Result<Found> {
+pub fn find(map: &PatternMap, selection: &Selection, params: &Params, backend: &Backend, control: &Control) -> Result<Found> {
     let plan = Plan::new(map.scan.info().frame, &params.kernel())?;
     let mut timings = Timings::default();
     let rows = timings.pass("bands", &*map.scan, selection, || {
@@ -91,8 +85,7 @@ pub fn find(
         pass.run(backend, &Resident::none(), control)?.take(handle)
     })?;
     let n = selection.len() as usize;
-    let rows = Array2::from_shape_vec((n, plan.row()), rows)
-        .map_err(|e| Error::Internal(format!("bands: {e}")))?;
+    let rows = Array2::from_shape_vec((n, plan.row()), rows).map_err(|e| Error::Internal(format!("bands: {e}")))?;
     let part = |k: usize| rows.slice(s![.., k..3 * params.peaks;3]).to_owned();
     let [ny, nx] = map.scan.info().nav;
     let mut quality = Array2::from_elem((ny, nx), f64::NAN);
@@ -148,22 +141,13 @@ pub fn draw(pattern: &Array2<f64>, theta: &[f32], rho: &[f32], title: &str) -> F
 ///
 /// # Errors
 /// [`Error::Parameter`] for a point that was not selected; whatever reading reports.
-pub fn draw_at(
-    found: &Found,
-    map: &PatternMap,
-    selection: &Selection,
-    at: [usize; 2],
-    control: &Control,
-) -> Result<Figure> {
+pub fn draw_at(found: &Found, map: &PatternMap, selection: &Selection, at: [usize; 2], control: &Control) -> Result<Figure> {
     let [_, nx] = map.scan.info().nav;
     let number = (at[0] * nx + at[1]) as u64;
-    let row = selection
-        .iter()
-        .position(|f| f == number && at[1] < nx)
-        .ok_or_else(|| {
-            let what = format!("no pattern at row {}, column {}", at[0], at[1]);
-            Error::parameter("--at", what)
-        })?;
+    let row = selection.iter().position(|f| f == number && at[1] < nx).ok_or_else(|| {
+        let what = format!("no pattern at row {}, column {}", at[0], at[1]);
+        Error::parameter("--at", what)
+    })?;
     let pattern = read_frame(&*map.scan, number, control)?;
     let of = |a: &Array2<f32>| a.row(row).to_vec();
     let title = format!("Bands of the pattern at row {}, column {}", at[0], at[1]);
@@ -184,27 +168,18 @@ pub fn write(
 ) -> Result<PathBuf> {
     let axes = ["pattern", "peak"];
     let theta = "angle of the normal of each band from the x axis, y upwards; strongest band first";
-    target.put_rows(
-        "Bands/theta",
-        found.theta.view(),
-        Meta::new("rad", &axes, theta),
-    )?;
+    target.put_rows("Bands/theta", found.theta.view(), Meta::new("rad", &axes, theta))?;
     let rho = "distance of each band from the centre of the lowest left pixel, x cos(theta) + y sin(theta)";
     target.put_rows("Bands/rho", found.rho.view(), Meta::new("px", &axes, rho))?;
     let value = "height of each band in the range of the filtered transform of its pattern";
-    target.put_rows(
-        "Bands/value",
-        found.value.view(),
-        Meta::new("", &axes, value),
-    )?;
+    target.put_rows("Bands/value", found.value.view(), Meta::new("", &axes, value))?;
     let quality = "mean response of the bands above that of all lines, in standard deviations";
     let meta = Meta::new("", &["row", "column"], quality);
     target.put("Data/band_quality", found.quality.view(), meta)?;
     let mut report = Report::new("Bands");
     report.summary("input", map.scan.info().path.display());
     report.summary("patterns", found.theta.nrows());
-    let mean =
-        found.theta.iter().filter(|t| t.is_finite()).count() as f64 / found.theta.nrows() as f64;
+    let mean = found.theta.iter().filter(|t| t.is_finite()).count() as f64 / found.theta.nrows() as f64;
     report.summary("bands a pattern", format!("{mean:.1}"));
     for t in &found.timings.steps {
         report.summary(&t.step, format!("{:.1} s", t.seconds));
@@ -216,10 +191,9 @@ pub fn write(
     quality.unit = "height of the bands (standard deviations)";
     let [_, axis] = &map.scan.info().nav_axes;
     quality.axis = axis.clone();
-    report.section("Map").figure(
-        &quality.draw().to_png()?,
-        "How far the bands of each pattern stand out.",
-    );
+    report
+        .section("Map")
+        .figure(&quality.draw().to_png()?, "How far the bands of each pattern stand out.");
     report.section("Parameters").code(&effective);
     let provenance = provenance("ebsd bands", &*map.scan, backend, effective, &found.timings)?;
     target.finish(&provenance, &report.render())
