@@ -79,11 +79,12 @@ pub struct Found {
 pub fn find(map: &PatternMap, selection: &Selection, params: &Params, backend: &Backend, control: &Control) -> Result<Found> {
     let plan = Plan::new(map.scan.info().frame, &params.kernel())?;
     let mut timings = Timings::default();
-    let rows = timings.pass("bands", &*map.scan, selection, || {
-        let mut pass = Pass::new("bands", &*map.scan, selection);
-        let handle = pass.add(ops::Bands(Arc::clone(&plan)));
-        pass.run(backend, &Resident::none(), control)?.take(handle)
+    let mut pass = Pass::new("bands", &*map.scan, selection);
+    let handle = pass.add(ops::Bands(Arc::clone(&plan)));
+    let mut done = timings.pass("bands", &*map.scan, selection, || {
+        pass.run(backend, &Resident::none(), control)
     })?;
+    let rows = done.take(handle)?;
     let n = selection.len() as usize;
     let rows = Array2::from_shape_vec((n, plan.row()), rows).map_err(|e| Error::Internal(format!("bands: {e}")))?;
     let part = |k: usize| rows.slice(s![.., k..3 * params.peaks;3]).to_owned();

@@ -334,12 +334,13 @@ impl Job<'_> {
         };
         let writer = Arc::new(store.pattern_writer("Patterns", frame, Codec::None)?);
         let mut timings = Timings::default();
-        let filled = timings.pass("patterns", &*map.scan, self.selection, || {
-            let sink: Box<dyn FrameSink<u8>> = Box::new(ToStore(writer.clone()));
-            let mut pass = Pass::new("patterns", &*map.scan, self.selection);
-            let handle = pass.add(PatternChain::new(plan.clone(), Arc::new(Mutex::new(sink))));
-            pass.run(backend, &Resident::none(), control)?.take(handle)
+        let sink: Box<dyn FrameSink<u8>> = Box::new(ToStore(writer.clone()));
+        let mut pass = Pass::new("patterns", &*map.scan, self.selection);
+        let handle = pass.add(PatternChain::new(plan.clone(), Arc::new(Mutex::new(sink))));
+        let mut done = timings.pass("patterns", &*map.scan, self.selection, || {
+            pass.run(backend, &Resident::none(), control)
         })?;
+        let filled = done.take(handle)?;
         let writer = Arc::into_inner(writer).ok_or_else(|| Error::Internal("patterns are still being written".into()))?;
         writer.finish("", "processed patterns")?;
         let raw = map.scan.info().frame;
