@@ -7,6 +7,7 @@
 //! fits it to the spots of every frame, and turns its vectors into strain. Formulas and their sources:
 //! `docs/workflows.md`.
 
+pub mod binning;
 pub mod compare;
 pub mod correlate;
 pub mod cut;
@@ -21,6 +22,7 @@ mod moments;
 pub mod peaks;
 pub mod template;
 pub mod tree;
+pub mod virtual_bse;
 pub mod ward;
 
 use crate::error::{Error, Result};

@@ -213,19 +213,19 @@ fn cluster_lattice(result: &Strain, info: &ScanInfo, c: usize) -> Named {
     let cluster = &result.clusters[c];
     let radius = result.template.crop() as f64;
     let circle = |p: &[f64; 2], r: f64, colour| Marker::circle(p[0], p[1], r).coloured(colour);
-    let mut legend = vec![(FOUND, "highest peaks")];
+    let mut legend = vec![(FOUND, "peaks")];
     let mut markers: Vec<Marker> = cluster.peaks.iter().map(|p| circle(p, radius / 2.0, FOUND)).collect();
     let mut vectors = Vec::new();
     for ((m, colour), n) in cluster.matches.iter().zip(LATTICES).zip(0..) {
         markers.extend(m.refined.iter().map(|p| circle(p, radius, colour)));
         let mark = if n == 0 { String::new() } else { (n + 1).to_string() };
         vectors.extend(arrows(m, &mark, colour));
-        legend.push((colour, ["on the lattice", "second lattice", "third", "fourth"][n]));
+        legend.push((colour, ["lattice", "second lattice", "third", "fourth"][n]));
     }
     if let (Some(lattice), Some(sites)) = (cluster.lattice(), result.sites.get(c)) {
         let site = |i: &[i32; 2]| circle(&lattice.position(f64::from(i[0]), f64::from(i[1])), SITE, CALCULATED);
         markers.extend(sites.iter().map(site));
-        legend.push((CALCULATED, "refined in every frame"));
+        legend.push((CALCULATED, "refined"));
     }
     let title = format!("Cluster {c}: log-sum of {} frames", cluster.frames);
     let mut figure = HeatMap::new(result.clustering.cluster_logsums[c].view(), &title);
