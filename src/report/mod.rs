@@ -20,6 +20,7 @@ mod labels;
 mod line;
 mod panel;
 mod rgb;
+mod roofline;
 mod scalebar;
 pub mod ticks;
 
@@ -30,4 +31,5 @@ pub use labels::LabelMap;
 pub use line::{LinePlot, Mark, MergeDistances, Series};
 pub use panel::{Panel, Tile};
 pub use rgb::{ColourKey, RgbMap};
+pub use roofline::{Roof, RoofPoint, Roofline};
 pub use scalebar::{ScaleBar, scale_bar};
