@@ -58,7 +58,7 @@ impl<'a> RgbMap<'a> {
         };
         let side = self.keys.iter().map(wide).max().unwrap_or(0);
         let least = self.keys.iter().map(height).sum::<usize>().max(60);
-        let mut page = Page::new(&geometry, self.title, side, least, scale_bar(&self.axis, cols));
+        let mut page = Page::new(&geometry, self.title, side, least, scale_bar(&self.axis, cols), false);
         let (left, top) = page.origin;
         // Very large maps are averaged channel by channel.
         let channel = |k: usize| {
@@ -112,7 +112,7 @@ impl ColourKey {
         for (colour, name) in &self.list {
             figure.fill(x, below, 18, 18, *colour);
             figure.frame(x, below, 18, 18, FAINT);
-            figure.text((x + 26) as f64, below as f64 + 15.0, TEXT, Align::Left, INK, name);
+            figure.text((x + 26) as f64, below as f64 + 10.0, TEXT, Align::Left, INK, name);
             below += line;
         }
     }
