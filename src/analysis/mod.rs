@@ -7,7 +7,9 @@
 //! fits it to the spots of every frame, and turns its vectors into strain. Formulas and their sources:
 //! `docs/workflows.md`.
 
+pub mod binning;
 pub mod compare;
+pub mod condition;
 pub mod correlate;
 pub mod cut;
 pub mod features;
@@ -15,11 +17,14 @@ mod fft2;
 pub mod grid;
 pub mod hdbscan;
 pub mod lattice;
+pub mod lobes;
 pub mod maskspec;
 mod moments;
+pub mod orientation;
 pub mod peaks;
 pub mod template;
 pub mod tree;
+pub mod virtual_bse;
 pub mod ward;
 
 use crate::error::{Error, Result};
