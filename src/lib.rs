@@ -4,12 +4,14 @@
 
 pub mod analysis;
 pub mod backend;
+pub mod bench;
 pub mod control;
 pub mod engine;
 pub mod error;
 pub mod io;
 pub mod kernels;
 pub mod ops;
+pub mod pattern_centre;
 pub mod pixel;
 pub mod report;
 pub mod rng;

@@ -7,8 +7,13 @@
 //! fits it to the spots of every frame, and turns its vectors into strain. Formulas and their sources:
 //! `docs/workflows.md`.
 
+<<<<<<< HEAD
 pub mod agreement;
+=======
+pub mod binning;
+>>>>>>> main
 pub mod compare;
+pub mod condition;
 pub mod correlate;
 pub mod cut;
 pub mod features;
@@ -16,13 +21,19 @@ mod fft2;
 pub mod grid;
 pub mod hdbscan;
 pub mod lattice;
+pub mod lobes;
 pub mod maskspec;
 mod moments;
+pub mod orientation;
 pub mod peaks;
 mod symmetric;
 pub mod template;
 pub mod tree;
+<<<<<<< HEAD
 pub mod umap;
+=======
+pub mod virtual_bse;
+>>>>>>> main
 pub mod ward;
 
 use crate::error::{Error, Result};

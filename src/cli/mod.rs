@@ -2,8 +2,10 @@
 //! the workflows' parameters); everything behind works with the latter.
 
 mod arrays;
+mod bench;
 mod cluster;
 mod devices;
+mod ebsd;
 mod export;
 mod info;
 mod masks;
@@ -41,8 +43,10 @@ enum Command {
     Template(template::Args),
     Cluster(cluster::Args),
     Strain(Box<strain::Args>),
+    Ebsd(ebsd::Args),
     Simulate(simulate::Args),
     Export(export::Args),
+    Bench(bench::Args),
 }
 
 /// Parses the command line and runs it. Exit code 0: done (warnings on stderr), 1: failed, 2: wrong usage.
@@ -61,15 +65,17 @@ fn run(cli: Cli) -> emstream::Result<()> {
     let session = session::Session::new(cli.global)?;
     match cli.command {
         Command::Info(a) => info::run(a, &session),
-        Command::Devices(a) => devices::run(a),
+        Command::Devices(a) => devices::run(a, &session),
         Command::Stats(a) => stats::run(a, &session),
         Command::Masks(a) => masks::run(a, &session),
         Command::Pick(a) => pick::run(a, &session),
         Command::Template(a) => template::run(a, &session),
         Command::Cluster(a) => cluster::run(a, &session),
         Command::Strain(a) => strain::run(*a, &session),
+        Command::Ebsd(a) => ebsd::run(a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),
+        Command::Bench(a) => bench::run(a, &session),
     }
 }
 

@@ -8,6 +8,8 @@ use std::path::Path;
 pub const MAX_EDGE: u64 = 65_536;
 /// Most frames of a scan.
 pub const MAX_FRAMES: u64 = 1 << 31;
+/// Most points of an EBSD map, of which much more is kept in memory than of a scan position.
+pub const MAX_POINTS: usize = 1 << 26;
 /// Most bytes of one frame, as stored or as delivered.
 pub const MAX_FRAME_BYTES: u64 = 1 << 30;
 /// Longest header of a `.npy` file in bytes.
@@ -34,6 +36,22 @@ impl Sizes {
             height: self.sig[0],
             width: self.sig[1],
         }
+    }
+}
+
+/// Checks a claimed map shape (rows, columns) for so many stored patterns: a map may be mostly empty, but memory for its points is not taken
+/// because a name or a header claims it.
+///
+/// # Errors
+/// [`Error::Limit`] for more than [`MAX_POINTS`] points, or a million and a thousand times as many as there are patterns.
+pub(crate) fn check_points(path: &Path, nav: [usize; 2], patterns: usize) -> Result<()> {
+    let points = nav[0].checked_mul(nav[1]).filter(|&n| n <= MAX_POINTS);
+    match points {
+        Some(n) if n <= 1_000_000 || n / 1000 <= patterns => Ok(()),
+        _ => Err(Error::limit(
+            path,
+            format!("a map of {} × {} points for {patterns} patterns", nav[0], nav[1]),
+        )),
     }
 }
 

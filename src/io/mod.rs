@@ -2,6 +2,7 @@
 
 mod blo;
 mod dtype;
+pub mod ebsd;
 mod flat;
 mod fuzz;
 mod h5;
@@ -23,6 +24,7 @@ pub use repair::BadPixels;
 pub mod array;
 pub mod export;
 pub mod fingerprint;
+pub mod hspy;
 pub mod output;
 pub mod results;
 

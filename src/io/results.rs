@@ -1,6 +1,7 @@
 //! Results: plain HDF5 that any program opens, with unit, axes and meaning beside every dataset.
 
 use crate::error::{Error, Result};
+use crate::io::Axis;
 pub use crate::io::fingerprint::fingerprint;
 pub use crate::io::output::{AtomicFile, OutputDir, write_file};
 use hdf5::types::VarLenUnicode;
@@ -90,29 +91,10 @@ impl ResultFile {
     /// # Errors
     /// [`Error::Io`] if the disk refuses; [`Error::Internal`] if the number of axes is not that of the array or the path is taken.
     pub fn put<T: Value, D: Dimension>(&self, path: &str, array: ArrayView<'_, T, D>, meta: Meta<'_>) -> Result<()> {
-        if meta.axes.len() != array.ndim() {
-            return Err(Error::Internal(format!(
-                "{path}: {} axes named for {} dimensions",
-                meta.axes.len(),
-                array.ndim()
-            )));
-        }
         if self.file.link_exists(path) {
             return Err(Error::Internal(format!("{path} is written twice")));
         }
-        let failed = |e: hdf5::Error| hdf5_error(&self.target, "cannot write", &e);
-        let standard = array.as_standard_layout();
-        let mut builder = self.file.new_dataset_builder();
-        if standard.len() * size_of::<T>() > COMPRESS && hdf5::filters::deflate_available() {
-            builder = builder
-                .chunk(chunk_shape(standard.shape(), size_of::<T>()))
-                .shuffle()
-                .deflate(4);
-        }
-        let dataset = builder.with_data(standard.view()).create(path).map_err(failed)?;
-        put_text(&dataset, "unit", meta.unit).map_err(failed)?;
-        put_texts(&dataset, "axes", meta.axes).map_err(failed)?;
-        put_text(&dataset, "description", meta.meaning).map_err(failed)
+        dataset(&self.file, path, array, meta, &self.target)
     }
 
     /// Adds numbers as an attribute of a dataset or group that exists, e.g. the step of a calibrated axis.
@@ -153,6 +135,17 @@ impl ResultFile {
                 "effective parameters, TOML: write it to a file and pass it with --params",
             )?;
 
+            if !provenance.calibration.is_empty() {
+                let axes = self.file.create_group("calibration")?;
+                put_text(&axes, "description", "step and unit of the axes that the input knows")?;
+                for (name, axis) in &provenance.calibration {
+                    let axis_group = axes.create_group(name)?;
+                    let scale = axis.scale.unwrap_or(1.0);
+                    axis_group.new_attr::<f64>().create("scale")?.write_scalar(&scale)?;
+                    put_text(&axis_group, "unit", &axis.unit)?;
+                }
+            }
+
             let timings = group.create_group("timings")?;
             put_text(&timings, "description", "wall time of each step, one entry each")?;
             column_text(&timings, "step", provenance.timings.iter().map(|t| t.step.as_str()))?;
@@ -164,6 +157,11 @@ impl ResultFile {
             )?;
             column(&timings, "frames", "", provenance.timings.iter().map(|t| t.frames).collect())?;
             column(&timings, "bytes", "", provenance.timings.iter().map(|t| t.bytes).collect())?;
+            for (n, part) in ["read", "upload", "device", "read_back", "host"].into_iter().enumerate() {
+                column(&timings, part, "s", provenance.timings.iter().map(|t| t.split[n]).collect())?;
+            }
+            let uploaded = provenance.timings.iter().map(|t| t.uploaded).collect();
+            column(&timings, "uploaded_bytes", "", uploaded)?;
 
             let input = group.create_group("input")?;
             put_text(&input, "description", "files that were read, one entry each")?;
@@ -217,6 +215,29 @@ pub struct Provenance {
     pub parameters: String,
     pub timings: Vec<Timing>,
     pub inputs: Vec<Input>,
+    /// Axes `scan_y`, `scan_x`, `y`, `x` of the input, those with a known step; written to `/calibration`.
+    pub calibration: Vec<(String, Axis)>,
+}
+
+/// What a result file says in `/calibration` about axes, by their names; empty where it says nothing.
+pub(super) fn calibration(at: &hdf5::Location) -> Vec<(String, Axis)> {
+    let Ok(axes) = at.file().and_then(|f| f.group("calibration")) else {
+        return Vec::new();
+    };
+    let names = axes.member_names().unwrap_or_default();
+    let axis = |name: String| {
+        let group = axes.group(&name).ok()?;
+        let scale = group.attr("scale").ok()?.read_scalar().ok()?;
+        let unit = super::h5::text::attribute_of(&group, "unit").unwrap_or_default();
+        Some((
+            name,
+            Axis {
+                scale: Some(scale),
+                unit,
+            },
+        ))
+    };
+    names.into_iter().filter_map(axis).collect()
 }
 
 /// Wall time of one step.
@@ -227,6 +248,10 @@ pub struct Timing {
     /// Frames and bytes of pixels that went through; 0 for steps on the host.
     pub frames: u64,
     pub bytes: u64,
+    /// Seconds of reading, upload, device, read-back and host, which overlap; 0 for steps on the host.
+    pub split: [f64; 5],
+    /// Bytes of pixels that were uploaded to a device.
+    pub uploaded: u64,
 }
 
 /// A file that was read.
@@ -282,8 +307,40 @@ pub fn iso_time(time: SystemTime) -> String {
     )
 }
 
+/// Writes a dataset with unit, axes and meaning as attributes; `target` is the file's name for messages.
+pub(super) fn dataset<T: Value, D: Dimension>(
+    group: &Group,
+    path: &str,
+    array: ArrayView<'_, T, D>,
+    meta: Meta<'_>,
+    target: &Path,
+) -> Result<()> {
+    if meta.axes.len() != array.ndim() {
+        return Err(Error::Internal(format!(
+            "{path}: {} axes named for {} dimensions",
+            meta.axes.len(),
+            array.ndim()
+        )));
+    }
+    let write = || -> hdf5::Result<()> {
+        let standard = array.as_standard_layout();
+        let mut builder = group.new_dataset_builder();
+        if standard.len() * size_of::<T>() > COMPRESS && hdf5::filters::deflate_available() {
+            builder = builder
+                .chunk(chunk_shape(standard.shape(), size_of::<T>()))
+                .shuffle()
+                .deflate(4);
+        }
+        let dataset = builder.with_data(standard.view()).create(path)?;
+        put_text(&dataset, "unit", meta.unit)?;
+        put_texts(&dataset, "axes", meta.axes)?;
+        put_text(&dataset, "description", meta.meaning)
+    };
+    write().map_err(|e| hdf5_error(target, "cannot write", &e))
+}
+
 /// Whole trailing axes, as many as make about [`CHUNK`] bytes, and a run of the axis before.
-fn chunk_shape(shape: &[usize], bytes: usize) -> Vec<usize> {
+pub(super) fn chunk_shape(shape: &[usize], bytes: usize) -> Vec<usize> {
     let mut chunk = vec![1; shape.len()];
     let mut size = bytes;
     for (c, &n) in chunk.iter_mut().zip(shape).rev() {
@@ -294,18 +351,18 @@ fn chunk_shape(shape: &[usize], bytes: usize) -> Vec<usize> {
 }
 
 /// Text for HDF5, whose strings end at the first NUL.
-fn text(value: &str) -> hdf5::Result<VarLenUnicode> {
+pub(super) fn text(value: &str) -> hdf5::Result<VarLenUnicode> {
     value
         .replace('\0', " ")
         .parse()
         .map_err(|e| hdf5::Error::from(format!("text for HDF5: {e}")))
 }
 
-fn put_text(at: &hdf5::Location, name: &str, value: &str) -> hdf5::Result<()> {
+pub(super) fn put_text(at: &hdf5::Location, name: &str, value: &str) -> hdf5::Result<()> {
     at.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(value)?)
 }
 
-fn put_texts(at: &hdf5::Location, name: &str, values: &[&str]) -> hdf5::Result<()> {
+pub(super) fn put_texts(at: &hdf5::Location, name: &str, values: &[&str]) -> hdf5::Result<()> {
     let values = values.iter().map(|v| text(v)).collect::<hdf5::Result<Vec<_>>>()?;
     at.new_attr_builder().with_data(&values).create(name).map(|_| ())
 }

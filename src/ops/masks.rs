@@ -10,11 +10,12 @@ use crate::kernels::displace;
 use crate::kernels::masks::cpu::Plan;
 use crate::kernels::masks::{self, MaskStack, Part};
 use crate::pixel::FrameShape;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Products of every selected frame with a mask stack: `frames × masks` values in selection order; see [`crate::kernels::masks`].
 pub struct MaskProducts<'a> {
-    stack: &'a MaskStack,
+    stack: Cow<'a, MaskStack>,
     shifts: Option<displace::Params>,
     /// The CPU kernel's order of work, shared by all workers.
     plan: Mutex<Option<(FrameShape, Arc<Plan>)>>,
@@ -22,6 +23,10 @@ pub struct MaskProducts<'a> {
 
 impl<'a> MaskProducts<'a> {
     pub fn new(stack: &'a MaskStack) -> Self {
+        Self::of(Cow::Borrowed(stack))
+    }
+
+    fn of(stack: Cow<'a, MaskStack>) -> Self {
         MaskProducts {
             stack,
             shifts: None,
@@ -49,11 +54,18 @@ impl<'a> MaskProducts<'a> {
         match &*made {
             Some((shape, plan)) if *shape == frame => Ok(plan.clone()),
             _ => {
-                let plan = Plan::new(frame, self.stack)?;
+                let plan = Plan::new(frame, &self.stack)?;
                 *made = Some((frame, plan.clone()));
                 Ok(plan)
             }
         }
+    }
+}
+
+impl MaskProducts<'static> {
+    /// With a stack of its own.
+    pub fn owned(stack: MaskStack) -> Self {
+        Self::of(Cow::Owned(stack))
     }
 }
 
@@ -74,7 +86,7 @@ impl Operator for MaskProducts<'_> {
         }
         let row = 4 * self.stack.len() as u64;
         // The plan: an index and a value for each pixel that a mask touches.
-        let plan = match self.stack {
+        let plan = match &*self.stack {
             MaskStack::Stamps { stamp, positions } => 6 * (stamp.len() * positions.len()) as u64,
             MaskStack::Csr { values, .. } => 6 * values.len() as u64,
             MaskStack::Dense { rows } => 4 * rows.len() as u64,
@@ -95,7 +107,7 @@ impl Operator for MaskProducts<'_> {
         })
     }
     fn gpu(&self, job: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
-        let stage = masks::gpu::stage(gpu, self.frame(job), self.stack)?;
+        let stage = masks::gpu::stage(gpu, self.frame(job), &self.stack)?;
         match &self.shifts {
             Some(shifts) => displace::gpu::stage(gpu, job.frame, shifts, stage),
             None => Ok(stage),

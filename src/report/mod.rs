@@ -19,6 +19,8 @@ pub mod html;
 mod labels;
 mod line;
 mod panel;
+mod rgb;
+mod roofline;
 mod scalebar;
 pub mod ticks;
 
@@ -28,4 +30,6 @@ pub use heatmap::{HeatMap, Limits, Marker, Vector};
 pub use labels::LabelMap;
 pub use line::{LinePlot, Mark, MergeDistances, Series};
 pub use panel::{Panel, Tile};
+pub use rgb::{ColourKey, RgbMap};
+pub use roofline::{Roof, RoofPoint, Roofline};
 pub use scalebar::{ScaleBar, scale_bar};

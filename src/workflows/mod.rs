@@ -2,7 +2,9 @@
 
 pub mod cluster;
 mod common;
+pub mod ebsd;
 pub mod frames;
 pub mod strain;
+pub mod tune;
 
 pub use common::{Timings, frame_array, meaning, provenance, read_frame, scatter_rows, single_logsum, statistic, to_toml, unit};

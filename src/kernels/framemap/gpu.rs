@@ -1,4 +1,5 @@
-//! GPU path. Mapped frames come back with every block.
+//! GPU path, a dispatch a round. Mapped frames come back with every block. Each pixel is read once; 4 bytes for each pixel of the output are written
+//! (with a logarithm twice, and read once), and come back: the bus bounds this kernel.
 
 use super::{Params, Part};
 use crate::backend::gpu::rounds::{Rounds, floats_of};
@@ -11,7 +12,7 @@ use crate::pixel::FrameShape;
 /// A stage on `gpu`.
 ///
 /// # Errors
-/// [`crate::Error::Parameter`] as [`Params::output`], [`crate::Error::Device`] when the frame is too large for this device,
+/// [`crate::Error::Parameter`] as [`Params::output`], [`crate::Error::TooLargeForDevice`],
 /// [`crate::Error::DeviceMemory`].
 pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn GpuStage<Part = Part>>> {
     let (height, width) = params.output(shape.height, shape.width)?;

@@ -1,5 +1,10 @@
 //! GPU path: a minimum of every frame, then one sum per label and leaf. Finished leaves come back; the sums of a cut
 //! leaf wait in slots on the device.
+//!
+//! Two dispatches a block (more only when finished sums do not fit 32 MiB). Each pixel is read twice, since no logarithm can be taken before the
+//! frame's minimum is known; 4 bytes for each pixel, label and leaf of 64 frames are written and come back. Operations: a comparison for the
+//! minimum, three for the product of shifted pixels, 29 for a logarithm and its addition shared by a group of frames
+//! ([`super::group`]).
 
 use super::{LabelSum, Params, Part, group};
 use crate::backend::gpu::leaves::{LeafRun, leaf_runs};
@@ -14,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// A stage on `gpu`. [`GpuStage::finish`] returns the last leaf if that is incomplete.
 ///
 /// # Errors
-/// [`Error::Device`] when the frame is too large for this device, [`Error::DeviceMemory`].
+/// [`Error::TooLargeForDevice`], [`Error::DeviceMemory`].
 pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn GpuStage<Part = Part>>> {
     let wgsl = prelude(shape.pixel);
     let minimum = wgsl.clone() + include_str!("../../../shaders/logsum_minimum.wgsl");

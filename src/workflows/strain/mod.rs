@@ -200,14 +200,15 @@ pub fn run(
     let selection = &clustering.selection;
     let mut pass = Pass::new("refinement", scan, selection);
     let fits = pass.add(refiner(Arc::from(clustering.labels.as_slice()), params.save_peaks)?);
-    let mut refined: Refined = clustering.timings.pass("refinement", scan, selection, || {
-        pass.run(backend, &resident, control)?.take(fits)
-    })?;
+    let timings = &mut clustering.timings;
+    let mut done = timings.pass("refinement", scan, selection, || pass.run(backend, &resident, control))?;
+    let mut refined: Refined = done.take(fits)?;
     if params.correlation == Correlation::Joint {
         let most = params.indices.first.abs().max(params.indices.last.abs());
         let start = (params.lattice_radius, most);
-        clustering.timings.pass("joint fit", scan, selection, || {
-            joint::refine(scan, selection, &mut refined, start, &mut clustering.warnings, control)
+        clustering.timings.frames("joint fit", scan, selection, || {
+            let warnings = &mut clustering.warnings;
+            joint::refine(scan, selection, &mut refined, start, backend, warnings, control)
         })?;
     }
 

@@ -1,0 +1,142 @@
+//! EBSD maps: the patterns of a map as a [`Scan`] in map order, whatever the order of the file, and all that is known of its points.
+
+mod ang;
+mod binary;
+mod ctf;
+mod data;
+mod hdf5;
+mod images;
+mod kikuchipy;
+mod mapped;
+mod patterns;
+mod store;
+mod table;
+
+pub use ang::read_ang;
+pub use ctf::{read_ctf, write_ctf};
+pub use data::{Column, Geometry, Lattice, MapData, Phase};
+pub use images::read_image;
+pub use patterns::{Codec, PatternWriter};
+pub use store::{Description, Store, StoreLayout};
+pub use table::Orientations;
+
+pub(super) use self::hdf5::open_scan;
+
+use super::open::OpenOptions;
+use super::readat::ReadAt;
+use super::{Scan, h5, repair};
+use crate::control::Control;
+use crate::error::Result;
+use crate::pixel::FrameShape;
+use ndarray::Array2;
+use std::path::Path;
+
+/// Patterns of a map with what the file says about its points.
+pub struct PatternMap {
+    /// The patterns, nav = (rows, columns), row by row; positions without a pattern read as zeros.
+    pub scan: Box<dyn Scan>,
+    /// Where there are patterns (rows, columns); selections leave the others out.
+    pub present: Array2<bool>,
+    /// Static background (h, w) in the units of the patterns, where the file holds one.
+    pub static_background: Option<Array2<f64>>,
+    /// Columns of one value a point: orientations, phase, band contrast, …
+    pub data: MapData,
+    /// Projection centres and tilts.
+    pub geometry: Geometry,
+    /// Who wrote the file: `emstream`, `xcdskd`, `kikuchipy`, `EDAX`, `Oxford Instruments`; empty for plain scans.
+    pub dialect: String,
+    /// The group of the map in an HDF5 file, e.g. `/Scan/EBSD`.
+    pub group: Option<String>,
+}
+
+impl PatternMap {
+    /// Step of the map (y, x) in µm, where it is known.
+    pub fn steps(&self) -> [Option<f64>; 2] {
+        self.scan.info().nav_axes.each_ref().map(|a| match a.unit.as_str() {
+            "µm" | "um" => a.scale,
+            "nm" => a.scale.map(|s| s * 1e-3),
+            _ => None,
+        })
+    }
+
+    /// What a [`Store`] for patterns of the same points needs to know; `frame` is the shape of its patterns.
+    pub fn describe(&self, frame: FrameShape) -> Description<'_> {
+        Description {
+            present: &self.present,
+            pattern: [frame.height, frame.width],
+            steps: self.steps(),
+            data: &self.data,
+            geometry: &self.geometry,
+            static_background: self.static_background.as_ref(),
+        }
+    }
+
+    /// A scan of any other format: every position has a pattern and nothing else is known.
+    fn plain(scan: Box<dyn Scan>) -> PatternMap {
+        let nav = scan.info().nav;
+        PatternMap {
+            scan,
+            present: Array2::from_elem((nav[0], nav[1]), true),
+            static_background: None,
+            data: MapData::new(nav),
+            geometry: Geometry::default(),
+            dialect: String::new(),
+            group: None,
+        }
+    }
+}
+
+/// Opens the patterns of a map, of any format that [`super::open`] reads. `options.dataset` may be a plain name (`Patterns`) in an EBSD
+/// file; without one the patterns as measured are taken (`RawPatterns`), or `Patterns` where there are no others.
+///
+/// To change the same file, open its [`Store`] first: HDF5 refuses to open a file for writing that is open for reading.
+///
+/// # Errors
+/// As [`super::open`].
+pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<PatternMap> {
+    let mut map = match open_patterns(path, options)? {
+        Some(map) => map,
+        None => {
+            let file = ReadAt::open(path)?;
+            let map = if h5::has_signature(&file)? {
+                self::hdf5::open_map(&file, options, control)?
+            } else {
+                None
+            };
+            match map {
+                Some(map) => map,
+                // The general door repairs bad pixels itself.
+                None => return Ok(PatternMap::plain(super::open(path, options, control)?)),
+            }
+        }
+    };
+    map.scan = repair::wrap(map.scan, &options.bad_pixels, control)?;
+    Ok(map)
+}
+
+/// Opens formats that hold nothing but EBSD patterns; `None` for all others. `bad_pixels` is left to the caller.
+pub(super) fn open_patterns(path: &Path, options: &OpenOptions) -> Result<Option<PatternMap>> {
+    if path.is_dir() {
+        return images::open_map(path, options).map(Some);
+    }
+    // Raw frames that are described by the user are raw, whatever their name.
+    let described = options.sig_shape.is_some() && options.dtype.is_some();
+    let file = ReadAt::open(path)?;
+    if described {
+        return Ok(None);
+    }
+    if binary::is_up(path) {
+        return binary::open_up(file, options).map(Some);
+    }
+    if binary::is_nordif(path) {
+        return binary::open_nordif(file, options).map(Some);
+    }
+    let mut head = [0; 4];
+    if file.len() >= 4 {
+        file.read(0, &mut head)?;
+    }
+    if head == images::ZIP_MAGIC {
+        return images::open_map(path, options).map(Some);
+    }
+    Ok(None)
+}
