@@ -25,8 +25,16 @@ pub(super) fn zstd(from: &[u8], out: &mut [u8]) -> Outcome {
 
 /// Decodes one LZ4 block.
 pub(super) fn lz4(from: &[u8], out: &mut [u8]) -> Outcome {
-    let n = lz4_flex::block::decompress_into(from, out).map_err(|e| e.to_string())?;
-    if n == out.len() { Ok(()) } else { Err(sizes(n, out.len())) }
+    let (Ok(source), Ok(room)) = (i32::try_from(from.len()), i32::try_from(out.len())) else {
+        return Err("an LZ4 block beyond 2 GiB".into());
+    };
+    // SAFETY: both lengths are those of the slices; the function reads and writes only inside of them, whatever the bytes say.
+    let n = unsafe { lz4_sys::LZ4_decompress_safe(from.as_ptr().cast(), out.as_mut_ptr().cast(), source, room) };
+    match usize::try_from(n) {
+        Ok(n) if n == out.len() => Ok(()),
+        Ok(n) => Err(sizes(n, out.len())),
+        Err(_) => Err("the data are damaged".into()),
+    }
 }
 
 /// Decodes what filter 32004 writes: size of all (u64), size of a block (u32), then each block with its compressed size (u32),
