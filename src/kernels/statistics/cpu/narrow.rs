@@ -106,7 +106,7 @@ macro_rules! paths {
             use std::arch::x86_64::*;
             use std::ops::Range;
 
-            /// The register at byte `16 · $bytes`… of a row; `row` has at least `at + $bytes` bytes.
+            /// One register of a row from pixel `$at` on, sign bits flipped; the row reaches that far.
             macro_rules! pixels {
                 ($row:expr, $at:expr, $flip:expr) => {
                     $xor($load($row.as_ptr().add($at).cast()), $flip)
