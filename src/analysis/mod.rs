@@ -9,6 +9,7 @@
 
 pub mod binning;
 pub mod compare;
+pub mod condition;
 pub mod correlate;
 pub mod cut;
 pub mod features;
@@ -16,8 +17,10 @@ mod fft2;
 pub mod grid;
 pub mod hdbscan;
 pub mod lattice;
+pub mod lobes;
 pub mod maskspec;
 mod moments;
+pub mod orientation;
 pub mod peaks;
 pub mod template;
 pub mod tree;
