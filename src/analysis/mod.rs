@@ -9,6 +9,7 @@
 
 pub mod binning;
 pub mod compare;
+pub mod condition;
 pub mod correlate;
 pub mod cut;
 pub mod features;
@@ -19,6 +20,7 @@ pub mod lattice;
 pub mod lobes;
 pub mod maskspec;
 mod moments;
+pub mod orientation;
 pub mod peaks;
 pub mod template;
 pub mod tree;

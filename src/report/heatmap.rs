@@ -6,7 +6,7 @@ use super::geometry::{Geometry, TARGET};
 use super::scalebar::{ScaleBar, scale_bar};
 use super::ticks;
 use crate::io::Axis;
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 
 /// Which values the colour map spans.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -213,7 +213,11 @@ pub(super) fn paint(
     data: ArrayView2<'_, f64>,
     colour: impl Fn(f64) -> Rgb,
 ) {
-    let colours = geometry.reduce(data).mapv(colour);
+    paint_colours(figure, (left, top), geometry, &geometry.reduce(data).mapv(colour));
+}
+
+/// Fills the picture of a map of colours that has the reduced size.
+pub(super) fn paint_colours(figure: &mut Figure, (left, top): (usize, usize), geometry: &Geometry, colours: &Array2<Rgb>) {
     for y in 0..geometry.height() {
         for x in 0..geometry.width() {
             let (row, col) = geometry.source(x, y);

@@ -3,6 +3,7 @@
 //! A [`Polycrystal`] says what to simulate; [`Simulated`] makes any frame of it at any time, on any thread, always with the same
 //! bits. It is a [`crate::io::Scan`], so passes run on it without a file; [`Simulated::write`] puts it on disk.
 
+mod ebsd;
 mod field;
 mod frames;
 mod grains;
@@ -10,6 +11,7 @@ mod polycrystal;
 mod stream;
 mod truth;
 
+pub use ebsd::{Kikuchi, SimulatedKikuchi, Structure};
 pub use frames::{Lattice, Simulated};
 pub use polycrystal::{Grain, Grains, Polycrystal};
 pub use stream::truth_path;
