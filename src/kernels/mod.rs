@@ -9,6 +9,7 @@ pub mod hough;
 pub mod ln;
 pub mod logsum;
 pub mod masks;
+pub mod matches;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;

@@ -27,8 +27,12 @@ pub struct Args {
     /// Parameters from a file, as an earlier run wrote them; flags win over it
     #[arg(long, value_name = "FILE.toml")]
     params: Option<PathBuf>,
-    #[command(flatten)]
-    how: ScanArgs,
+    /// Dataset or group inside the file
+    #[arg(long, value_name = "PATH")]
+    dataset: Option<String>,
+    /// Replace bad pixels by the local median: a mask (.npy, .png) or `auto`
+    #[arg(long, value_name = "FILE|auto")]
+    bad_pixels: Option<String>,
     #[command(flatten)]
     flags: Flags,
 }
@@ -169,7 +173,13 @@ impl Flags {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let (how, mut params) = params_file::<Params>(args.params.as_deref(), args.how, "process")?;
+    // `--dtype` is that of the result here, so the flags of raw files are left to parameter files.
+    let how = ScanArgs {
+        dataset: args.dataset,
+        bad_pixels: args.bad_pixels,
+        ..ScanArgs::default()
+    };
+    let (how, mut params) = params_file::<Params>(args.params.as_deref(), how, "process")?;
     args.flags.apply(&mut params)?;
     let output = args.output.as_deref().unwrap_or(&args.input);
     let same = |a: &Path, b: &Path| {
