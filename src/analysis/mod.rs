@@ -7,11 +7,8 @@
 //! fits it to the spots of every frame, and turns its vectors into strain. Formulas and their sources:
 //! `docs/workflows.md`.
 
-<<<<<<< HEAD
 pub mod agreement;
-=======
 pub mod binning;
->>>>>>> main
 pub mod compare;
 pub mod condition;
 pub mod correlate;
@@ -29,11 +26,8 @@ pub mod peaks;
 mod symmetric;
 pub mod template;
 pub mod tree;
-<<<<<<< HEAD
 pub mod umap;
-=======
 pub mod virtual_bse;
->>>>>>> main
 pub mod ward;
 
 use crate::error::{Error, Result};
