@@ -5,6 +5,7 @@
 pub mod analysis;
 pub mod backend;
 pub mod control;
+mod cubic;
 pub mod engine;
 pub mod error;
 pub mod io;

@@ -7,6 +7,7 @@
 //! fits it to the spots of every frame, and turns its vectors into strain. Formulas and their sources:
 //! `docs/workflows.md`.
 
+pub mod bullseye;
 pub mod compare;
 pub mod correlate;
 pub mod cut;
@@ -18,6 +19,7 @@ pub mod lattice;
 pub mod maskspec;
 mod moments;
 pub mod peaks;
+pub mod probe;
 pub mod template;
 pub mod tree;
 pub mod ward;

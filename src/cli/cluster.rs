@@ -40,7 +40,8 @@ pub(super) struct Flags {
     /// Built-in template [default: background]
     #[arg(long, value_enum)]
     pattern: Option<PatternArg>,
-    /// Template instead of a built-in pattern: background:R,RO … or a .npy file
+    /// Template instead of a built-in pattern: bullseye:RII,RI,RO,ROO, probe:FILE@Y,X,N, ring:R1,R2 … or an image (.npy, .tif, .png);
+    /// see `emstream template`
     #[arg(long, value_name = "SPEC|FILE")]
     template: Option<String>,
     /// Search range in pixels [default: by the template]

@@ -7,7 +7,8 @@ use emstream::io::array;
 use emstream::{Error, Result};
 use std::path::PathBuf;
 
-/// Show and save a match template: disk:R, gradient:R, background:R,RO, gradient-background:R,RO or a .npy file
+/// Show and save a match template: disk:R, ring:R1,R2, gradient:R, background:R,RO, gradient-background:R,RO,
+/// bullseye:RII,RI,RO,ROO[,cross=W][,size=N], probe:FILE[/DATASET]@Y,X,N (a vacuum probe) or an image (.npy, .tif, .png)
 #[derive(clap::Args)]
 pub struct Args {
     spec: String,

@@ -5,4 +5,4 @@ mod common;
 pub mod frames;
 pub mod strain;
 
-pub use common::{Timings, frame_array, meaning, provenance, read_frame, scatter_rows, single_logsum, statistic, to_toml, unit};
+pub use common::{Timings, frame_array, mean_frame, meaning, provenance, read_frame, scatter_rows, single_logsum, statistic, to_toml, unit};
