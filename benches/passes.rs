@@ -10,7 +10,7 @@ use emstream::io::{self, OpenOptions, Scan};
 use emstream::kernels::correlate;
 use emstream::kernels::masks::MaskStack;
 use emstream::kernels::statistics::Params;
-use emstream::ops::{Correlate, LogSum, MaskProducts, Statistics};
+use emstream::ops::{Correlate, Displaced, LogSum, MaskProducts, Statistics};
 use emstream::{Control, Result};
 use serde_json::json;
 use std::hint::black_box;
@@ -175,7 +175,7 @@ fn run(step: &str, scan: &dyn Scan, masks: &MaskStack, backend: &Backend, contro
     }
     if step == "300 masks moved" {
         let shifts = (0..scan.info().frames()).map(|n| [n as f64 * 0.01 % 3.0, 0.5]).collect();
-        pass.add(MaskProducts::new(masks).shifted(shifts));
+        pass.add(Displaced::new(MaskProducts::new(masks), shifts));
     }
     if step == "25 peaks" {
         pass.add(peaks(scan)?);

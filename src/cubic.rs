@@ -4,5 +4,11 @@
 /// Process.* 29 (1981) 1153, with a = −1/2. Their sum is 1, and they keep centre and width of what is sampled.
 pub(crate) fn weights(t: f64) -> [f64; 4] {
     let (t2, t3) = (t * t, t * t * t);
-    [-t + 2.0 * t2 - t3, 2.0 - 5.0 * t2 + 3.0 * t3, t + 4.0 * t2 - 3.0 * t3, t3 - t2].map(|w| w / 2.0)
+    [
+        -t + 2.0 * t2 - t3,
+        2.0 - 5.0 * t2 + 3.0 * t3,
+        t + 4.0 * t2 - 3.0 * t3,
+        t3 - t2,
+    ]
+    .map(|w| w / 2.0)
 }

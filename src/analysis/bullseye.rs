@@ -56,7 +56,14 @@ impl Bullseye {
             return bad(format!("the radii must ascend from above 0 to at most {}", LARGEST / 2));
         }
         let size = size.unwrap_or(2 * rim as usize + 1);
-        Ok(Bullseye { disk, inner, outer, rim, cross, size })
+        Ok(Bullseye {
+            disk,
+            inner,
+            outer,
+            rim,
+            cross,
+            size,
+        })
     }
 
     /// The image: open pixels up to 1, closed ones equally negative, so that the sum is zero.
@@ -66,7 +73,9 @@ impl Bullseye {
             let (dy, dx) = (y as f64 - half, x as f64 - half);
             let r = (dy * dy + dx * dx).sqrt();
             let open = ring(r, 0.0, self.disk) + ring(r, self.inner, self.outer);
-            let held = self.cross.is_some_and(|w| r >= self.inner && (dy.abs() <= w || dx.abs() <= w));
+            let held = self
+                .cross
+                .is_some_and(|w| r >= self.inner && (dy.abs() <= w || dx.abs() <= w));
             match () {
                 _ if r > self.rim => 0.0,
                 _ if held || open == 0.0 => CLOSED,

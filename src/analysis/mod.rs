@@ -11,6 +11,7 @@ pub mod bullseye;
 pub mod compare;
 pub mod correlate;
 pub mod cut;
+pub mod descan;
 pub mod features;
 mod fft2;
 pub mod grid;

@@ -39,7 +39,11 @@ impl<'a> Spec<'a> {
         if !(n >= 3.0 && n % 2.0 == 1.0 && n <= 4095.0) {
             return Err(bad("the size must be odd, 3 to 4095"));
         }
-        Ok(Spec { file, at: [y, x], size: n as usize })
+        Ok(Spec {
+            file,
+            at: [y, x],
+            size: n as usize,
+        })
     }
 }
 
@@ -89,7 +93,8 @@ pub fn cut(frame: ArrayView2<f64>, at: [f64; 2], size: usize) -> Result<Array2<f
         centre = found;
         // A centre between two pixels may go back and forth between two windows for ever.
         if moved < SETTLED || step == STEPS {
-            return balanced(moved_to(frame, centre, size, level), half).ok_or_else(|| bad("it has no closed pixels; use a larger size".into()));
+            return balanced(moved_to(frame, centre, size, level), half)
+                .ok_or_else(|| bad("it has no closed pixels; use a larger size".into()));
         }
     }
     unreachable!("the loop returns")

@@ -1,6 +1,7 @@
 //! Kernels as operators of a pass: memory they need, where their parts go.
 
 mod correlate;
+mod displaced;
 mod framemap;
 mod joint;
 mod logsum;
@@ -8,6 +9,7 @@ mod masks;
 mod statistics;
 
 pub use correlate::{Correlate, Correlations};
+pub use displaced::Displaced;
 pub use framemap::FrameMap;
 pub use joint::JointFit;
 pub use logsum::LogSum;

@@ -2,7 +2,10 @@
 
 pub mod cluster;
 mod common;
+pub mod descan;
 pub mod frames;
 pub mod strain;
 
-pub use common::{Timings, frame_array, mean_frame, meaning, provenance, read_frame, scatter_rows, single_logsum, statistic, to_toml, unit};
+pub use common::{
+    Timings, frame_array, mean_frame, meaning, provenance, read_frame, scatter_rows, single_logsum, statistic, to_toml, unit,
+};

@@ -6,6 +6,8 @@
 //! 4. Features scaled by their mean magnitude, with weak scan coordinates, joined by ward's criterion along the scan grid.
 //! 5. One pass: log-sum of the frames of each cluster.
 //!
+//! With `--descan`, the direct beam is followed through the frames after step 1, and steps 2 to 5 see frames moved back.
+//!
 //! Memory for each scan position, beyond what passes use under `--memory`: 4·P bytes of features, 4·(P+2) scaled ones
 //! that become ward's sums, about 200 for its tree, and 4·P while results are written (P feature peaks).
 //!
@@ -28,13 +30,14 @@ use crate::analysis::template::Template;
 use crate::analysis::tree::Tree;
 use crate::analysis::ward::ward;
 use crate::control::Control;
-use crate::engine::{Backend, Pass, Resident, Selection};
+use crate::engine::{Backend, Handle, Operator, Pass, Resident, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::kernels::logsum;
 use crate::kernels::masks::MaskStack;
 use crate::kernels::statistics::{self, Part as Moments};
-use crate::ops::{LogSum, MaskProducts, Statistics};
+use crate::ops::{Displaced, LogSum, MaskProducts, Statistics};
+use crate::workflows::descan::{self, Descan, Track};
 use crate::workflows::{frame_array, single_logsum};
 use ndarray::{Array2, ArrayView2};
 use std::sync::Arc;
@@ -50,6 +53,8 @@ pub struct Clustering {
     pub logsum_correlation: Array2<f64>,
     /// Highest maximum of the log-sum's correlation, (y, x).
     pub zero_peak: Option<[f64; 2]>,
+    /// `None` unless descan was taken out.
+    pub descan: Option<Descanned>,
     /// Feature peaks (y, x), strongest first.
     pub peaks: Vec<[i32; 2]>,
     /// One row per selected frame, one column per peak: unscaled products.
@@ -68,6 +73,15 @@ pub struct Clustering {
     pub timings: Timings,
     /// Things the user should know.
     pub warnings: Vec<String>,
+}
+
+/// Descan, and maps of the frames without it.
+pub struct Descanned {
+    pub track: Track,
+    /// Population standard deviation of the moved frames (h, w).
+    pub std: Array2<f64>,
+    /// Their log-sum (h, w).
+    pub logsum: Array2<f64>,
 }
 
 /// Arrays that replace steps of the recipe.
@@ -125,16 +139,44 @@ pub(in crate::workflows) fn run_with(
     let moments: Moments = done.take(moments)?;
     let logsum = frame_array(frame, single_logsum(done.take(logsum)?, frame))?;
 
+    let correlation = |map: &Array2<f64>| correlation_map(map.view(), &template, params.recipe);
     let std = frame_array(frame, moments.std())?;
-    let std_map = if params.log_std { log_scaled(std) } else { std };
-    let (std_correlation, logsum_correlation) = timings.time("correlation", || {
-        let of = |map: &Array2<f64>| correlation_map(map.view(), &template, params.recipe);
-        Ok((of(&std_map)?, of(&logsum)?))
-    })?;
+    let logsum_correlation = timings.time("log-sum correlation", || correlation(&logsum))?;
     let zero_peak = find_peaks(logsum_correlation.view(), 1).first().map(|p| {
         let offset = template.offset();
         [p.y as f64 + offset[0], p.x as f64 + offset[1]]
     });
+    let descan = match (params.descan, zero_peak) {
+        (Descan::None, _) => None,
+        (_, None) => return Err(Error::parameter("--descan", "no direct beam: the log-sum has no maximum")),
+        (how, Some(zero)) => {
+            let track = descan::track(
+                scan,
+                &selection,
+                &template,
+                zero,
+                how,
+                backend,
+                resident,
+                control,
+                &mut timings,
+            )?;
+            Some(without_descan(
+                track,
+                &std,
+                &logsum,
+                scan,
+                &selection,
+                backend,
+                resident,
+                control,
+                &mut timings,
+            )?)
+        }
+    };
+    let std = descan.as_ref().map_or(std, |d| d.std.clone());
+    let std_map = if params.log_std { log_scaled(std) } else { std };
+    let std_correlation = timings.time("correlation", || correlation(&std_map))?;
     let peaks = match given.peaks {
         Some(peaks) => peaks,
         None => feature_peaks(&std_correlation, params.feature_peaks, &mut warnings)?,
@@ -145,7 +187,7 @@ pub(in crate::workflows) fn run_with(
         positions: peaks.clone(),
     };
     let mut pass = Pass::new("features", scan, &selection);
-    let products = pass.add(MaskProducts::new(&stack));
+    let products = moved(&mut pass, descan.as_ref(), MaskProducts::new(&stack));
     let mut done = timings.pass("features", scan, &selection, || pass.run(backend, resident, control))?;
     let features = Array2::from_shape_vec((selection.len() as usize, peaks.len()), done.take(products)?)
         .map_err(|e| Error::Internal(format!("feature vectors: {e}")))?;
@@ -161,7 +203,8 @@ pub(in crate::workflows) fn run_with(
     let clusters = labels.iter().copied().max().map_or(0, |m| (m + 1).max(0) as usize);
 
     let mut pass = Pass::new("log-sums", scan, &selection);
-    let sums = pass.add(LogSum::by_label(Arc::from(labels.as_slice())));
+    let by_label = LogSum::by_label(Arc::from(labels.as_slice()));
+    let sums = moved(&mut pass, descan.as_ref(), by_label);
     let mut done = timings.pass("cluster log-sums", scan, &selection, || pass.run(backend, resident, control))?;
     let mut sums: logsum::Part = done.take(sums)?;
     let cluster_logsums = (0..clusters as i32)
@@ -182,6 +225,7 @@ pub(in crate::workflows) fn run_with(
         std_correlation,
         logsum_correlation,
         zero_peak,
+        descan,
         peaks,
         features,
         scale,
@@ -192,6 +236,62 @@ pub(in crate::workflows) fn run_with(
         cluster_logsums,
         timings,
         warnings,
+    })
+}
+
+/// Adds an operator to a pass, on moved frames if descan is taken out.
+fn moved<'a, O: Operator + 'a>(pass: &mut Pass<'a>, descan: Option<&Descanned>, operator: O) -> Handle<O::Output> {
+    match descan {
+        Some(d) => pass.add(Displaced::new(operator, d.track.shifts.clone())),
+        None => pass.add(operator),
+    }
+}
+
+/// One pass: standard deviation and log-sum of the moved frames. Where they do not cover the frame, `std` and `logsum`, those of the
+/// frames as they are, stay, since the edges of moved frames look like changes of the pattern.
+#[allow(clippy::too_many_arguments)]
+fn without_descan(
+    track: Track,
+    std: &Array2<f64>,
+    logsum: &Array2<f64>,
+    scan: &dyn Scan,
+    selection: &Selection,
+    backend: &Backend,
+    resident: &Resident,
+    control: &Control,
+    timings: &mut Timings,
+) -> Result<Descanned> {
+    let frame = scan.info().frame;
+    let mut pass = Pass::new("statistics without descan", scan, selection);
+    let moments = pass.add(Displaced::new(
+        Statistics(statistics::Params {
+            squares: true,
+            extrema: false,
+        }),
+        track.shifts.clone(),
+    ));
+    let sums = pass.add(Displaced::new(LogSum::all(), track.shifts.clone()));
+    let mut done = timings.pass("statistics without descan", scan, selection, || {
+        pass.run(backend, resident, control)
+    })?;
+    let covered = |raw: &Array2<f64>, mut map: Array2<f64>| {
+        // Interpolation reaches two pixels farther.
+        let [my, mx] = track.margin().map(|m| m + 2);
+        let (h, w) = raw.dim();
+        for (((y, x), v), raw) in map.indexed_iter_mut().zip(raw) {
+            if y < my || x < mx || y + my >= h || x + mx >= w {
+                *v = *raw;
+            }
+        }
+        map
+    };
+    let moments: Moments = done.take(moments)?;
+    let new_std = covered(std, frame_array(frame, moments.std())?);
+    let new_logsum = covered(logsum, frame_array(frame, single_logsum(done.take(sums)?, frame))?);
+    Ok(Descanned {
+        track,
+        std: new_std,
+        logsum: new_logsum,
     })
 }
 
