@@ -247,13 +247,11 @@ fn moved<'a, O: Operator + 'a>(pass: &mut Pass<'a>, descan: Option<&Descanned>, 
     }
 }
 
-/// One pass: standard deviation and log-sum of the moved frames. Where they do not cover the frame, `std` and `logsum`, those of the
-/// frames as they are, stay, since the edges of moved frames look like changes of the pattern.
+/// One pass: standard deviation and log-sum of the moved frames. Where these do not cover the frame, the nearest pixel that they
+/// cover stands, since the edges of moved frames look like changes of the pattern.
 #[allow(clippy::too_many_arguments)]
 fn without_descan(
     track: Track,
-    std: &Array2<f64>,
-    logsum: &Array2<f64>,
     scan: &dyn Scan,
     selection: &Selection,
     backend: &Backend,
@@ -274,25 +272,17 @@ fn without_descan(
     let mut done = timings.pass("statistics without descan", scan, selection, || {
         pass.run(backend, resident, control)
     })?;
-    let covered = |raw: &Array2<f64>, mut map: Array2<f64>| {
-        // Interpolation reaches two pixels farther.
-        let [my, mx] = track.margin().map(|m| m + 2);
-        let (h, w) = raw.dim();
-        for (((y, x), v), raw) in map.indexed_iter_mut().zip(raw) {
-            if y < my || x < mx || y + my >= h || x + mx >= w {
-                *v = *raw;
-            }
-        }
-        map
+    // Interpolation reaches two pixels farther than the shift.
+    let [my, mx] = track.margin().map(|m| m + 2);
+    let covered = |map: Array2<f64>| {
+        let (h, w) = map.dim();
+        let near = |i: usize, margin: usize, n: usize| i.clamp(margin.min(n / 2), n - 1 - margin.min((n - 1) / 2));
+        Array2::from_shape_fn((h, w), |(y, x)| map[[near(y, my, h), near(x, mx, w)]])
     };
     let moments: Moments = done.take(moments)?;
-    let new_std = covered(std, frame_array(frame, moments.std())?);
-    let new_logsum = covered(logsum, frame_array(frame, single_logsum(done.take(sums)?, frame))?);
-    Ok(Descanned {
-        track,
-        std: new_std,
-        logsum: new_logsum,
-    })
+    let std = covered(frame_array(frame, moments.std())?);
+    let logsum = covered(frame_array(frame, single_logsum(done.take(sums)?, frame))?);
+    Ok(Descanned { track, std, logsum })
 }
 
 /// The same control with another ceiling.
