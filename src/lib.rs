@@ -11,6 +11,7 @@ pub mod error;
 pub mod io;
 pub mod kernels;
 pub mod ops;
+pub mod pattern_centre;
 pub mod pixel;
 pub mod report;
 pub mod rng;

@@ -4,6 +4,7 @@
 mod arrays;
 mod cluster;
 mod devices;
+mod ebsd;
 mod export;
 mod info;
 mod masks;
@@ -41,6 +42,7 @@ enum Command {
     Template(template::Args),
     Cluster(cluster::Args),
     Strain(Box<strain::Args>),
+    Ebsd(ebsd::Args),
     Simulate(simulate::Args),
     Export(export::Args),
 }
@@ -68,6 +70,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Template(a) => template::run(a, &session),
         Command::Cluster(a) => cluster::run(a, &session),
         Command::Strain(a) => strain::run(*a, &session),
+        Command::Ebsd(a) => ebsd::run(a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),
     }

@@ -8,6 +8,8 @@ use std::path::Path;
 pub const MAX_EDGE: u64 = 65_536;
 /// Most frames of a scan.
 pub const MAX_FRAMES: u64 = 1 << 31;
+/// Most points of an EBSD map, of which much more is kept in memory than of a scan position.
+pub const MAX_POINTS: usize = 1 << 26;
 /// Most bytes of one frame, as stored or as delivered.
 pub const MAX_FRAME_BYTES: u64 = 1 << 30;
 /// Longest header of a `.npy` file in bytes.

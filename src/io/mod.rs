@@ -2,6 +2,7 @@
 
 mod blo;
 mod dtype;
+pub mod ebsd;
 mod flat;
 mod fuzz;
 mod h5;

@@ -3,7 +3,7 @@
 use super::dtype::Stored;
 use super::readat::ReadAt;
 use super::repair::{self, BadPixels};
-use super::{Scan, blo, h5, npy, raw};
+use super::{Scan, blo, ebsd, h5, npy, raw};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
@@ -84,7 +84,10 @@ pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box
         Format::Blo => blo::open(file, options)?,
         Format::Npy => npy::open(file, options)?,
         Format::Raw => raw::open(file, options)?,
-        Format::Hdf5 => h5::open(file, options, control)?,
+        Format::Hdf5 => match ebsd::open_scan(&file, options, control)? {
+            Some(map) => map,
+            None => h5::open(file, options, control)?,
+        },
     };
     repair::wrap(scan, &options.bad_pixels, control)
 }

@@ -90,29 +90,10 @@ impl ResultFile {
     /// # Errors
     /// [`Error::Io`] if the disk refuses; [`Error::Internal`] if the number of axes is not that of the array or the path is taken.
     pub fn put<T: Value, D: Dimension>(&self, path: &str, array: ArrayView<'_, T, D>, meta: Meta<'_>) -> Result<()> {
-        if meta.axes.len() != array.ndim() {
-            return Err(Error::Internal(format!(
-                "{path}: {} axes named for {} dimensions",
-                meta.axes.len(),
-                array.ndim()
-            )));
-        }
         if self.file.link_exists(path) {
             return Err(Error::Internal(format!("{path} is written twice")));
         }
-        let failed = |e: hdf5::Error| hdf5_error(&self.target, "cannot write", &e);
-        let standard = array.as_standard_layout();
-        let mut builder = self.file.new_dataset_builder();
-        if standard.len() * size_of::<T>() > COMPRESS && hdf5::filters::deflate_available() {
-            builder = builder
-                .chunk(chunk_shape(standard.shape(), size_of::<T>()))
-                .shuffle()
-                .deflate(4);
-        }
-        let dataset = builder.with_data(standard.view()).create(path).map_err(failed)?;
-        put_text(&dataset, "unit", meta.unit).map_err(failed)?;
-        put_texts(&dataset, "axes", meta.axes).map_err(failed)?;
-        put_text(&dataset, "description", meta.meaning).map_err(failed)
+        dataset(&self.file, path, array, meta, &self.target)
     }
 
     /// Adds numbers as an attribute of a dataset or group that exists, e.g. the step of a calibrated axis.
@@ -282,6 +263,38 @@ pub fn iso_time(time: SystemTime) -> String {
     )
 }
 
+/// Writes a dataset with unit, axes and meaning as attributes; `target` is the file's name for messages.
+pub(super) fn dataset<T: Value, D: Dimension>(
+    group: &Group,
+    path: &str,
+    array: ArrayView<'_, T, D>,
+    meta: Meta<'_>,
+    target: &Path,
+) -> Result<()> {
+    if meta.axes.len() != array.ndim() {
+        return Err(Error::Internal(format!(
+            "{path}: {} axes named for {} dimensions",
+            meta.axes.len(),
+            array.ndim()
+        )));
+    }
+    let write = || -> hdf5::Result<()> {
+        let standard = array.as_standard_layout();
+        let mut builder = group.new_dataset_builder();
+        if standard.len() * size_of::<T>() > COMPRESS && hdf5::filters::deflate_available() {
+            builder = builder
+                .chunk(chunk_shape(standard.shape(), size_of::<T>()))
+                .shuffle()
+                .deflate(4);
+        }
+        let dataset = builder.with_data(standard.view()).create(path)?;
+        put_text(&dataset, "unit", meta.unit)?;
+        put_texts(&dataset, "axes", meta.axes)?;
+        put_text(&dataset, "description", meta.meaning)
+    };
+    write().map_err(|e| hdf5_error(target, "cannot write", &e))
+}
+
 /// Whole trailing axes, as many as make about [`CHUNK`] bytes, and a run of the axis before.
 fn chunk_shape(shape: &[usize], bytes: usize) -> Vec<usize> {
     let mut chunk = vec![1; shape.len()];
@@ -294,18 +307,18 @@ fn chunk_shape(shape: &[usize], bytes: usize) -> Vec<usize> {
 }
 
 /// Text for HDF5, whose strings end at the first NUL.
-fn text(value: &str) -> hdf5::Result<VarLenUnicode> {
+pub(super) fn text(value: &str) -> hdf5::Result<VarLenUnicode> {
     value
         .replace('\0', " ")
         .parse()
         .map_err(|e| hdf5::Error::from(format!("text for HDF5: {e}")))
 }
 
-fn put_text(at: &hdf5::Location, name: &str, value: &str) -> hdf5::Result<()> {
+pub(super) fn put_text(at: &hdf5::Location, name: &str, value: &str) -> hdf5::Result<()> {
     at.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(value)?)
 }
 
-fn put_texts(at: &hdf5::Location, name: &str, values: &[&str]) -> hdf5::Result<()> {
+pub(super) fn put_texts(at: &hdf5::Location, name: &str, values: &[&str]) -> hdf5::Result<()> {
     let values = values.iter().map(|v| text(v)).collect::<hdf5::Result<Vec<_>>>()?;
     at.new_attr_builder().with_data(&values).create(name).map(|_| ())
 }

@@ -3,6 +3,7 @@
 pub mod cluster;
 mod common;
 pub mod descan;
+pub mod ebsd;
 pub mod frames;
 pub mod strain;
 

@@ -5,6 +5,7 @@
 mod calibration;
 mod list;
 mod read;
+pub(crate) mod text;
 
 pub use list::Candidate;
 pub(crate) use list::candidates;

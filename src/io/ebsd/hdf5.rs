@@ -1,0 +1,521 @@
+//! Maps in HDF5: the h5ebsd-like layout in both of its dialects (and Bruker's, from which it comes), kikuchipy, EDAX and Oxford (`.h5oina`).
+//!
+//! All of them keep a map in a group `…/EBSD` with members `Data` and `Header`; they differ in names, which the tables below list.
+
+use super::PatternMap;
+use super::data::{Geometry, MapData, Phase};
+use super::mapped::{Mapped, Places};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::io::h5::{self, fault, text};
+use crate::io::limits::{MAX_EDGE, MAX_POINTS};
+use crate::io::open::OpenOptions;
+use crate::io::readat::ReadAt;
+use crate::io::{Scan, h5::open_file};
+use crate::pattern_centre::Convention;
+use hdf5::{File, Group, LocationType};
+use ndarray::{Array2, Array3};
+use std::path::Path;
+
+/// Names of pattern stacks in the order of preference, with the program that uses them.
+const PATTERNS: [(&str, Program); 8] = [
+    ("RawPatterns", Program::H5Ebsd),
+    ("Patterns", Program::H5Ebsd),
+    ("AveragedPatterns", Program::H5Ebsd),
+    ("patterns", Program::Kikuchipy),
+    ("Pattern", Program::Edax),
+    ("Unprocessed Patterns", Program::Oxford),
+    ("Processed Patterns", Program::Oxford),
+    ("Averaged Patterns", Program::Oxford),
+];
+const ROWS: [&str; 4] = ["NROWS", "n_rows", "nRows", "Y Cells"];
+const COLUMNS: [&str; 4] = ["NCOLS", "n_columns", "nColumns", "X Cells"];
+const STEP_Y: [&str; 5] = ["Y Resolution", "YSTEP", "step_y", "Step Y", "Y Step"];
+const STEP_X: [&str; 5] = ["X Resolution", "XSTEP", "step_x", "Step X", "X Step"];
+const BEAM_X: [&str; 2] = ["X BEAM", "BEAM X"];
+const BEAM_Y: [&str; 2] = ["Y BEAM", "BEAM Y"];
+const BACKGROUND: [&str; 4] = [
+    "Data/StaticBackground",
+    "Header/StaticBackground",
+    "Header/static_background",
+    "Header/Processed Static Background",
+];
+/// Our names of columns and those of the programs.
+const POINTS: [(&str, &[&str]); 10] = [
+    ("phase", &["Phase"]),
+    ("bands", &["Bands", "NIndexedBands"]),
+    ("error", &["Error"]),
+    ("mad", &["MAD", "Mean Angular Deviation"]),
+    ("bc", &["BC", "Band Contrast", "RadonQuality"]),
+    ("bs", &["BS", "Band Slope"]),
+    ("ci", &["CI"]),
+    ("iq", &["IQ"]),
+    ("fit", &["Fit"]),
+    ("sem", &["SEM Signal"]),
+];
+/// Most phases that are read.
+const MAX_PHASES: usize = 100;
+
+/// Who decided on the names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Program {
+    H5Ebsd,
+    Kikuchipy,
+    Edax,
+    Oxford,
+}
+
+/// An EBSD map inside an HDF5 file.
+struct Layout {
+    /// `/Scan/EBSD`
+    group: String,
+    /// Pattern stacks that are there, the preferred one first.
+    stacks: Vec<(&'static str, Program)>,
+}
+
+/// The first map of the file, if it holds any.
+fn probe(file: &File) -> Option<Layout> {
+    let mut names = vec![String::new()];
+    names.extend(file.member_names().ok()?.into_iter().take(1000).map(|n| format!("/{n}")));
+    names.into_iter().find_map(|name| {
+        let group = format!("{name}/EBSD");
+        if !is(file, &format!("{group}/Data"), LocationType::Group) {
+            return None;
+        }
+        let there = |stack: &str| is(file, &format!("{group}/Data/{stack}"), LocationType::Dataset);
+        let stacks: Vec<_> = PATTERNS.into_iter().filter(|(n, _)| there(n)).collect();
+        (!stacks.is_empty()).then_some(Layout { group, stacks })
+    })
+}
+
+fn is(file: &File, path: &str, kind: LocationType) -> bool {
+    // Asking for a path whose parents are missing is an error of the library, not an answer.
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let there = (1..=parts.len()).all(|n| file.link_exists(&format!("/{}", parts[..n].join("/"))));
+    there && file.loc_type_by_name(path).is_ok_and(|t| t == kind)
+}
+
+/// A file's map as a scan in map order, for [`crate::io::open`]; `None` where the file or the dataset is of another kind.
+///
+/// # Errors
+/// As [`open_map`].
+pub(crate) fn open_scan(file: &ReadAt, options: &OpenOptions, control: &Control) -> Result<Option<Box<dyn Scan>>> {
+    let h5 = open_file(file.path())?;
+    match probe(&h5) {
+        Some(layout) if is(&h5, &format!("{}/Header", layout.group), LocationType::Group) => {}
+        _ => return Ok(None),
+    }
+    Ok(open_map(file, options, control)?.map(|m| m.scan))
+}
+
+/// The map of an HDF5 file; `None` where there is none, or where `options.dataset` names something outside the map.
+///
+/// # Errors
+/// [`Error::Format`] naming the dataset that is missing or contradicts another; as [`h5::open`].
+pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) -> Result<Option<PatternMap>> {
+    let path = file.path();
+    let h5 = open_file(path)?;
+    let Some(layout) = probe(&h5) else { return Ok(None) };
+    let data = format!("{}/Data", layout.group);
+    let chosen = match options.dataset.as_deref() {
+        None => layout.stacks.first(),
+        Some(name) => {
+            let short = name.trim_matches('/');
+            let short = short.strip_prefix(&format!("{}/", &data[1..])).unwrap_or(short);
+            layout.stacks.iter().find(|(n, _)| *n == short)
+        }
+    };
+    let Some(&(stack, program)) = chosen else { return Ok(None) };
+    if options.sync_offset != 0 {
+        return Err(Error::parameter(
+            "--sync-offset",
+            "the patterns of an EBSD map know their positions",
+        ));
+    }
+
+    // Patterns that fill the map row by row may also be stored as (rows, columns, h, w).
+    let inner = OpenOptions {
+        dataset: Some(format!("{data}/{stack}")),
+        nav_shape: None,
+        ..options.clone()
+    };
+    let inner = h5::open(ReadAt::open(path)?, &inner, control)?;
+    let map = Source {
+        path,
+        file: &h5,
+        group: &layout.group,
+        program,
+        count: inner.info().frames() as usize,
+    };
+    let places = map.places(options.nav_shape)?;
+    let steps = [map.header(&STEP_Y), map.header(&STEP_X)];
+    let present = places.present();
+    let frame = inner.info().frame;
+    let aspect = frame.height as f64 / frame.width as f64;
+    let points = map.points(&places)?;
+    let geometry = map.geometry(&places, aspect)?;
+    let static_background = map.background([frame.height, frame.width])?;
+    let dialect = h5
+        .member_names()
+        .ok()
+        .into_iter()
+        .flatten()
+        .find(|n| n.eq_ignore_ascii_case("manufacturer"))
+        .and_then(|n| text::dataset(&h5, &n));
+    let mut scan = Mapped::new(inner, places, steps)?;
+    if layout.stacks.len() > 1 {
+        let names: Vec<&str> = layout.stacks.iter().map(|(n, _)| *n).filter(|n| *n != stack).collect();
+        scan.note(format!(
+            "patterns of {stack}; --dataset chooses among these: {}",
+            names.join(", ")
+        ));
+    }
+    Ok(Some(PatternMap {
+        scan: Box::new(scan),
+        present,
+        static_background,
+        data: points,
+        geometry,
+        dialect: dialect.unwrap_or_default(),
+        group: Some(layout.group),
+    }))
+}
+
+/// The group of the map of an open file and the places of its patterns.
+///
+/// # Errors
+/// [`Error::Format`] if there is no map or its positions contradict each other.
+pub(super) fn layout_of(file: &File, path: &Path) -> Result<(String, Places)> {
+    let missing = || Error::format(path, "file", "there is no EBSD map in it (a group EBSD with Data and Header)");
+    let layout = probe(file).ok_or_else(missing)?;
+    let (stack, program) = *layout.stacks.first().ok_or_else(missing)?;
+    let name = format!("{}/Data/{stack}", layout.group);
+    let failed = |e: hdf5::Error| fault(path, name.as_str(), &e);
+    let shape = file.dataset(&name).map_err(failed)?.shape();
+    // (N, h, w), or (rows, columns, h, w).
+    let count = shape.iter().rev().skip(2).try_fold(1usize, |n, &d| n.checked_mul(d));
+    let source = Source {
+        path,
+        file,
+        group: &layout.group,
+        program,
+        count: count.unwrap_or(usize::MAX),
+    };
+    let places = source.places(None)?;
+    Ok((layout.group, places))
+}
+
+/// A map's group while it is being read.
+struct Source<'a> {
+    path: &'a Path,
+    file: &'a File,
+    group: &'a str,
+    program: Program,
+    /// Number of stored patterns.
+    count: usize,
+}
+
+impl Source<'_> {
+    /// The first number among `names` in the header.
+    fn header(&self, names: &[&str]) -> Option<f64> {
+        let value = |n: &&str| text::number(self.file, &format!("{}/Header/{n}", self.group));
+        names.iter().find_map(value)
+    }
+
+    /// A dataset of one value for each pattern, if it is there.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if it has another length.
+    fn column(&self, names: &[&str]) -> Result<Option<Vec<f64>>> {
+        let paths = names.iter().map(|n| format!("{}/Data/{n}", self.group));
+        let Some(path) = paths.into_iter().find(|p| is(self.file, p, LocationType::Dataset)) else {
+            return Ok(None);
+        };
+        let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
+        let dataset = self.file.dataset(&path).map_err(failed)?;
+        if h5::kind_of(&dataset.dtype().map_err(failed)?).is_none() {
+            return Ok(None);
+        }
+        if dataset.size() != self.count {
+            let what = format!("{} values for {} patterns", dataset.size(), self.count);
+            return Err(Error::format(self.path, path, what));
+        }
+        if dataset.storage_size() == 0 && self.count > 0 {
+            return Ok(None);
+        }
+        dataset.read_raw::<f64>().map(Some).map_err(failed)
+    }
+
+    /// The shape of the map and where its patterns belong.
+    fn places(&self, given: Option<[usize; 2]>) -> Result<Places> {
+        if self.count > MAX_POINTS {
+            return Err(Error::limit(self.path, format!("a map may have at most {MAX_POINTS} points")));
+        }
+        let edge = |names: &[&str]| -> Result<usize> {
+            let place = || format!("{}/Header/{}", self.group, names[0]);
+            let value = self.header(names).ok_or_else(|| {
+                let what = format!("missing: an EBSD map needs its shape ({})", names.join(", "));
+                Error::format(self.path, place(), what)
+            })?;
+            if value.fract() != 0.0 || !(1.0..=MAX_EDGE as f64).contains(&value) {
+                return Err(Error::format(self.path, place(), format!("{value} is no size of a map")));
+            }
+            Ok(value as usize)
+        };
+        let nav = match given {
+            Some(nav) => nav,
+            None => [edge(&ROWS)?, edge(&COLUMNS)?],
+        };
+        let points = nav[0].checked_mul(nav[1]).filter(|&n| n <= MAX_POINTS);
+        let Some(points) = points else {
+            return Err(Error::limit(self.path, format!("a map may have at most {MAX_POINTS} points")));
+        };
+        let beams = (self.column(&BEAM_X)?, self.column(&BEAM_Y)?);
+        let (Some(x), Some(y)) = beams else {
+            if points != self.count {
+                let what = format!(
+                    "{} patterns for a map of {} × {}, and no positions ({})",
+                    self.count,
+                    nav[0],
+                    nav[1],
+                    BEAM_X.join(", ")
+                );
+                return Err(Error::format(self.path, format!("{}/Data", self.group), what));
+            }
+            return Ok(Places::in_order(nav, self.count));
+        };
+        // Bruker counts beams from the corner of the SEM image: then the smallest is the map's corner.
+        let origin = |v: &[f64], n: usize| {
+            let (low, high) = v
+                .iter()
+                .fold((f64::MAX, f64::MIN), |(l, h), &b| (f64::min(l, b), f64::max(h, b)));
+            if high >= n as f64 { low } else { 0.0 }
+        };
+        let (x0, y0) = (origin(&x, nav[1]), origin(&y, nav[0]));
+        // Negative and broken positions become too large and are refused there.
+        let at = y.iter().zip(&x).map(|(y, x)| {
+            let place = |v: f64| if v >= 0.0 { v as usize } else { usize::MAX };
+            [place(y - y0), place(x - x0)]
+        });
+        Places::new(self.path, "X BEAM, Y BEAM", nav, at)
+    }
+
+    /// Columns and phases.
+    fn points(&self, places: &Places) -> Result<MapData> {
+        let mut data = MapData::new(places.nav);
+        for (name, theirs) in POINTS {
+            if let Some(values) = self.column(theirs)? {
+                data.put(name, "", spread(places, &values))?;
+            }
+        }
+        for (name, theirs) in [("x", ["X Position", "X"]), ("y", ["Y Position", "Y"])] {
+            if let Some(values) = self.column(&theirs)?.filter(|v| v.iter().any(|&x| x != 0.0)) {
+                data.put(name, "µm", spread(places, &values))?;
+            }
+        }
+        if let Some(angles) = self.euler()? {
+            for (name, values) in ["euler1", "euler2", "euler3"].into_iter().zip(&angles) {
+                data.put(name, "rad", spread(places, values))?;
+            }
+            data.orientation_frame = match self.program {
+                Program::Oxford => "Bunge ZXZ, Oxford sample frame CS1".into(),
+                Program::Edax => "Bunge ZXZ, EDAX sample frame".into(),
+                _ => text::attribute(self.file, &format!("{}/Data/phi1", self.group), "frame").unwrap_or("Bunge ZXZ".into()),
+            };
+        }
+        data.phases = self.phases();
+        Ok(data)
+    }
+
+    /// Euler angles in radians; `None` where they are the zeros that stand for nothing.
+    fn euler(&self) -> Result<Option<[Vec<f64>; 3]>> {
+        let data = format!("{}/Data", self.group);
+        if self.program == Program::Oxford {
+            let path = format!("{data}/Euler");
+            if !is(self.file, &path, LocationType::Dataset) {
+                return Ok(None);
+            }
+            let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
+            let dataset = self.file.dataset(&path).map_err(failed)?;
+            if dataset.shape() != [self.count, 3] {
+                return Err(Error::format(
+                    self.path,
+                    path,
+                    format!("shape {:?} for {} patterns", dataset.shape(), self.count),
+                ));
+            }
+            let values = dataset.read_raw::<f64>().map_err(failed)?;
+            return Ok(Some([0, 1, 2].map(|k| values.iter().skip(k).step_by(3).copied().collect())));
+        }
+        let (a, b, c) = (
+            self.column(&["phi1", "Phi1"])?,
+            self.column(&["PHI", "Phi"])?,
+            self.column(&["phi2", "Phi2"])?,
+        );
+        let (Some(a), Some(b), Some(c)) = (a, b, c) else {
+            return Ok(None);
+        };
+        let mut all = [a, b, c];
+        if all.iter().flatten().all(|&v| v == 0.0) {
+            return Ok(None);
+        }
+        // EDAX writes radians, Bruker degrees; our own files say it.
+        let unit = text::attribute(self.file, &format!("{data}/phi1"), "unit");
+        let degrees = unit.map_or(self.program != Program::Edax, |u| u == "deg");
+        if degrees {
+            all.iter_mut().flatten().for_each(|v| *v = v.to_radians());
+        }
+        Ok(Some(all))
+    }
+
+    /// Phases: groups `Header/Phases/N` or `Header/Phase/N`.
+    fn phases(&self) -> Vec<Phase> {
+        let groups = ["Header/Phases", "Header/Phase", "Header/phases"];
+        let found = groups.iter().map(|g| format!("{}/{g}", self.group));
+        let Some(base) = found.into_iter().find(|g| is(self.file, g, LocationType::Group)) else {
+            return Vec::new();
+        };
+        let Ok(names) = self.file.group(&base).and_then(|g: Group| g.member_names()) else {
+            return Vec::new();
+        };
+        let mut phases: Vec<Phase> = names
+            .iter()
+            .take(MAX_PHASES)
+            .filter_map(|n| self.phase(&format!("{base}/{n}"), n.parse().ok()?))
+            .collect();
+        phases.sort_by_key(|p| p.id);
+        phases
+    }
+
+    /// One phase in Oxford's (and our), EDAX's or Bruker's words.
+    fn phase(&self, group: &str, id: i32) -> Option<Phase> {
+        let number = |n: &str| text::number(self.file, &format!("{group}/{n}"));
+        let numbers = |n: &str| text::numbers(self.file, &format!("{group}/{n}"), 6);
+        let name = ["Phase Name", "MaterialName", "Name"]
+            .iter()
+            .find_map(|n| text::dataset(self.file, &format!("{group}/{n}")))?;
+        let mut lattice = [0.0; 6];
+        match (numbers("Lattice Dimensions"), numbers("Lattice Angles")) {
+            (Some(lengths), Some(angles)) if lengths.len() == 3 && angles.len() == 3 => {
+                lattice[..3].copy_from_slice(&lengths);
+                lattice[3..].copy_from_slice(&angles);
+            }
+            _ => {
+                let edax = [
+                    "Lattice Constant a",
+                    "Lattice Constant b",
+                    "Lattice Constant c",
+                    "Lattice Constant alpha",
+                    "Lattice Constant beta",
+                    "Lattice Constant gamma",
+                ];
+                for (slot, n) in lattice.iter_mut().zip(edax) {
+                    *slot = number(n).unwrap_or(0.0);
+                }
+                if let Some(all) = numbers("LatticeConstants").filter(|v| v.len() == 6) {
+                    lattice.copy_from_slice(&all);
+                }
+                // EDAX and Bruker write degrees.
+                lattice[3..].iter_mut().for_each(|a| *a = a.to_radians());
+            }
+        }
+        Some(Phase {
+            id,
+            name,
+            lattice,
+            laue: number("Laue Group").map_or(0, |v| v as u8),
+            space_group: number("Space Group").or(number("IT")).map_or(0, |v| v as u16),
+        })
+    }
+
+    /// Projection centres and tilts.
+    fn geometry(&self, places: &Places, aspect: f64) -> Result<Geometry> {
+        let number = |n: &str| self.header(&[n]);
+        let mut geometry = Geometry::default();
+        let (convention, columns) = match self.program {
+            Program::Oxford => (
+                Convention::Oxford,
+                [
+                    self.column(&["Pattern Center X"])?,
+                    self.column(&["Pattern Center Y"])?,
+                    self.column(&["Detector Distance"])?,
+                ],
+            ),
+            Program::Edax => {
+                let star = |n: &str| number(&format!("Pattern Center Calibration/{n}")).map(|v| vec![v; self.count]);
+                (Convention::Edax, [star("x-star"), star("y-star"), star("z-star")])
+            }
+            Program::Kikuchipy => {
+                let all = |n: &str| {
+                    let values = text::numbers(self.file, &format!("{}/Header/{n}", self.group), self.count)?;
+                    match values.as_slice() {
+                        [one] => Some(vec![*one; self.count]),
+                        many => (many.len() == self.count).then(|| many.to_vec()),
+                    }
+                };
+                (Convention::Bruker, [all("pcx"), all("pcy"), all("pcz")])
+            }
+            Program::H5Ebsd => (
+                Convention::Bruker,
+                [self.column(&["PCX"])?, self.column(&["PCY"])?, self.column(&["DD"])?],
+            ),
+        };
+        if let [Some(x), Some(y), Some(z)] = columns {
+            let all: Vec<[f64; 3]> = (0..self.count)
+                .map(|i| convention.to_bruker([x[i], y[i], z[i]], aspect))
+                .collect();
+            // These stand for nothing in the h5ebsd-like layout.
+            let dummies = self.program == Program::H5Ebsd && all.iter().all(|p| *p == [0.5, 0.5, 1.0]);
+            if !dummies {
+                let [rows, columns] = places.nav;
+                geometry.pc = Some(Array3::from_shape_fn((rows, columns, 3), |(y, x, k)| {
+                    places
+                        .stored((y * columns + x) as u64)
+                        .map_or(f64::NAN, |s| all[s as usize][k])
+                }));
+            }
+        }
+        // Only Oxford writes radians.
+        let angle = |v: f64| if self.program == Program::Oxford { v } else { v.to_radians() };
+        geometry.sample_tilt = ["Tilt Angle", "sample_tilt", "Sample Tilt", "SampleTilt"]
+            .iter()
+            .find_map(|n| number(n))
+            .map(angle);
+        geometry.camera_tilt = ["elevation_angle", "Camera Elevation Angle", "CameraTilt"]
+            .iter()
+            .find_map(|n| number(n))
+            .map(f64::to_radians);
+        geometry.voltage = ["Beam Voltage", "KV", "Voltage"].iter().find_map(|n| number(n));
+        Ok(geometry)
+    }
+
+    /// The static background if there is one of the patterns' shape.
+    fn background(&self, shape: [usize; 2]) -> Result<Option<Array2<f64>>> {
+        for name in BACKGROUND {
+            let path = format!("{}/{name}", self.group);
+            if !is(self.file, &path, LocationType::Dataset) {
+                continue;
+            }
+            let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
+            let dataset = self.file.dataset(&path).map_err(failed)?;
+            // kikuchipy writes the number −1 where there is none.
+            if dataset.shape() == shape && dataset.storage_size() > 0 {
+                let values = dataset.read_raw::<f64>().map_err(failed)?;
+                let array = Array2::from_shape_vec((shape[0], shape[1]), values);
+                return array
+                    .map(Some)
+                    .map_err(|e| Error::Internal(format!("static background: {e}")));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// One value a pattern as one value a point, NaN where there is no pattern.
+fn spread(places: &Places, values: &[f64]) -> Array2<f64> {
+    let [rows, columns] = places.nav;
+    Array2::from_shape_fn((rows, columns), |(y, x)| {
+        let stored = places.stored((y * columns + x) as u64);
+        stored.and_then(|s| values.get(s as usize)).copied().unwrap_or(f64::NAN)
+    })
+}

@@ -1,0 +1,241 @@
+//! Patterns on their way into a store, from any thread.
+
+use crate::error::{Error, Result};
+use crate::io::dtype::Stored;
+use crate::io::h5::native_type;
+use crate::io::results::{hdf5_error, put_text, put_texts};
+use crate::pixel::FrameShape;
+use hdf5::Group;
+use hdf5::dataset::{Dataset, Layout};
+use hdf5::plist::dataset_create::{AllocTime, FillTime};
+use rayon::prelude::*;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// How patterns are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Codec {
+    /// As they are: read and written at the speed of the disk by any program.
+    #[default]
+    None,
+    /// Shuffled and compressed, one pattern a chunk; level 1 to 9.
+    Gzip(u8),
+}
+
+/// Writes one stack of patterns (N, h, w) of a [`super::Store`]. Patterns are numbered by the present points in map order, whatever the
+/// file's own order. Until [`PatternWriter::finish`] the stack has the name `.NAME.part`.
+pub struct PatternWriter {
+    group: Group,
+    name: String,
+    dataset: Dataset,
+    path: PathBuf,
+    frame: FrameShape,
+    count: u64,
+    /// Place in the file of each pattern, where the file has an order of its own.
+    order: Option<Vec<u32>>,
+    /// Uncompressed: the file itself and the byte of the first pattern.
+    plain: Option<(File, u64)>,
+    level: u32,
+}
+
+/// Where a stack goes.
+pub(super) struct Place<'a> {
+    /// The group that will hold it.
+    pub group: Group,
+    /// The file under its present name, and the name for messages.
+    pub file: &'a Path,
+    pub path: &'a Path,
+    /// Number of patterns, and the place in the file of each.
+    pub count: u64,
+    pub order: Option<Vec<u32>>,
+}
+
+/// The name of a stack that is not complete.
+pub(super) fn part_name(name: &str) -> String {
+    format!(".{name}.part")
+}
+
+impl PatternWriter {
+    /// Starts the stack `name` at `place`.
+    pub(super) fn new(place: Place<'_>, name: &str, frame: FrameShape, codec: Codec) -> Result<PatternWriter> {
+        let Place {
+            group,
+            file,
+            path,
+            count,
+            order,
+        } = place;
+        let failed = |e: hdf5::Error| hdf5_error(path, "cannot write", &e);
+        let part = part_name(name);
+        if group.link_exists(&part) {
+            group.unlink(&part).map_err(failed)?;
+        }
+        let kind = Stored::parse(frame.pixel.name()).map(|s| s.kind);
+        let kind = kind.ok_or_else(|| Error::Internal(format!("no stored type for {}", frame.pixel)))?;
+        let dtype = native_type(kind).map_err(failed)?;
+        let shape = (count as usize, frame.height, frame.width);
+        let mut builder = group.new_dataset_builder().obj_track_times(false);
+        builder = match codec {
+            // All space is taken now and nothing of it is written by the library, so that patterns can go past it.
+            Codec::None => builder
+                .layout(Layout::Contiguous)
+                .alloc_time(Some(AllocTime::Early))
+                .fill_time(FillTime::Never),
+            Codec::Gzip(level) => builder
+                .chunk((1, frame.height, frame.width))
+                .shuffle()
+                .deflate(level.clamp(1, 9)),
+        };
+        let dataset = builder.empty_as(&dtype).shape(shape).create(part.as_str()).map_err(failed)?;
+        group.file().and_then(|f| f.flush()).map_err(failed)?;
+        let plain = match codec {
+            Codec::None => {
+                let start = dataset
+                    .offset()
+                    .ok_or_else(|| Error::Internal(format!("{name}: no space was taken")))?;
+                let file = File::options().write(true).open(file);
+                Some((file.map_err(|e| Error::io(path, "cannot write", e))?, start))
+            }
+            Codec::Gzip(_) => None,
+        };
+        Ok(PatternWriter {
+            group,
+            name: name.to_owned(),
+            dataset,
+            path: path.to_owned(),
+            frame,
+            count,
+            order,
+            plain,
+            level: match codec {
+                Codec::None => 0,
+                Codec::Gzip(level) => u32::from(level.clamp(1, 9)),
+            },
+        })
+    }
+
+    /// Shape and pixel type of the patterns.
+    pub fn frame(&self) -> FrameShape {
+        self.frame
+    }
+    /// Number of patterns.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Writes consecutive patterns from number `first` on, tightly packed, native-endian. May be called from several threads.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses, [`Error::Internal`] for parts of patterns or more than there are.
+    pub fn put(&self, first: u64, patterns: &[u8]) -> Result<()> {
+        let size = self.frame.bytes();
+        let n = (patterns.len() / size) as u64;
+        if !patterns.len().is_multiple_of(size) || first + n > self.count {
+            let what = format!(
+                "{} bytes at pattern {first} of {} of {size} bytes",
+                patterns.len(),
+                self.count
+            );
+            return Err(Error::Internal(what));
+        }
+        let place = |number: u64| match &self.order {
+            None => number,
+            Some(order) => u64::from(order[number as usize]),
+        };
+        match (&self.plain, &self.order) {
+            (Some(plain), None) => self.write_plain(plain, first, patterns),
+            (Some(plain), Some(_)) => patterns
+                .chunks_exact(size)
+                .zip(first..)
+                .try_for_each(|(pattern, number)| self.write_plain(plain, place(number), pattern)),
+            (None, _) => {
+                let encoded: Vec<Vec<u8>> = patterns.par_chunks_exact(size).map(|p| self.encode(p)).collect();
+                encoded
+                    .iter()
+                    .zip(first..)
+                    .try_for_each(|(chunk, number)| self.write_chunk(place(number), chunk))
+            }
+        }
+    }
+
+    fn write_plain(&self, (file, start): &(File, u64), place: u64, bytes: &[u8]) -> Result<()> {
+        let at = start + place * self.frame.bytes() as u64;
+        write_all_at(file, bytes, at).map_err(|e| Error::io(&self.path, "cannot write", e))
+    }
+
+    /// A pattern as HDF5's filters shuffle and deflate make it: all first bytes, all second bytes, …, then a zlib stream.
+    fn encode(&self, pattern: &[u8]) -> Vec<u8> {
+        let size = self.frame.pixel.bytes();
+        let shuffled: Vec<u8> = (0..size)
+            .flat_map(|b| pattern.iter().skip(b).step_by(size).copied())
+            .collect();
+        let mut encoder = flate2::Compress::new(flate2::Compression::new(self.level), true);
+        // zlib's own bound for data that does not compress.
+        let mut out = Vec::with_capacity(shuffled.len() + shuffled.len() / 1000 + 128);
+        let mut done = 0;
+        loop {
+            let before = encoder.total_in();
+            let status = encoder.compress_vec(&shuffled[done..], &mut out, flate2::FlushCompress::Finish);
+            done += (encoder.total_in() - before) as usize;
+            match status {
+                Ok(flate2::Status::StreamEnd) | Err(_) => return out,
+                Ok(_) => out.reserve(out.capacity() / 2 + 64),
+            }
+        }
+    }
+
+    /// Writes an encoded chunk past the library's filters.
+    fn write_chunk(&self, place: u64, chunk: &[u8]) -> Result<()> {
+        let offset = [place, 0, 0];
+        let written = hdf5::sync::sync(|| {
+            // SAFETY: the dataset is open and chunked with three dimensions, `offset` has three entries, the chunk's bytes are borrowed
+            // for the call, and the library's lock is held.
+            let status = unsafe {
+                hdf5_sys::h5d::H5Dwrite_chunk(
+                    self.dataset.id(),
+                    hdf5_sys::h5p::H5P_DEFAULT,
+                    0,
+                    offset.as_ptr(),
+                    chunk.len(),
+                    chunk.as_ptr().cast(),
+                )
+            };
+            hdf5::h5check(status).map(|_| ())
+        });
+        written.map_err(|e| hdf5_error(&self.path, "cannot write", &e))
+    }
+
+    /// Gives the stack its name, in place of an older one. `meaning` is one sentence for its description.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses.
+    pub fn finish(self, unit: &str, meaning: &str) -> Result<()> {
+        let failed = |e: hdf5::Error| hdf5_error(&self.path, "cannot write", &e);
+        put_text(&self.dataset, "unit", unit).map_err(failed)?;
+        put_texts(&self.dataset, "axes", &["pattern", "y", "x"]).map_err(failed)?;
+        put_text(&self.dataset, "description", meaning).map_err(failed)?;
+        if let Some((file, _)) = &self.plain {
+            // Pixels must be on the disk before a name says that they are.
+            file.sync_data().map_err(|e| Error::io(&self.path, "cannot write", e))?;
+        }
+        super::store::replace(&self.group, &part_name(&self.name), &self.name).map_err(failed)?;
+        self.group.file().and_then(|f| f.flush()).map_err(failed)
+    }
+}
+
+/// Writes all of `bytes` at a place of a file.
+pub(super) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> std::io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
+    #[cfg(windows)]
+    {
+        let mut done = 0;
+        while done < bytes.len() {
+            match std::os::windows::fs::FileExt::seek_write(file, &bytes[done..], at + done as u64)? {
+                0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                n => done += n,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! Small values in HDF5 files: strings in any of the ways in which programs write them, and numbers that may be scalars or arrays of one.
+
+use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
+use hdf5::{Container, File};
+
+/// Longest string of fixed length that is read.
+const LONGEST: usize = 1024;
+
+/// The text of a scalar, or of an array of one.
+fn text(at: &Container) -> Option<String> {
+    if at.size() != 1 {
+        return None;
+    }
+    let first = |v: Vec<String>| v.into_iter().next();
+    let read = at
+        .read_raw::<VarLenUnicode>()
+        .map(|v| first(v.iter().map(|s| s.as_str().to_owned()).collect()));
+    let read = read.or_else(|_| {
+        at.read_raw::<VarLenAscii>()
+            .map(|v| first(v.iter().map(|s| s.as_str().to_owned()).collect()))
+    });
+    let read = read.or_else(|_| {
+        at.read_raw::<FixedAscii<LONGEST>>()
+            .map(|v| first(v.iter().map(|s| s.as_str().to_owned()).collect()))
+    });
+    let read = read.or_else(|_| {
+        at.read_raw::<FixedUnicode<LONGEST>>()
+            .map(|v| first(v.iter().map(|s| s.as_str().to_owned()).collect()))
+    });
+    read.ok().flatten()
+}
+
+/// A string dataset.
+pub(crate) fn dataset(file: &File, path: &str) -> Option<String> {
+    text(&*open(file, path)?)
+}
+
+/// A string attribute of a dataset.
+pub(crate) fn attribute(file: &File, path: &str, name: &str) -> Option<String> {
+    text(&*open(file, path)?.attr(name).ok()?)
+}
+
+/// A dataset of one number.
+pub(crate) fn number(file: &File, path: &str) -> Option<f64> {
+    numbers(file, path, 1)?.first().copied().filter(|v| v.is_finite())
+}
+
+/// A dataset of at least one and at most `most` numbers.
+pub(crate) fn numbers(file: &File, path: &str, most: usize) -> Option<Vec<f64>> {
+    let dataset = open(file, path)?;
+    super::kind_of(&dataset.dtype().ok()?)?;
+    (1..=most).contains(&dataset.size()).then(|| dataset.read_raw().ok())?
+}
+
+fn open(file: &File, path: &str) -> Option<hdf5::Dataset> {
+    // The library asks for every group on the way before it answers that a link is missing.
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    (1..=parts.len())
+        .all(|n| file.link_exists(&parts[..n].join("/")))
+        .then(|| file.dataset(path).ok())?
+}

@@ -1,0 +1,13 @@
+//! EBSD: from patterns on disk to processed patterns, bands and maps.
+
+use crate::engine::Selection;
+use crate::error::Result;
+use crate::io::ebsd::PatternMap;
+
+/// The points of a map that have a pattern, in map order.
+///
+/// # Errors
+/// [`crate::Error::Parameter`] if there is none.
+pub fn points(map: &PatternMap) -> Result<Selection> {
+    Selection::from_mask(map.scan.info().nav, map.present.view())
+}
