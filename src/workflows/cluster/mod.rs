@@ -163,8 +163,6 @@ pub(in crate::workflows) fn run_with(
             )?;
             Some(without_descan(
                 track,
-                &std,
-                &logsum,
                 scan,
                 &selection,
                 backend,
