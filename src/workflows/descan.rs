@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// How far the direct beam may be from its mean place, beyond the template itself, in pixels.
 const REACH: usize = 6;
+/// Positions are found on a grid this many times finer than the pixels: centres of mass are drawn towards whole pixels.
+const UPSAMPLE: u32 = 20;
 /// Measured positions farther than this many standard deviations from the fit are replaced by the fit.
 const OUTLIER: f64 = 5.0;
 
@@ -57,6 +59,16 @@ impl Track {
     pub fn margin(&self) -> [usize; 2] {
         [0, 1].map(|k| self.shifts.iter().fold(0.0f64, |m, s| m.max(s[k].abs())).ceil() as usize)
     }
+
+    /// A map of moved frames (h, w). Where these do not cover the frame, the nearest pixel that they cover stands, since the
+    /// edges of moved frames look like changes of the pattern.
+    pub(in crate::workflows) fn covered(&self, map: Array2<f64>) -> Array2<f64> {
+        // Interpolation reaches two pixels farther than the shift.
+        let [my, mx] = self.margin().map(|m| m + 2);
+        let (h, w) = map.dim();
+        let near = |i: usize, margin: usize, n: usize| i.clamp(margin.min((n - 1) / 2), n - 1 - margin.min((n - 1) / 2));
+        Array2::from_shape_fn((h, w), |(y, x)| map[[near(y, my, h), near(x, mx, w)]])
+    }
 }
 
 /// The correlation that follows the direct beam, checked before any pass. `zero` is about where it is.
@@ -74,7 +86,7 @@ fn correlation(template: &Template, frame: FrameShape, zero: [f64; 2], frames: u
             crop,
             labels: vec![0; frames as usize].into(),
             positions: Arc::from([vec![[inside(0, frame.height), inside(1, frame.width)]]]),
-            upsample: None,
+            upsample: Some(UPSAMPLE),
         },
     )
 }
@@ -163,17 +175,25 @@ pub(in crate::workflows) fn figure(track: &Track, selection: &Selection) -> Figu
         selection.scatter(&values, f64::NAN)
     };
     let residual = |i: usize| [0, 1].map(|k| track.measured[i][k] - track.fitted[i][k]);
+    // Outliers would hide the rest.
+    let reach = 4.0 * track.spread.max(1e-3);
     let mut maps = Vec::new();
     for (k, axis) in ["y", "x"].into_iter().enumerate() {
-        maps.push((format!("{axis} measured (px)"), map(k, &|i| track.measured[i]), false));
-        maps.push((format!("{axis} fitted (px)"), map(k, &|i| track.fitted[i]), false));
-        maps.push((format!("{axis} measured − fitted (px)"), map(k, &residual), true));
+        let range = track
+            .fitted
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), p| (l.min(p[k]), h.max(p[k])));
+        let limits = Limits::Fixed(range.0 - reach, range.1 + reach);
+        maps.push((format!("{axis} measured (px)"), map(k, &|i| track.measured[i]), limits));
+        maps.push((format!("{axis} fitted (px)"), map(k, &|i| track.fitted[i]), limits));
+        let limits = Limits::Fixed(-reach, reach);
+        maps.push((format!("{axis} measured − fitted (px)"), map(k, &residual), limits));
     }
-    let tiles = maps.iter().map(|(caption, map, signed)| {
+    let tiles = maps.iter().enumerate().map(|(i, (caption, map, limits))| {
         let mut tile = Tile::new(map.view(), caption.clone());
-        if *signed {
+        tile.limits = *limits;
+        if i % 3 == 2 {
             tile.colours = ColourMap::Diverging;
-            tile.limits = Limits::SymmetricAboutZero;
         }
         tile
     });

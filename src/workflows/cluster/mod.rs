@@ -207,10 +207,12 @@ pub(in crate::workflows) fn run_with(
     let mut sums: logsum::Part = done.take(sums)?;
     let cluster_logsums = (0..clusters as i32)
         .map(|c| {
-            frame_array(
-                frame,
-                sums.sums.remove(&c).map_or_else(|| vec![0.0; frame.pixels()], |s| s.values),
-            )
+            let sum = sums.sums.remove(&c).map_or_else(|| vec![0.0; frame.pixels()], |s| s.values);
+            let map = frame_array(frame, sum)?;
+            Ok(match &descan {
+                Some(d) => d.track.covered(map),
+                None => map,
+            })
         })
         .collect::<Result<_>>()?;
     warnings.extend(scan.warnings());
@@ -245,8 +247,7 @@ fn moved<'a, O: Operator + 'a>(pass: &mut Pass<'a>, descan: Option<&Descanned>, 
     }
 }
 
-/// One pass: standard deviation and log-sum of the moved frames. Where these do not cover the frame, the nearest pixel that they
-/// cover stands, since the edges of moved frames look like changes of the pattern.
+/// One pass: standard deviation and log-sum of the moved frames.
 #[allow(clippy::too_many_arguments)]
 fn without_descan(
     track: Track,
@@ -270,16 +271,9 @@ fn without_descan(
     let mut done = timings.pass("statistics without descan", scan, selection, || {
         pass.run(backend, resident, control)
     })?;
-    // Interpolation reaches two pixels farther than the shift.
-    let [my, mx] = track.margin().map(|m| m + 2);
-    let covered = |map: Array2<f64>| {
-        let (h, w) = map.dim();
-        let near = |i: usize, margin: usize, n: usize| i.clamp(margin.min(n / 2), n - 1 - margin.min((n - 1) / 2));
-        Array2::from_shape_fn((h, w), |(y, x)| map[[near(y, my, h), near(x, mx, w)]])
-    };
     let moments: Moments = done.take(moments)?;
-    let std = covered(frame_array(frame, moments.std())?);
-    let logsum = covered(frame_array(frame, single_logsum(done.take(sums)?, frame))?);
+    let std = track.covered(frame_array(frame, moments.std())?);
+    let logsum = track.covered(frame_array(frame, single_logsum(done.take(sums)?, frame))?);
     Ok(Descanned { track, std, logsum })
 }
 
