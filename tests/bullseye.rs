@@ -93,7 +93,7 @@ fn vacuum(at: [f64; 2]) -> Array2<f64> {
     Array2::from_shape_fn((90, 101), |(y, x)| {
         let (dy, dx) = (y as f64 - at[0], x as f64 - at[1]);
         let r = dy.hypot(dx);
-        let edge = |d: f64| 1.0 / (1.0 + (-3.0 * d).exp());
+        let edge = |d: f64| 1.0 / (1.0 + (-2.0 * d).exp());
         let held = edge(dy.abs() - 1.5) * edge(dx.abs() - 1.5);
         12.0 + 400.0 * (edge(3.5 - r) + edge(11.5 - r) * edge(r - 8.0) * held)
     })
@@ -117,7 +117,7 @@ fn a_probe_is_cut_centred_and_balanced() {
             same += (a - b).powi(2);
             all += a.powi(2);
         }
-        assert!(same < 1e-4 * all, "{at:?}: {}", same / all);
+        assert!(same < 1e-3 * all, "{at:?}: {}", same / all);
     }
     let refused = |frame: &Array2<f64>, at, size| probe::cut(frame.view(), at, size).unwrap_err().to_string();
     assert!(refused(&vacuum([44.0, 50.0]), [5.0, 50.0], 31).contains("leaves the 90×101 frame"));
@@ -158,6 +158,7 @@ fn the_program_reads_templates_from_images_stacks_and_scans() {
     let group = file.create_group("vacuum").unwrap();
     group.new_dataset_builder().with_data(&scan).create("data").unwrap();
     file.new_dataset_builder().with_data(&scan).create("other").unwrap();
+    drop(group);
     file.close().unwrap();
 
     let mut first: Option<Array2<f64>> = None;

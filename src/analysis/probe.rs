@@ -4,8 +4,10 @@ use crate::cubic;
 use crate::error::{Error, Result};
 use ndarray::{Array2, ArrayView2};
 
-/// Pixels below this share of the probe's maximum count as closed.
+/// What lies below this share of the probe's maximum does not count for its centre.
 const CLOSED: f64 = 0.1;
+/// A window whose mean is nearer to its maximum than this share of it is filled by the probe.
+const LEAST_CONTRAST: f64 = 0.05;
 /// The centre moves less than this when it is found, in pixels.
 const SETTLED: f64 = 1e-6;
 const STEPS: usize = 50;
@@ -51,8 +53,8 @@ impl<'a> Spec<'a> {
 ///
 /// The level of the window's outermost pixels (their median) is taken off. The centre is the centre of mass of what lies at least
 /// a tenth of the maximum above it, found again in a window around itself until it stays; the image is moved there by cubic
-/// convolution and divided by its maximum. Pixels within size/2 of the centre that stay below a tenth are closed: they all get the
-/// same negative value, so that the sum is zero. Beyond, the template is zero.
+/// convolution. Its mean over the circle of radius size/2 is taken off, so that the sum is zero and closed parts are negative; the
+/// maximum is 1, and beyond the circle the template is zero.
 ///
 /// # Errors
 /// [`Error::Parameter`] if the window leaves the frame, holds numbers that are not finite, no probe, or one that fills it.
@@ -94,7 +96,7 @@ pub fn cut(frame: ArrayView2<f64>, at: [f64; 2], size: usize) -> Result<Array2<f
         // A centre between two pixels may go back and forth between two windows for ever.
         if moved < SETTLED || step == STEPS {
             return balanced(moved_to(frame, centre, size, level), half)
-                .ok_or_else(|| bad("it has no closed pixels; use a larger size".into()));
+                .ok_or_else(|| bad("the probe fills it; use a larger size".into()));
         }
     }
     unreachable!("the loop returns")
@@ -125,24 +127,17 @@ fn moved_to(frame: ArrayView2<f64>, centre: [f64; 2], size: usize, level: f64) -
     })
 }
 
-/// The same divided by its maximum, with one negative value where it is closed; `None` if that is nowhere.
+/// The same without its mean in the circle, divided by its maximum; zero beyond. `None` if it is flat.
 fn balanced(mut image: Array2<f64>, half: f64) -> Option<Array2<f64>> {
-    let top = image.iter().fold(f64::MIN, |m, &v| m.max(v));
-    let beyond = |(y, x): (usize, usize)| (y as f64 - half).hypot(x as f64 - half) > half;
-    let (mut open, mut closed) = (0.0, 0usize);
-    for (at, v) in image.indexed_iter_mut() {
-        *v /= top;
-        match *v {
-            _ if beyond(at) => *v = 0.0,
-            value if value < CLOSED => closed += 1,
-            value => open += value,
-        }
+    let within = |(y, x): (usize, usize)| (y as f64 - half).hypot(x as f64 - half) <= half;
+    let inside = || image.indexed_iter().filter(|(at, _)| within(*at)).map(|(_, v)| *v);
+    let mean = inside().sum::<f64>() / inside().count() as f64;
+    let top = inside().fold(f64::MIN, f64::max);
+    if top - mean < LEAST_CONTRAST * top {
+        return None;
     }
-    let negative = (closed > 0).then(|| -open / closed as f64)?;
     for (at, v) in image.indexed_iter_mut() {
-        if *v < CLOSED && !beyond(at) {
-            *v = negative;
-        }
+        *v = if within(at) { (*v - mean) / (top - mean) } else { 0.0 };
     }
     Some(image)
 }
