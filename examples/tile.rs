@@ -1,5 +1,5 @@
 //! Tiles the bundled scans to the sizes that the benches use: `tile DIR` writes polycrystal-240x250.npy (1.2 GB) and
-//! bullseye-72x112.npy (1.0 GB), unless they are there.
+//! bullseye-72x112.npy (1.0 GB), unless they are there; `tile DIR N` writes polycrystal-N-gib.npy of about N GiB instead.
 
 use emstream::io::{self, OpenOptions, write};
 use emstream::{Control, Result};
@@ -16,6 +16,13 @@ fn main() -> Result<()> {
         std::io::copy(&mut flate2::read::GzDecoder::new(packed?), &mut out).map(|_| ())
     };
     unpack().map_err(|e| emstream::Error::io(&small, "cannot unpack", e))?;
+    if let Some(gib) = std::env::args().nth(2) {
+        // 40 × 50 frames of 144² pixels are 41.5 MB.
+        let times = gib.parse::<f64>().unwrap_or(1.0) * 25.9;
+        let along = times.sqrt().ceil().max(1.0) as usize;
+        let big = folder.join(format!("polycrystal-{gib}-gib.npy"));
+        return tile(&small, &big, [(times / along as f64).ceil() as usize, along], &control);
+    }
     tile(&small, &folder.join("polycrystal-240x250.npy"), [6, 5], &control)?;
     tile(
         Path::new("assets/bullseye.h5"),

@@ -1,19 +1,21 @@
 // Exact sums, sums of squares and extrema of integer pixels over the frames of a block, added to what the device holds.
-// A workgroup takes 32 words of the frame by 8 rows; row r takes frames r, r + 8, …, and row 0 adds the rows up.
+// A workgroup takes 32 words of the frame by 8 rows, and one share of the frames: row r takes frames r, r + 8, … of it, row 0 adds
+// the rows up and adds them to the state with atomics on integers, whose order does not matter.
 struct Params {
     first_frame: u32,  // number in the block
-    count: u32,   // frames, at most 2^18: narrow partial sums stay below 2^32
-    stride: u32,  // words of a frame
-    fresh: u32,   // 1: the state holds nothing yet
+    count: u32,        // frames
+    stride: u32,       // words of a frame
+    chunks: u32,       // workgroups of one share
+    share: u32,        // frames of a share, at most 2^18: narrow partial sums stay below 2^32
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> frames: array<u32>;
-// Planes of `stride` words: low and high.
-@group(0) @binding(2) var<storage, read_write> sums: array<V>;
+// Planes of a number for each pixel of the padded frame: low and high words.
+@group(0) @binding(2) var<storage, read_write> sums: array<atomic<u32>>;
 // Low, high, and for 32-bit pixels top.
-@group(0) @binding(3) var<storage, read_write> squares: array<V>;
-// Least, greatest.
-@group(0) @binding(4) var<storage, read_write> extrema: array<V>;
+@group(0) @binding(3) var<storage, read_write> squares: array<atomic<u32>>;
+// Greatest complement, that is the complement of the least, and greatest: both begin with zero.
+@group(0) @binding(4) var<storage, read_write> extrema: array<atomic<u32>>;
 
 override SQUARES: bool = true;
 override EXTREMA: bool = true;
@@ -24,8 +26,62 @@ var<workgroup> sh_a: array<V, 256>;
 var<workgroup> sh_b: array<V, 256>;
 var<workgroup> sh_c: array<V, 256>;
 
+// What a thread has seen: words of Σx and Σx², least, greatest.
+struct Seen {
+    s0: V,
+    s1: V,
+    q0: V,
+    q1: V,
+    q2: V,
+    least: V,
+    most: V,
+}
+
 fn carry(sum: V, added: V) -> V {
     return select(V(0u), V(1u), sum < added);
+}
+
+fn take(t: ptr<function, Seen>, v: V) {
+    (*t).s0 += v;
+    if BITS == 32u {
+        (*t).s1 += carry((*t).s0, v);
+    }
+    if SQUARES {
+        if BITS < 32u {
+            let square = v * v;
+            (*t).q0 += square;
+            if BITS == 16u {
+                (*t).q1 += carry((*t).q0, square);
+            }
+        } else {
+            // v² from 16-bit halves: b²·2³² + ab·2¹⁷ + a².
+            let a = v & V(0xffffu);
+            let b = v >> V(16u);
+            let ab = a * b;
+            let a2 = a * a;
+            let low = a2 + (ab << V(17u));
+            let high = b * b + (ab >> V(15u)) + carry(low, a2);
+            (*t).q0 += low;
+            let c = carry((*t).q0, low);
+            (*t).q1 += c;
+            // A carry can ripple only out of a q1 that was all ones.
+            (*t).q2 += carry((*t).q1, c);
+            (*t).q1 += high;
+            (*t).q2 += carry((*t).q1, high);
+        }
+    }
+    if EXTREMA {
+        (*t).least = min((*t).least, v);
+        (*t).most = max((*t).most, v);
+    }
+}
+
+// Adds to a word of `sums`: 1 if it overflows.
+fn add_to_sums(at: u32, v: u32) -> u32 {
+    return select(0u, 1u, v != 0u && atomicAdd(&sums[at], v) > 0xffffffffu - v);
+}
+fn add_to_squares(at: u32, v: u32) -> u32 {
+    return select(0u, 1u, v != 0u && atomicAdd(&squares[at], v) > 0xffffffffu - v);
 }
 
 @compute @workgroup_size(256)
@@ -34,120 +90,102 @@ fn accumulate(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let word = group_number(id, groups) * COLUMNS + local % COLUMNS;
+    let group = group_number(id, groups);
+    let word = group % p.chunks * COLUMNS + local % COLUMNS;
     let row = local / COLUMNS;
-    let live = word < p.stride;
-    var s0 = V(0u);
-    var s1 = V(0u);
-    var q0 = V(0u);
-    var q1 = V(0u);
-    var q2 = V(0u);
-    var least = V(0xffffffffu);
-    var most = V(0u);
+    let begin = group / p.chunks * p.share;
+    let live = word < p.stride && begin < p.count;
+    let end = min(begin + p.share, p.count);
+    var t: Seen;
+    t.least = V(0xffffffffu);
     if live {
-        for (var f = row; f < p.count; f += ROWS) {
-            let v = unpack(frames[(p.first_frame + f) * p.stride + word]);
-            s0 += v;
-            if BITS == 32u {
-                s1 += carry(s0, v);
-            }
-            if SQUARES {
-                if BITS < 32u {
-                    let square = v * v;
-                    q0 += square;
-                    if BITS == 16u {
-                        q1 += carry(q0, square);
-                    }
-                } else {
-                    // v² from 16-bit halves: b²·2³² + ab·2¹⁷ + a².
-                    let a = v & V(0xffffu);
-                    let b = v >> V(16u);
-                    let ab = a * b;
-                    let a2 = a * a;
-                    let low = a2 + (ab << V(17u));
-                    let high = b * b + (ab >> V(15u)) + carry(low, a2);
-                    q0 += low;
-                    let c = carry(q0, low);
-                    q1 += c;
-                    // A carry can ripple only out of a q1 that was all ones.
-                    q2 += carry(q1, c);
-                    q1 += high;
-                    q2 += carry(q1, high);
-                }
-            }
-            if EXTREMA {
-                least = min(least, v);
-                most = max(most, v);
-            }
+        var at = (p.first_frame + begin + row) * p.stride + word;
+        let step = ROWS * p.stride;
+        var f = begin + row;
+        // Four loads on their way at a time.
+        for (; f + 3u * ROWS < end; f += 4u * ROWS) {
+            let a = frames[at];
+            let b = frames[at + step];
+            let c = frames[at + 2u * step];
+            let d = frames[at + 3u * step];
+            take(&t, unpack(a));
+            take(&t, unpack(b));
+            take(&t, unpack(c));
+            take(&t, unpack(d));
+            at += 4u * step;
+        }
+        for (; f < end; f += ROWS) {
+            take(&t, unpack(frames[at]));
+            at += step;
         }
     }
-    sh_a[local] = s0;
-    sh_b[local] = s1;
-    workgroupBarrier();
     let owner = live && row == 0u;
+    let plane = p.stride * LANES;
+    sh_a[local] = t.s0;
+    sh_b[local] = t.s1;
+    workgroupBarrier();
     if owner {
-        if p.fresh == 0u {
-            let t = sums[word];
-            s0 += t;
-            s1 += sums[p.stride + word] + carry(s0, t);
-        }
         for (var r = 1u; r < ROWS; r++) {
-            let t = sh_a[r * COLUMNS + local];
-            s0 += t;
-            s1 += sh_b[r * COLUMNS + local] + carry(s0, t);
+            let added = sh_a[r * COLUMNS + local];
+            t.s0 += added;
+            t.s1 += sh_b[r * COLUMNS + local] + carry(t.s0, added);
         }
-        sums[word] = s0;
-        sums[p.stride + word] = s1;
+        for (var lane = 0u; lane < LANES; lane++) {
+            let at = word * LANES + lane;
+            let over = add_to_sums(at, lane_of(t.s0, lane));
+            _ = add_to_sums(plane + at, lane_of(t.s1, lane) + over);
+        }
     }
     if SQUARES {
         workgroupBarrier();
-        sh_a[local] = q0;
-        sh_b[local] = q1;
-        sh_c[local] = q2;
+        sh_a[local] = t.q0;
+        sh_b[local] = t.q1;
+        sh_c[local] = t.q2;
         workgroupBarrier();
         if owner {
-            for (var r = select(1u, 0u, p.fresh == 0u); r < ROWS; r++) {
-                var t0 = sh_a[r * COLUMNS + local];
-                var t1 = sh_b[r * COLUMNS + local];
-                var t2 = sh_c[r * COLUMNS + local];
-                if r == 0u {
-                    // This row's own sums are in registers: row 0 stands for the state.
-                    t0 = squares[word];
-                    t1 = squares[p.stride + word];
-                    if BITS == 32u {
-                        t2 = squares[2u * p.stride + word];
-                    }
-                }
-                q0 += t0;
-                let c = carry(q0, t0);
-                q1 += c;
-                q2 += carry(q1, c);
-                q1 += t1;
-                q2 += carry(q1, t1) + t2;
+            for (var r = 1u; r < ROWS; r++) {
+                let t0 = sh_a[r * COLUMNS + local];
+                let t1 = sh_b[r * COLUMNS + local];
+                t.q0 += t0;
+                let c = carry(t.q0, t0);
+                t.q1 += c;
+                t.q2 += carry(t.q1, c);
+                t.q1 += t1;
+                t.q2 += carry(t.q1, t1) + sh_c[r * COLUMNS + local];
             }
-            squares[word] = q0;
-            squares[p.stride + word] = q1;
-            if BITS == 32u {
-                squares[2u * p.stride + word] = q2;
+            for (var lane = 0u; lane < LANES; lane++) {
+                let at = word * LANES + lane;
+                let over = add_to_squares(at, lane_of(t.q0, lane));
+                let high = lane_of(t.q1, lane) + over;
+                let ripple = select(0u, 1u, high < over) + add_to_squares(plane + at, high);
+                if BITS == 32u {
+                    _ = add_to_squares(2u * plane + at, lane_of(t.q2, lane) + ripple);
+                }
             }
         }
     }
     if EXTREMA {
         workgroupBarrier();
-        sh_a[local] = least;
-        sh_b[local] = most;
+        sh_a[local] = t.least;
+        sh_b[local] = t.most;
         workgroupBarrier();
         if owner {
-            if p.fresh == 0u {
-                least = min(least, extrema[word]);
-                most = max(most, extrema[p.stride + word]);
-            }
             for (var r = 1u; r < ROWS; r++) {
-                least = min(least, sh_a[r * COLUMNS + local]);
-                most = max(most, sh_b[r * COLUMNS + local]);
+                t.least = min(t.least, sh_a[r * COLUMNS + local]);
+                t.most = max(t.most, sh_b[r * COLUMNS + local]);
             }
-            extrema[word] = least;
-            extrema[p.stride + word] = most;
+            for (var lane = 0u; lane < LANES; lane++) {
+                let at = word * LANES + lane;
+                let least = ~lane_of(t.least, lane);
+                let most = lane_of(t.most, lane);
+                // A look is cheaper than an atomic, and after the first blocks hardly any extremum moves.
+                if atomicLoad(&extrema[at]) < least {
+                    atomicMax(&extrema[at], least);
+                }
+                if atomicLoad(&extrema[plane + at]) < most {
+                    atomicMax(&extrema[plane + at], most);
+                }
+            }
         }
     }
 }

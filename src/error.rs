@@ -40,9 +40,12 @@ pub enum Error {
     /// The device has no memory left; the engine retries with smaller blocks.
     #[error("GPU: out of memory: {0}")]
     DeviceMemory(String),
-    /// Frames that no binding of the device can hold; the engine runs the pass on the CPU.
+    /// Frames or tables that no binding of the device can hold; the engine runs what needs them on the CPU.
     #[error("GPU: {0}")]
     TooLargeForDevice(String),
+    /// A kernel that this driver cannot build; the engine runs it on the CPU.
+    #[error("GPU: {0}")]
+    Kernel(String),
     /// Ctrl-C, or a caller's cancellation.
     #[error("cancelled")]
     Cancelled,

@@ -176,7 +176,7 @@ fn memory_is_counted_and_bounded() {
     gpu.buffer("fits now", 4096).unwrap();
     assert!(matches!(
         gpu.buffer("beyond bindings", gpu.max_binding() + 4),
-        Err(Error::Device(_))
+        Err(Error::TooLargeForDevice(_))
     ));
 }
 
@@ -184,13 +184,13 @@ fn memory_is_counted_and_bounded() {
 fn broken_shaders_name_themselves() {
     let gpu = open();
     let text = match gpu.pipeline("statistics", "fn oops( {", "main", &[], 1, 1) {
-        Err(Error::Device(text)) => text,
+        Err(Error::Kernel(text)) => text,
         _ => panic!("a broken shader compiled"),
     };
     assert!(text.contains("statistics:main") && !text.contains('\n'), "{text}");
     assert!(matches!(
         gpu.pipeline("test", ADD, "no_such_entry", &[], 1, 1),
-        Err(Error::Device(_))
+        Err(Error::Kernel(_))
     ));
     // The device works on.
     gpu.pipeline("test", ADD, "add", &[], 1, 1).unwrap();
@@ -268,7 +268,10 @@ fn limits_can_be_forced_down() {
         (16 << 10, 256)
     );
     assert_eq!((l.max_storage_buffers_per_shader_stage, gpu.max_binding()), (8, 128 << 20));
-    assert!(matches!(gpu.buffer("large", (128 << 20) + 4), Err(Error::Device(_))));
+    assert!(matches!(
+        gpu.buffer("large", (128 << 20) + 4),
+        Err(Error::TooLargeForDevice(_))
+    ));
 }
 
 #[test]

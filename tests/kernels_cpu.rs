@@ -64,6 +64,23 @@ fn extreme_integers_do_not_overflow() {
 }
 
 #[test]
+fn narrow_sums_do_not_overflow_and_leave_large_pixels_out() {
+    for pixel in [Pixel::U8, Pixel::I8, Pixel::U16, Pixel::I16] {
+        for count in [64, 65, 200] {
+            let scene = Scene::new(pixel, 33, 147, count, Pattern::Brim);
+            let truth = with_pixel!(pixel, T => oracle::exact_moments(&scene.tight::<T>(), 33 * 147));
+            for isa in Isa::available() {
+                for cut in [8, 40, LEAF as usize] {
+                    let part = statistics_of(&scene, isa, ALL, cut);
+                    assert_eq!(part.sum(), truth.sum, "{pixel}, {count} frames, cut {cut}, {isa}");
+                    assert_eq!(part.variance(), truth.variance, "{pixel}, {count} frames, cut {cut}, {isa}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn float_statistics_are_close() {
     for (height, width) in SHAPES {
         for count in COUNTS {

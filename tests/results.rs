@@ -94,12 +94,14 @@ fn provenance() -> Provenance {
                 seconds: 0.25,
                 frames: 2000,
                 bytes: 41_472_000,
+                ..Timing::default()
             },
             Timing {
                 step: "ward".into(),
                 seconds: 0.5,
                 frames: 0,
                 bytes: 0,
+                ..Timing::default()
             },
         ],
         inputs: vec![Input {
@@ -108,6 +110,7 @@ fn provenance() -> Provenance {
             modified: "2026-11-21T03:30:00Z".into(),
             fingerprint: "xxh3-128:00".into(),
         }],
+        calibration: Vec::new(),
     }
 }
 
@@ -709,10 +712,6 @@ fn export_of_what_cannot_be_exported() {
     let result = folder.path().join("result.h5");
     sample(&result);
     let out = folder.path().join("out");
-    assert!(matches!(
-        export(&result, &out, Format::Hspy, false),
-        Err(Error::Unsupported { .. })
-    ));
     assert!(matches!(
         export(folder.path().join("missing.h5"), &out, Format::Npy, false),
         Err(Error::Io { .. })

@@ -49,6 +49,13 @@ fn backends_agree() {
     let (clustering, params) = (cluster::Params::default(), Params::default());
     let cpu = run(&*scan, given(), &clustering, &params, &control(2)).unwrap();
     let gpu = run_on(&*scan, given(), &clustering, &params, &common::gpu(), &control(2)).unwrap();
+    // Frames are uploaded once; the later passes find them on the device.
+    let steps = gpu.clustering.timings.steps.iter().filter(|t| t.frames > 0);
+    let uploaded: Vec<(&str, u64)> = steps.map(|t| (t.step.as_str(), t.uploaded)).collect();
+    let all = 2000 * scan.info().frame.stride() as u64;
+    let passes = ["statistics", "features", "cluster log-sums", "refinement"];
+    assert!(uploaded.iter().map(|u| u.0).eq(passes));
+    assert!(uploaded.iter().map(|u| u.1).eq([all, 0, 0, 0]), "{uploaded:?}");
     for n in 0..cpu.refined.fits.len() {
         let (a, b) = (fit(&cpu, n), fit(&gpu, n));
         assert_eq!(a.matched, b.matched, "frame {n}");

@@ -12,6 +12,10 @@ fn unpack(word: u32) -> V {
 fn lanes() -> V {
     return 0u;
 }
+// The only lane of an unpacked pixel.
+fn lane_of(v: V, lane: u32) -> u32 {
+    return v;
+}
 fn smallest(v: V) -> u32 {
     return v;
 }

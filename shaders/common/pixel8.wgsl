@@ -14,6 +14,10 @@ fn unpack(word: u32) -> V {
 fn lanes() -> V {
     return vec4<u32>(0u, 1u, 2u, 3u);
 }
+// Lane `lane` of unpacked pixels.
+fn lane_of(v: V, lane: u32) -> u32 {
+    return v[lane];
+}
 fn smallest(v: V) -> u32 {
     return min(min(v.x, v.y), min(v.z, v.w));
 }

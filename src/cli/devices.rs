@@ -1,7 +1,9 @@
 //! `emstream devices`
 
+use super::session::Session;
 use emstream::Result;
-use emstream::backend::gpu::{AdapterKind, Adapters};
+use emstream::backend::gpu::{AdapterKind, Adapters, Gpu};
+use emstream::workflows::tune;
 use serde_json::json;
 
 /// List the GPUs of this machine and say which are usable
@@ -10,9 +12,47 @@ pub struct Args {
     /// Machine-readable output
     #[arg(long)]
     json: bool,
+    /// Measure which forms of kernels are fastest on the GPU that --gpu names (default: the one that would be used), and remember it
+    #[arg(long, conflicts_with = "json")]
+    tune: bool,
 }
 
-pub fn run(args: Args) -> Result<()> {
+/// Bytes of frames that tuning works on: a block of a pass.
+const TUNED_BYTES: u64 = 128 << 20;
+
+/// Measures, prints and remembers.
+fn tune(session: &Session) -> Result<()> {
+    let gpu = Gpu::open(session.gpu_choice(true))?;
+    let (name, driver) = (gpu.summary.name.clone(), gpu.summary.driver.clone());
+    let bytes = match gpu.summary.kind {
+        // A software adapter is tried out, not waited for.
+        AdapterKind::Software => TUNED_BYTES / 16,
+        _ => TUNED_BYTES.min(gpu.budget() / 4),
+    };
+    let all = tune::measure(gpu, (bytes >> 17) as usize, &session.control)?;
+    println!("{name}: fastest first");
+    for m in &all {
+        println!(
+            "  {:8.3} ms  {:5} workgroups, {:2} KiB of workgroup memory",
+            m.seconds * 1e3,
+            m.tuning.busy,
+            m.tuning.workgroup_words / 256
+        );
+    }
+    match (tune::cache_file(), all.first()) {
+        (Some(file), Some(best)) => {
+            tune::remember(&file, &name, &driver, best.tuning)?;
+            println!("remembered in {}", file.display());
+        }
+        _ => println!("not remembered: there is no cache folder"),
+    }
+    Ok(())
+}
+
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    if args.tune {
+        return tune(session);
+    }
     let all = Adapters::list();
     if args.json {
         let list: Vec<_> = all

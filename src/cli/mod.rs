@@ -63,7 +63,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
     let session = session::Session::new(cli.global)?;
     match cli.command {
         Command::Info(a) => info::run(a, &session),
-        Command::Devices(a) => devices::run(a),
+        Command::Devices(a) => devices::run(a, &session),
         Command::Stats(a) => stats::run(a, &session),
         Command::Masks(a) => masks::run(a, &session),
         Command::Pick(a) => pick::run(a, &session),

@@ -4,6 +4,7 @@ use super::progress::Bar;
 use clap::{Args, ValueEnum};
 use emstream::backend::gpu::{Gpu, GpuChoice};
 use emstream::engine::Backend;
+use emstream::workflows::tune;
 use emstream::{Control, Error, Result};
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -99,20 +100,22 @@ impl Session {
         })
     }
 
+    /// Which GPU was asked for; `required`: one must be there.
+    pub fn gpu_choice(&self, required: bool) -> GpuChoice {
+        match &self.gpu {
+            Some(g) => GpuChoice::parse(g),
+            None if required => GpuChoice::Required,
+            None => GpuChoice::Auto,
+        }
+    }
+
     /// Opens the backend that was asked for; says on `-v` which one and why.
     pub fn backend(&self) -> Result<Backend> {
-        let choice = match (&self.gpu, self.backend) {
-            (_, BackendChoice::Cpu) => {
-                log::info!("backend cpu");
-                return Ok(Backend::Cpu);
-            }
-            (Some(g), _) => match g.parse::<usize>() {
-                Ok(n) => GpuChoice::Index(n),
-                Err(_) => GpuChoice::Name(g.clone()),
-            },
-            (None, BackendChoice::Auto) => GpuChoice::Auto,
-            (None, BackendChoice::Gpu) => GpuChoice::Required,
-        };
+        if self.backend == BackendChoice::Cpu {
+            log::info!("backend cpu");
+            return Ok(Backend::Cpu);
+        }
+        let choice = self.gpu_choice(self.backend == BackendChoice::Gpu);
         let required = choice != GpuChoice::Auto;
         match Gpu::open(choice) {
             Ok(gpu) => {
@@ -120,6 +123,11 @@ impl Session {
                     gpu.set_budget(bytes);
                 }
                 log::info!("backend gpu: {}", gpu.summary.name);
+                match tune::cache_file().map_or(Ok(None), |file| tune::recall(&file, &gpu)) {
+                    Ok(Some(tuning)) => gpu.set_tuning(tuning),
+                    Ok(None) => {}
+                    Err(e) => log::warn!("{e}; write it anew with emstream devices --tune"),
+                }
                 Ok(Backend::gpu(gpu))
             }
             Err(e) if required => Err(e),

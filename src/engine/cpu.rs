@@ -9,8 +9,8 @@ use crate::pixel::{Frames, LEAF};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// Bytes of a piece: a second-level cache holds it together with the operators' state.
-const PIECE: usize = 1 << 20;
+/// Bytes of a piece: half of a second-level cache of 1 MiB, the other half is for the operators' state.
+const PIECE: usize = 512 << 10;
 
 /// Leaves that a thread may be ahead of the slowest one, per thread: bounds what waits for its turn in collectors.
 const AHEAD: u64 = 4;
@@ -21,7 +21,7 @@ fn frames_per_piece(stride: usize, together: usize, piece: usize) -> usize {
     let group = together.clamp(1, LEAF as usize).next_multiple_of(8);
     let fit = (piece / stride.max(1)).clamp(8, LEAF as usize);
     // Large frames give up the cache rather than a half-empty vector, up to a few MiB.
-    if fit < group && group * stride <= 4 * PIECE {
+    if fit < group && group * stride <= 8 * PIECE {
         group
     } else {
         fit / group.min(fit) * group.min(fit) / 8 * 8
@@ -122,7 +122,7 @@ fn run_worker(work: &Work<'_>, id: usize, piece: usize, turn: &Turn, resident: &
 }
 
 /// A leaf that an earlier pass kept, or, if reading this scan is costly and there is room, reads and keeps it.
-fn leaf_in_memory(
+pub(super) fn leaf_in_memory(
     work: &Work<'_>,
     leaf: u64,
     numbers: &[u64],

@@ -11,9 +11,12 @@ mod operator;
 mod pass;
 mod resident;
 mod selection;
+mod times;
 
 pub use collect::{Collector, Fold, FrameSink, LeafTree, Ordered, Rows};
+pub use gpu::Device;
 pub use operator::{Job, Needs, Operator};
 pub use pass::{Backend, Done, Handle, Pass};
 pub use resident::Resident;
 pub use selection::Selection;
+pub use times::PassTimes;

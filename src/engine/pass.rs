@@ -1,6 +1,6 @@
 //! A pass: operators with different parts and outputs behind one face, and the choice of the runner.
 
-use super::{Collector, Job, Needs, Operator, Resident, Selection};
+use super::{Collector, Job, Needs, Operator, PassTimes, Resident, Selection};
 use crate::backend::gpu::{Gpu, GpuBlock, Recorder};
 use crate::backend::stage::{Cost, CpuStage, GpuStage};
 use crate::control::Control;
@@ -10,6 +10,7 @@ use crate::pixel::Frames;
 use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// Where passes run.
 pub enum Backend {
@@ -47,9 +48,15 @@ pub struct Handle<T> {
 /// Outputs of a finished pass.
 pub struct Done {
     outputs: Vec<Option<Box<dyn Any + Send>>>,
+    times: PassTimes,
 }
 
 impl Done {
+    /// What the pass took and moved.
+    pub fn times(&self) -> &PassTimes {
+        &self.times
+    }
+
     /// The output that belongs to `handle`.
     ///
     /// # Errors
@@ -111,18 +118,21 @@ impl<'a> Pass<'a> {
         let work = Work {
             scan: self.scan,
             job,
-            slots: &self.slots,
+            slots: self.slots.iter().map(|s| &**s).collect(),
         };
         let frames = self.selection.len();
         control.progress.begin(self.title, frames, frames * job.frame.bytes() as u64);
+        let begun = Instant::now();
         let result = match backend {
-            Backend::Cpu => super::cpu::run(&work, resident, control),
+            Backend::Cpu => super::cpu::run(&work, resident, control).map(|()| PassTimes::default()),
             Backend::Gpu(device) => super::gpu::run(&work, device, resident, control),
         };
         control.progress.end();
-        result?;
+        let mut times = result?;
+        times.wall = begun.elapsed().as_secs_f64();
+        log::info!("{}: {frames} frames in {times}", self.title);
         let outputs = self.slots.iter().map(|s| s.finish().map(Some)).collect::<Result<_>>()?;
-        Ok(Done { outputs })
+        Ok(Done { outputs, times })
     }
 }
 
@@ -130,7 +140,7 @@ impl<'a> Pass<'a> {
 pub(super) struct Work<'a> {
     pub scan: &'a dyn Scan,
     pub job: Job<'a>,
-    pub slots: &'a [Box<dyn Slot + 'a>],
+    pub slots: Vec<&'a (dyn Slot + 'a)>,
 }
 
 impl Work<'_> {

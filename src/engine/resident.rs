@@ -20,6 +20,12 @@ impl Bytes {
             len,
         }
     }
+    /// Makes room for `len` bytes.
+    pub fn grow(&mut self, len: usize) {
+        if len > self.len {
+            *self = Bytes::new(len);
+        }
+    }
     pub fn as_slice(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.words)[..self.len]
     }
@@ -50,6 +56,7 @@ struct Kept {
 /// `Resident` to all passes of a workflow.
 pub struct Resident {
     host_limit: u64,
+    device: bool,
     kept: Mutex<Kept>,
 }
 
@@ -58,13 +65,21 @@ impl Resident {
     pub fn new(host_limit: u64) -> Self {
         Resident {
             host_limit,
+            device: true,
             kept: Mutex::default(),
         }
     }
 
     /// Keeps nothing.
     pub fn none() -> Self {
-        Self::new(0)
+        Resident {
+            device: false,
+            ..Self::new(0)
+        }
+    }
+
+    pub(super) fn keeps_on_device(&self) -> bool {
+        self.device
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -111,6 +126,8 @@ impl Resident {
     }
 
     pub(super) fn keep_device(&self, blocks: super::gpu::DeviceBlocks) {
-        self.lock().device = Some(blocks);
+        if self.device {
+            self.lock().device = Some(blocks);
+        }
     }
 }

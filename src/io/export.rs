@@ -1,6 +1,7 @@
-//! Result files as plain `.npy`, `.csv` or `.tif` files, one for each dataset, with a sidecar of attributes.
+//! Result files as plain `.npy`, `.csv`, `.tif` or `.hspy` files, one for each dataset, with a sidecar of attributes.
 
 mod dataset;
+mod hspy;
 mod sidecar;
 
 use crate::error::{Error, Result};
@@ -20,7 +21,7 @@ pub enum Format {
     Csv,
     /// float32 pages (bytes and 16-bit integers stay); images with `y` and `x` axes are pages even if other axes follow.
     Tiff,
-    /// HyperSpy signals; not yet written.
+    /// HyperSpy signals: maps of the scan are pictures, other arrays are navigated by their scan axes.
     Hspy,
 }
 
@@ -66,12 +67,9 @@ const MAX_CSV_FILES: usize = 64;
 ///
 /// # Errors
 /// [`Error::Io`] if a file to be written exists and `overwrite` is false, or the disk refuses; [`Error::Format`] if `result` is
-/// not an HDF5 file; [`Error::Unsupported`] for [`Format::Hspy`].
+/// not an HDF5 file.
 pub fn export(result: impl AsRef<Path>, folder: impl AsRef<Path>, format: Format, overwrite: bool) -> Result<Exported> {
     let (result, folder) = (result.as_ref(), folder.as_ref());
-    if format == Format::Hspy {
-        return Err(Error::unsupported(result, "export as hspy; npy, csv and tiff are"));
-    }
     fs::File::open(result).map_err(|e| Error::io(result, "cannot read", e))?;
     let file = hdf5::File::open(result).map_err(|e| Error::format(result, "HDF5 file", e.to_string()))?;
     let mut sources = Vec::new();
@@ -131,7 +129,7 @@ fn refusal(source: &Source, format: Format) -> Option<String> {
         (_, Format::Npy, _) | (_, Format::Csv, [] | [_] | [_, _]) => None,
         (_, Format::Csv, [n, _, _]) if *n <= MAX_CSV_FILES => None,
         (_, Format::Csv, shape) => Some(format!("shape {shape:?} is too large for csv: use npy")),
-        (_, _, []) => Some("a single number is no image: use npy or csv".into()),
+        (_, _, []) => Some("a single number is no image or signal: use npy or csv".into()),
         (_, _, shape) if shape.contains(&0) => Some("no values".into()),
         _ => None,
     }

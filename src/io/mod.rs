@@ -24,6 +24,7 @@ pub use repair::BadPixels;
 pub mod array;
 pub mod export;
 pub mod fingerprint;
+pub mod hspy;
 pub mod output;
 pub mod results;
 

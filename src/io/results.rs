@@ -1,6 +1,7 @@
 //! Results: plain HDF5 that any program opens, with unit, axes and meaning beside every dataset.
 
 use crate::error::{Error, Result};
+use crate::io::Axis;
 pub use crate::io::fingerprint::fingerprint;
 pub use crate::io::output::{AtomicFile, OutputDir, write_file};
 use hdf5::types::VarLenUnicode;
@@ -134,6 +135,17 @@ impl ResultFile {
                 "effective parameters, TOML: write it to a file and pass it with --params",
             )?;
 
+            if !provenance.calibration.is_empty() {
+                let axes = self.file.create_group("calibration")?;
+                put_text(&axes, "description", "step and unit of the axes that the input knows")?;
+                for (name, axis) in &provenance.calibration {
+                    let axis_group = axes.create_group(name)?;
+                    let scale = axis.scale.unwrap_or(1.0);
+                    axis_group.new_attr::<f64>().create("scale")?.write_scalar(&scale)?;
+                    put_text(&axis_group, "unit", &axis.unit)?;
+                }
+            }
+
             let timings = group.create_group("timings")?;
             put_text(&timings, "description", "wall time of each step, one entry each")?;
             column_text(&timings, "step", provenance.timings.iter().map(|t| t.step.as_str()))?;
@@ -145,6 +157,11 @@ impl ResultFile {
             )?;
             column(&timings, "frames", "", provenance.timings.iter().map(|t| t.frames).collect())?;
             column(&timings, "bytes", "", provenance.timings.iter().map(|t| t.bytes).collect())?;
+            for (n, part) in ["read", "upload", "device", "read_back", "host"].into_iter().enumerate() {
+                column(&timings, part, "s", provenance.timings.iter().map(|t| t.split[n]).collect())?;
+            }
+            let uploaded = provenance.timings.iter().map(|t| t.uploaded).collect();
+            column(&timings, "uploaded_bytes", "", uploaded)?;
 
             let input = group.create_group("input")?;
             put_text(&input, "description", "files that were read, one entry each")?;
@@ -198,6 +215,29 @@ pub struct Provenance {
     pub parameters: String,
     pub timings: Vec<Timing>,
     pub inputs: Vec<Input>,
+    /// Axes `scan_y`, `scan_x`, `y`, `x` of the input, those with a known step; written to `/calibration`.
+    pub calibration: Vec<(String, Axis)>,
+}
+
+/// What a result file says in `/calibration` about axes, by their names; empty where it says nothing.
+pub(super) fn calibration(at: &hdf5::Location) -> Vec<(String, Axis)> {
+    let Ok(axes) = at.file().and_then(|f| f.group("calibration")) else {
+        return Vec::new();
+    };
+    let names = axes.member_names().unwrap_or_default();
+    let axis = |name: String| {
+        let group = axes.group(&name).ok()?;
+        let scale = group.attr("scale").ok()?.read_scalar().ok()?;
+        let unit = super::h5::text::attribute_of(&group, "unit").unwrap_or_default();
+        Some((
+            name,
+            Axis {
+                scale: Some(scale),
+                unit,
+            },
+        ))
+    };
+    names.into_iter().filter_map(axis).collect()
 }
 
 /// Wall time of one step.
@@ -208,6 +248,10 @@ pub struct Timing {
     /// Frames and bytes of pixels that went through; 0 for steps on the host.
     pub frames: u64,
     pub bytes: u64,
+    /// Seconds of reading, upload, device, read-back and host, which overlap; 0 for steps on the host.
+    pub split: [f64; 5],
+    /// Bytes of pixels that were uploaded to a device.
+    pub uploaded: u64,
 }
 
 /// A file that was read.
@@ -296,7 +340,7 @@ pub(super) fn dataset<T: Value, D: Dimension>(
 }
 
 /// Whole trailing axes, as many as make about [`CHUNK`] bytes, and a run of the axis before.
-fn chunk_shape(shape: &[usize], bytes: usize) -> Vec<usize> {
+pub(super) fn chunk_shape(shape: &[usize], bytes: usize) -> Vec<usize> {
     let mut chunk = vec![1; shape.len()];
     let mut size = bytes;
     for (c, &n) in chunk.iter_mut().zip(shape).rev() {

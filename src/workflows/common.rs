@@ -1,7 +1,7 @@
 //! What workflows and small commands share: timings, shapes of results, provenance.
 
 use crate::control::Control;
-use crate::engine::{Backend, Pass, Resident, Selection};
+use crate::engine::{Backend, Done, Pass, Resident, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::results::{Input, Provenance, Timing};
@@ -34,7 +34,30 @@ impl Timings {
     }
 
     /// The same for a pass over all frames of `selection`.
-    pub fn pass<T>(&mut self, name: &str, scan: &dyn Scan, selection: &Selection, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub fn pass(
+        &mut self,
+        name: &str,
+        scan: &dyn Scan,
+        selection: &Selection,
+        work: impl FnOnce() -> Result<Done>,
+    ) -> Result<Done> {
+        let done = self.frames(name, scan, selection, work)?;
+        if let Some(last) = self.steps.last_mut() {
+            let t = done.times();
+            last.split = [t.read, t.upload, t.device, t.read_back, t.host];
+            last.uploaded = t.uploaded;
+        }
+        Ok(done)
+    }
+
+    /// The same for other work on all frames of `selection`.
+    pub fn frames<T>(
+        &mut self,
+        name: &str,
+        scan: &dyn Scan,
+        selection: &Selection,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let result = self.time(name, work)?;
         if let Some(last) = self.steps.last_mut() {
             last.frames = selection.len();
@@ -144,8 +167,15 @@ pub fn provenance(
     parameters: String,
     timings: &Timings,
 ) -> Result<Provenance> {
-    let path = &scan.info().path;
+    let info = scan.info();
+    let path = &info.path;
+    let axes = info.nav_axes.iter().chain(&info.sig_axes);
+    let named = ["scan_y", "scan_x", "y", "x"].into_iter().zip(axes);
     Ok(Provenance {
+        calibration: named
+            .filter(|(_, axis)| axis.scale.is_some())
+            .map(|(name, axis)| (name.to_owned(), axis.clone()))
+            .collect(),
         command: command.to_owned(),
         backend: backend.name().to_owned(),
         adapter: backend.adapter(),

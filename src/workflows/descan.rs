@@ -60,14 +60,34 @@ impl Track {
         [0, 1].map(|k| self.shifts.iter().fold(0.0f64, |m, s| m.max(s[k].abs())).ceil() as usize)
     }
 
-    /// A map of moved frames (h, w). Where these do not cover the frame, the nearest pixel that they cover stands, since the
-    /// edges of moved frames look like changes of the pattern.
-    pub(in crate::workflows) fn covered(&self, map: Array2<f64>) -> Array2<f64> {
+    /// The shifts in whole pixels, which leave values and their noise as they are.
+    pub fn whole(&self) -> Arc<[[f64; 2]]> {
+        self.shifts.iter().map(|s| s.map(f64::round)).collect()
+    }
+
+    /// A map of moved frames (h, w) in which pixels that not all of these cover have the mean of the outermost pixels that they do
+    /// cover: the edges of moved frames look like changes of the pattern.
+    pub(in crate::workflows) fn covered(&self, mut map: Array2<f64>) -> Array2<f64> {
+        let (h, w) = map.dim();
         // Interpolation reaches two pixels farther than the shift.
         let [my, mx] = self.margin().map(|m| m + 2);
-        let (h, w) = map.dim();
-        let near = |i: usize, margin: usize, n: usize| i.clamp(margin.min((n - 1) / 2), n - 1 - margin.min((n - 1) / 2));
-        Array2::from_shape_fn((h, w), |(y, x)| map[[near(y, my, h), near(x, mx, w)]])
+        if 2 * my >= h || 2 * mx >= w {
+            return map;
+        }
+        let inside = |y: usize, x: usize| (my..h - my).contains(&y) && (mx..w - mx).contains(&x);
+        let edge = |y: usize, x: usize| inside(y, x) && (y == my || x == mx || y + 1 == h - my || x + 1 == w - mx);
+        let ring: Vec<f64> = map
+            .indexed_iter()
+            .filter(|((y, x), _)| edge(*y, *x))
+            .map(|(_, v)| *v)
+            .collect();
+        let mean = ring.iter().sum::<f64>() / ring.len() as f64;
+        for ((y, x), v) in map.indexed_iter_mut() {
+            if !inside(y, x) {
+                *v = mean;
+            }
+        }
+        map
     }
 }
 
@@ -109,9 +129,8 @@ pub fn track(
 ) -> Result<Track> {
     let mut pass = Pass::new("descan", scan, selection);
     let found = pass.add(correlation(template, scan.info().frame, zero, selection.len())?);
-    let found = timings.pass("descan", scan, selection, || {
-        pass.run(backend, resident, control)?.take(found)
-    })?;
+    let mut done = timings.pass("descan", scan, selection, || pass.run(backend, resident, control))?;
+    let found = done.take(found)?;
     let offset = template.offset();
     let measured: Vec<[f64; 2]> = found
         .peaks()

@@ -25,6 +25,8 @@ pub enum Pattern {
     Counts,
     Highest,
     Lowest,
+    /// 8191, the last number whose squares fit narrow sums, with some pixels above it from frame 70 on; the highest number of 8-bit types.
+    Brim,
     /// Lowest and highest in turn, from pixel to pixel and frame to frame.
     Alternating,
 }
@@ -66,6 +68,8 @@ impl Scene {
                     Pattern::Counts => (noise % 7 - 3).max(0),
                     Pattern::Highest => high,
                     Pattern::Lowest => low,
+                    Pattern::Brim if frame >= 70 && frame % 3 == 0 && p % 397 == 5 => high.min(8192 + noise % 9000),
+                    Pattern::Brim => high.min(8191),
                     Pattern::Alternating => [low, high][(frame + p) % 2],
                 };
                 let at = frame * shape.stride() + p * size;

@@ -3,6 +3,7 @@
 use super::adapters::{AdapterKind, AdapterSummary, Adapters, GPU_VARIABLE, GpuChoice};
 use super::memory::{Buffer, Fault, FaultPoint, Faults, padded};
 use super::recorder::Pools;
+use super::tuning::Tuning;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,6 +37,7 @@ pub struct Gpu {
     staging: Arc<AtomicU64>,
     budget: AtomicU64,
     timing: AtomicBool,
+    tuning: Mutex<Tuning>,
 }
 
 /// A compute pipeline with its bind group layout (binding 0 uniform, then storage buffers). Cheap to clone.
@@ -96,6 +98,7 @@ impl Gpu {
         } else {
             1 << 30
         };
+        let tuning = Tuning::of(summary.kind);
         Ok(Gpu {
             device,
             queue,
@@ -109,6 +112,7 @@ impl Gpu {
             staging: Arc::default(),
             budget: AtomicU64::new(budget),
             timing: AtomicBool::new(false),
+            tuning: Mutex::new(tuning),
         })
     }
 
@@ -120,6 +124,18 @@ impl Gpu {
     /// Sets the ceiling of device memory.
     pub fn set_budget(&self, bytes: u64) {
         self.budget.store(bytes, Ordering::Relaxed);
+    }
+    /// Forms of kernels that suit this device. Results do not depend on it.
+    pub fn tuning(&self) -> Tuning {
+        *self.tuning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Sets what stages made from now on use, within what the device was opened with.
+    pub fn set_tuning(&self, tuning: Tuning) {
+        let mut tuning = tuning.within(&self.summary);
+        tuning.workgroup_words = tuning
+            .workgroup_words
+            .min(self.limits.max_compute_workgroup_storage_size as usize / 4);
+        *self.tuning.lock().unwrap_or_else(PoisonError::into_inner) = tuning;
     }
     /// Bytes that a kernel should take for the outputs of one dispatch: small beside the blocks of frames.
     pub(crate) fn output_bytes(&self) -> u64 {
@@ -197,6 +213,10 @@ impl Gpu {
         match self.faults.pass(point) {
             None => Ok(()),
             Some(Fault::OutOfMemory) => Err(Error::DeviceMemory("ordered by a test".into())),
+            Some(Fault::Refused) => Err(match point {
+                FaultPoint::Pipeline => Error::Kernel("ordered by a test".into()),
+                _ => Error::Device("ordered by a test".into()),
+            }),
             Some(Fault::Lost) => {
                 note(&self.reports.lost, "ordered by a test".into());
                 self.device.destroy();
@@ -209,7 +229,7 @@ impl Gpu {
     /// bindings 1..=n that are `read`, `read_write` the number that follow.
     ///
     /// # Errors
-    /// [`Error::Device`] with the compiler's message.
+    /// [`Error::Kernel`] with the compiler's message.
     pub fn pipeline(
         &self,
         label: &str,
@@ -220,6 +240,7 @@ impl Gpu {
         read_write: u32,
     ) -> Result<Pipeline> {
         use std::hash::{DefaultHasher, Hash, Hasher};
+        self.pass(FaultPoint::Pipeline)?;
         let mut hasher = DefaultHasher::new();
         wgsl.hash(&mut hasher);
         let key = format!("{label}/{entry}/{constants:?}/{read_only}/{read_write}/{:x}", hasher.finish());
@@ -227,61 +248,66 @@ impl Gpu {
             return Ok(p.clone());
         }
         if read_only + read_write > self.limits.max_storage_buffers_per_shader_stage {
-            return Err(Error::Device(format!(
+            return Err(Error::Kernel(format!(
                 "{label}: {} storage buffers are too many here",
                 read_only + read_write
             )));
         }
         let name = format!("{label}:{entry}");
-        let pipeline = self.scoped(&format!("shader {name}"), || {
-            let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(&name),
-                source: wgpu::ShaderSource::Wgsl(wgsl.into()),
-            });
-            let entries: Vec<_> = (0..=read_only + read_write)
-                .map(|binding| wgpu::BindGroupLayoutEntry {
-                    binding,
-                    visibility: wgpu::ShaderStages::COMPUTE,
-                    ty: wgpu::BindingType::Buffer {
-                        ty: match binding {
-                            0 => wgpu::BufferBindingType::Uniform,
-                            b => wgpu::BufferBindingType::Storage {
-                                read_only: b <= read_only,
+        let pipeline = self
+            .scoped(&format!("shader {name}"), || {
+                let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                    label: Some(&name),
+                    source: wgpu::ShaderSource::Wgsl(wgsl.into()),
+                });
+                let entries: Vec<_> = (0..=read_only + read_write)
+                    .map(|binding| wgpu::BindGroupLayoutEntry {
+                        binding,
+                        visibility: wgpu::ShaderStages::COMPUTE,
+                        ty: wgpu::BindingType::Buffer {
+                            ty: match binding {
+                                0 => wgpu::BufferBindingType::Uniform,
+                                b => wgpu::BufferBindingType::Storage {
+                                    read_only: b <= read_only,
+                                },
                             },
+                            has_dynamic_offset: false,
+                            min_binding_size: None,
                         },
-                        has_dynamic_offset: false,
-                        min_binding_size: None,
+                        count: None,
+                    })
+                    .collect();
+                let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                    label: Some(&name),
+                    entries: &entries,
+                });
+                let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                    label: Some(&name),
+                    bind_group_layouts: &[Some(&layout)],
+                    immediate_size: 0,
+                });
+                let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                    label: Some(&name),
+                    layout: Some(&pipeline_layout),
+                    module: &module,
+                    entry_point: Some(entry),
+                    // Shaders write workgroup memory before they read it.
+                    compilation_options: wgpu::PipelineCompilationOptions {
+                        constants,
+                        zero_initialize_workgroup_memory: false,
                     },
-                    count: None,
-                })
-                .collect();
-            let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some(&name),
-                entries: &entries,
-            });
-            let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some(&name),
-                bind_group_layouts: &[Some(&layout)],
-                immediate_size: 0,
-            });
-            let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(&name),
-                layout: Some(&pipeline_layout),
-                module: &module,
-                entry_point: Some(entry),
-                // Shaders write workgroup memory before they read it.
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants,
-                    zero_initialize_workgroup_memory: false,
-                },
-                cache: None,
-            });
-            Pipeline {
-                pipeline,
-                layout,
-                label: name.clone(),
-            }
-        })?;
+                    cache: None,
+                });
+                Pipeline {
+                    pipeline,
+                    layout,
+                    label: name.clone(),
+                }
+            })
+            .map_err(|e| match e {
+                Error::Device(what) => Error::Kernel(what),
+                other => other,
+            })?;
         self.pipelines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -292,16 +318,16 @@ impl Gpu {
     /// A zeroed storage buffer that can be copied from and to.
     ///
     /// # Errors
-    /// [`Error::DeviceMemory`] when the device has no room or the budget is spent, [`Error::Device`] above the binding limit.
+    /// [`Error::DeviceMemory`] when the device has no room or the budget is spent, [`Error::TooLargeForDevice`] above the
+    /// binding limit.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
         let size = padded(bytes);
         if size > self.max_binding() {
-            return Err(Error::Device(format!(
+            return Err(Error::TooLargeForDevice(format!(
                 "{label}: {size} bytes, this device's buffers end at {}",
                 self.max_binding()
             )));
         }
-        self.pass(FaultPoint::Buffer)?;
         if self.allocated() + size > self.budget() {
             let (used, budget) = (self.allocated(), self.budget());
             return Err(Error::DeviceMemory(format!(
@@ -336,6 +362,7 @@ impl Gpu {
     }
 
     fn create(&self, label: &str, size: u64, usage: wgpu::BufferUsages, counter: &Arc<AtomicU64>) -> Result<Buffer> {
+        self.pass(FaultPoint::Buffer)?;
         if size > self.limits.max_buffer_size {
             return Err(Error::Device(format!(
                 "{label}: {size} bytes, this device's buffers end at {}",

@@ -45,13 +45,17 @@ pub enum Fault {
     OutOfMemory,
     /// The device is destroyed: everything after it fails with [`Error::DeviceLost`].
     Lost,
+    /// The driver refuses: [`Error::Kernel`] for a pipeline, [`Error::Device`] elsewhere.
+    Refused,
 }
 
 /// Where a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultPoint {
-    /// Creation of a storage buffer.
+    /// Creation of a buffer of any kind.
     Buffer,
+    /// A kernel's pipeline is wanted, built already or not.
+    Pipeline,
     /// Submission of a block.
     Submit,
 }
@@ -68,6 +72,11 @@ impl Faults {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push_back((point, skip, fault));
+    }
+
+    /// Faults that have not struck yet.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Passes `point`: the fault that is due, if any.

@@ -49,11 +49,14 @@ mod recorder;
 pub(crate) mod rounds;
 pub(crate) mod shader;
 mod submission;
+mod timer;
+mod tuning;
 mod upload;
 
 pub use adapters::{AdapterKind, AdapterSummary, Adapters, GPU_VARIABLE, GpuChoice};
 pub use device::{Gpu, Pipeline};
 pub use memory::{Buffer, Fault, FaultPoint, Faults};
 pub use recorder::{GpuBlock, Recorder};
-pub use submission::Submission;
-pub use upload::{Staged, UploadRing};
+pub use submission::{Spans, Submission};
+pub use tuning::Tuning;
+pub use upload::{FreeSlot, Staged, Staging, UploadRing};

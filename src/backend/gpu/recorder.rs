@@ -2,6 +2,7 @@
 
 use super::memory::{Buffer, FaultPoint, words};
 use super::submission::{Mapped, Place, Submission};
+use super::timer::Timer;
 use super::upload::Staged;
 use super::{Gpu, Pipeline};
 use crate::error::{Error, Result};
@@ -48,8 +49,6 @@ impl<'a> GpuBlock<'a> {
 const TABLE_CHUNK: u64 = 256 << 10;
 /// Smallest read-back buffer.
 const READ_CHUNK: u64 = 1 << 20;
-/// Timed dispatches of a submission; later ones go untimed.
-const TIMED: u32 = 64;
 /// Idle buffers of each kind that are kept for reuse.
 const KEEP: usize = 8;
 
@@ -58,6 +57,7 @@ const KEEP: usize = 8;
 pub(super) struct Pools {
     pub(super) tables: Mutex<Vec<Buffer>>,
     pub(super) reads: Mutex<Vec<Buffer>>,
+    pub(super) timers: Mutex<Vec<Timer>>,
 }
 
 fn take(pool: &Mutex<Vec<Buffer>>, bytes: u64) -> Option<Buffer> {
@@ -68,10 +68,10 @@ fn take(pool: &Mutex<Vec<Buffer>>, bytes: u64) -> Option<Buffer> {
     Some(pool.swap_remove(best))
 }
 
-pub(super) fn give(pool: &Mutex<Vec<Buffer>>, buffer: Buffer) {
+pub(super) fn give<T>(pool: &Mutex<Vec<T>>, thing: T) {
     let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
     if pool.len() < KEEP {
-        pool.push(buffer);
+        pool.push(thing);
     }
 }
 
@@ -79,12 +79,6 @@ pub(super) fn give(pool: &Mutex<Vec<Buffer>>, buffer: Buffer) {
 struct Table {
     buffer: Buffer,
     host: Vec<u8>,
-}
-
-struct Timer {
-    queries: wgpu::QuerySet,
-    resolved: Buffer,
-    labels: Vec<String>,
 }
 
 /// Collects dispatches and reads; one submission per block.
@@ -98,6 +92,7 @@ pub struct Recorder<'g> {
     reads: Vec<Place>,
     uploads: Vec<Staged>,
     timer: Option<Timer>,
+    dispatches: u64,
 }
 
 impl<'g> Recorder<'g> {
@@ -106,8 +101,23 @@ impl<'g> Recorder<'g> {
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Device`].
     pub fn new(gpu: &'g Gpu) -> Result<Self> {
-        let encoder = gpu.scoped("command encoder", || gpu.device.create_command_encoder(&Default::default()))?;
-        let timer = if gpu.timing() { Some(Timer::new(gpu)?) } else { None };
+        Self::begin(gpu, gpu.timing())
+    }
+
+    /// As [`Recorder::new`], with [`Submission::spans`] where the device has timestamps.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn timed(gpu: &'g Gpu) -> Result<Self> {
+        Self::begin(gpu, gpu.has_timestamps())
+    }
+
+    fn begin(gpu: &'g Gpu, timed: bool) -> Result<Self> {
+        let mut encoder = gpu.scoped("command encoder", || gpu.device.create_command_encoder(&Default::default()))?;
+        let timer = match timed {
+            true => Some(Timer::begin(gpu, &mut encoder)?),
+            false => None,
+        };
         Ok(Recorder {
             gpu,
             encoder,
@@ -116,6 +126,7 @@ impl<'g> Recorder<'g> {
             reads: Vec::new(),
             uploads: Vec::new(),
             timer,
+            dispatches: 0,
         })
     }
 
@@ -158,15 +169,11 @@ impl<'g> Recorder<'g> {
                 entries: &entries,
             })
         })?;
-        let stamps = self.timer.as_mut().and_then(|t| t.next(&pipeline.label));
-        let timestamp_writes = match (&self.timer, stamps) {
-            (Some(t), Some(n)) => Some(wgpu::ComputePassTimestampWrites {
-                query_set: &t.queries,
-                beginning_of_pass_write_index: Some(2 * n),
-                end_of_pass_write_index: Some(2 * n + 1),
-            }),
-            _ => None,
-        };
+        self.dispatches += 1;
+        if let Some(timer) = &mut self.timer {
+            timer.uploaded(&mut self.encoder);
+        }
+        let timestamp_writes = self.timer.as_mut().and_then(|t| t.next(&pipeline.label));
         let label = Some(pipeline.label.as_str());
         let mut pass = self
             .encoder
@@ -288,13 +295,15 @@ impl<'g> Recorder<'g> {
         let gpu = self.gpu;
         gpu.pass(FaultPoint::Submit)?;
         let stamps = match self.timer.take() {
-            Some(timer) if !timer.labels.is_empty() => {
-                let n = timer.labels.len() as u32 * 2;
-                self.encoder.resolve_query_set(&timer.queries, 0..n, &timer.resolved, 0);
-                self.read(&timer.resolved, 0, u64::from(n) * 8)?;
-                self.reads.pop().map(|place| (place, timer.labels))
+            Some(mut timer) => {
+                let (resolved, bytes) = timer.end(&mut self.encoder);
+                self.read(resolved, 0, bytes)?;
+                // The queue runs submissions in order, so the next one may take the timer over.
+                let labels = timer.labels();
+                give(&gpu.pools.timers, timer);
+                self.reads.pop().map(|place| (place, labels))
             }
-            _ => None,
+            None => None,
         };
         let (encoder, tables, uploads) = (self.encoder, self.tables, self.uploads);
         let index = gpu.scoped("submission", || {
@@ -323,6 +332,7 @@ impl<'g> Recorder<'g> {
             reads: self.reads,
             stamps,
             mapped,
+            dispatches: self.dispatches,
         })
     }
 
@@ -351,32 +361,5 @@ impl<'g> Recorder<'g> {
         table.host.resize(offset, 0);
         table.host.extend_from_slice(data);
         Ok((index, offset as u64))
-    }
-}
-
-impl Timer {
-    fn new(gpu: &Gpu) -> Result<Timer> {
-        let queries = gpu.scoped("timestamps", || {
-            gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("timestamps"),
-                ty: wgpu::QueryType::Timestamp,
-                count: 2 * TIMED,
-            })
-        })?;
-        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let resolved = gpu.staging_buffer("timestamps", u64::from(2 * TIMED) * 8, usage)?;
-        Ok(Timer {
-            queries,
-            resolved,
-            labels: Vec::new(),
-        })
-    }
-    /// Number of the next timed dispatch, while there is room.
-    fn next(&mut self, label: &str) -> Option<u32> {
-        let n = self.labels.len() as u32;
-        (n < TIMED).then(|| {
-            self.labels.push(label.to_owned());
-            n
-        })
     }
 }

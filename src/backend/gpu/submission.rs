@@ -3,6 +3,7 @@
 use super::Gpu;
 use super::memory::Buffer;
 use super::recorder::give;
+use super::timer::MARKS;
 use crate::error::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +31,16 @@ pub struct Submission<'g> {
     pub(super) reads: Vec<Place>,
     pub(super) stamps: Option<(Place, Vec<String>)>,
     pub(super) mapped: Arc<Mapped>,
+    pub(super) dispatches: u64,
+}
+
+/// Where the device's time of one submission went, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Spans {
+    /// Copies from staging buffers.
+    pub upload: f64,
+    /// Everything after them: kernels, and copies of their results.
+    pub work: f64,
 }
 
 impl Submission<'_> {
@@ -99,26 +110,58 @@ impl Submission<'_> {
         self.wait_with(|reads| reads.iter().map(|r| r.to_vec()).collect())
     }
 
+    /// Dispatches of the submission.
+    pub fn dispatches(&self) -> u64 {
+        self.dispatches
+    }
+    /// Bytes of the results that come back.
+    pub fn read_bytes(&self) -> u64 {
+        self.reads.iter().map(|p| p.bytes).sum()
+    }
+
+    /// Waits, then tells how long the device worked; `None` unless recorded with [`super::Recorder::timed`], or on a device
+    /// whose stamps make no sense.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn spans(&self) -> Result<Option<Spans>> {
+        let stamps = self.stamps()?;
+        let [begun, uploaded, ended] = match stamps.get(..MARKS as usize) {
+            Some(&[a, b, c]) if a <= b && b <= c && c > 0 => [a, b, c],
+            _ => return Ok(None),
+        };
+        let seconds = |ticks: u64| ticks as f64 * f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
+        Ok(Some(Spans {
+            upload: seconds(uploaded - begun),
+            work: seconds(ended - uploaded),
+        }))
+    }
+
     /// Waits, then tells for each of the first 64 dispatches its label and how long it ran on the device, in nanoseconds.
     /// Empty unless [`Gpu::set_timing`] was on when the recording began.
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Device`].
     pub fn times(&self) -> Result<Vec<(String, f64)>> {
+        let stamps = self.stamps()?;
+        let period = f64::from(self.gpu.queue.get_timestamp_period());
+        let pairs = stamps.get(MARKS as usize..).unwrap_or_default().chunks_exact(2);
+        let spans = pairs.map(|p| p[1].saturating_sub(p[0]) as f64 * period);
+        let labels = self.stamps.iter().flat_map(|(_, labels)| labels);
+        Ok(labels.cloned().zip(spans).collect())
+    }
+
+    /// Waits for all timestamps, marks first.
+    fn stamps(&self) -> Result<Vec<u64>> {
         self.await_results()?;
-        let Some((place, labels)) = &self.stamps else {
+        let Some((place, _)) = &self.stamps else {
             return Ok(Vec::new());
         };
         let Some(view) = self.view(*place)? else {
             return Ok(Vec::new());
         };
-        let period = f64::from(self.gpu.queue.get_timestamp_period());
-        let stamps: Vec<u64> = view
-            .chunks_exact(8)
-            .map(|b| u64::from_le_bytes(b.try_into().unwrap_or_default()))
-            .collect();
-        let spans = stamps.chunks_exact(2).map(|p| p[1].saturating_sub(p[0]) as f64 * period);
-        Ok(labels.iter().cloned().zip(spans).collect())
+        let stamp = |b: &[u8]| u64::from_le_bytes(b.try_into().unwrap_or_default());
+        Ok(view.chunks_exact(8).map(stamp).collect())
     }
 }
 

@@ -27,9 +27,8 @@ struct Inner {
 
 /// A fixed number of staging buffers, used in turn and mapped again while the device works.
 ///
-/// Cheaper than `Queue::write_buffer` for blocks, which creates and destroys a staging buffer every time. Frames are decoded
-/// into ordinary memory first (mapped memory may be write-combining: readers that swap bytes in place would crawl), so
-/// staging is one sequential copy.
+/// Cheaper than `Queue::write_buffer` for blocks, which creates and destroys a staging buffer every time. Mapped memory may be
+/// write-combining: it is only ever written, front to back, and several threads may each write a part of it.
 pub struct UploadRing {
     inner: Arc<Inner>,
     bytes: u64,
@@ -58,13 +57,22 @@ impl UploadRing {
     /// # Errors
     /// [`Error::Internal`] for data larger than a slot, [`Error::DeviceLost`], [`Error::Device`].
     pub fn stage(&self, gpu: &Gpu, data: &[u8]) -> Result<Staged> {
-        let bytes = words("upload", data.len() as u64)?;
-        if bytes > self.bytes {
-            return Err(Error::Internal(format!(
-                "{bytes} bytes for a staging buffer of {}",
-                self.bytes
-            )));
-        }
+        let slot = self.slot(gpu)?;
+        let bytes = data.len() as u64;
+        slot.fill(gpu, bytes, |staging| match bytes {
+            0 => Ok(()),
+            _ => {
+                staging.part(0, bytes)?.copy_from_slice(data);
+                Ok(())
+            }
+        })
+    }
+
+    /// Waits until a staging buffer is free and can be written.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn slot(&self, gpu: &Gpu) -> Result<FreeSlot<'_>> {
         gpu.check()?;
         let slot = self.inner.take(gpu)?;
         // A slot that fails here is not given back: its buffer is in a state that nobody knows.
@@ -75,20 +83,59 @@ impl UploadRing {
             gpu.check()?;
             return Err(Error::Device("a staging buffer cannot be mapped".into()));
         }
-        if bytes > 0 {
-            let view = slot.buffer.get_mapped_range_mut(..bytes);
-            view.map_err(|e| gpu.complaint("a staging buffer cannot be written", &e))?
-                .copy_from_slice(data);
-        }
+        Ok(FreeSlot { slot, ring: self })
+    }
+}
+
+/// A staging buffer that waits for bytes.
+pub struct FreeSlot<'r> {
+    slot: Slot,
+    ring: &'r UploadRing,
+}
+
+impl FreeSlot<'_> {
+    /// Lets `write` fill the first `bytes` (a multiple of 4) of the buffer.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for more bytes than a slot has, [`Error::DeviceLost`], [`Error::Device`], what `write` says.
+    pub fn fill(self, gpu: &Gpu, bytes: u64, write: impl FnOnce(&Staging<'_>) -> Result<()>) -> Result<Staged> {
+        let slot = self.slot;
+        let bytes = words("upload", bytes)?;
+        let written = if bytes > self.ring.bytes {
+            Err(Error::Internal(format!(
+                "{bytes} bytes for a staging buffer of {}",
+                self.ring.bytes
+            )))
+        } else {
+            let buffer = &slot.buffer;
+            write(&Staging { gpu, buffer })
+        };
         slot.buffer.unmap();
         // From here on the slot returns to the ring whatever happens.
         let staged = Staged {
             buffer: Some(slot.buffer),
             bytes,
             after: slot.after,
-            inner: Arc::clone(&self.inner),
+            inner: Arc::clone(&self.ring.inner),
         };
-        Ok(staged)
+        written.map(|()| staged)
+    }
+}
+
+/// A staging buffer that several threads may write, each its own part.
+pub struct Staging<'a> {
+    gpu: &'a Gpu,
+    buffer: &'a Buffer,
+}
+
+impl Staging<'_> {
+    /// `bytes` bytes from `offset` (a multiple of 8) on, to be written front to back. Parts must not overlap.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`] for overlapping parts.
+    pub fn part(&self, offset: u64, bytes: u64) -> Result<wgpu::BufferViewMut> {
+        let view = self.buffer.get_mapped_range_mut(offset..offset + bytes);
+        view.map_err(|e| self.gpu.complaint("a staging buffer cannot be written", &e))
     }
 }
 

@@ -129,6 +129,7 @@ pub(super) fn write(file: &Path, source: &Source, part: Option<usize>, target: &
             match source.kind {
                 $(Kind::$kind => match format {
                     Format::Npy => npy::<$t>(file, source, target),
+                    Format::Hspy => super::hspy::write::<$t>(file, source, target),
                     _ => csv::<$t>(file, source, part, target),
                 },)*
                 Kind::Text | Kind::Other => Err(Error::Internal(format!("{} has no numbers", source.path))),
@@ -146,14 +147,14 @@ pub(super) fn write(file: &Path, source: &Source, part: Option<usize>, target: &
 }
 
 /// Everything along all axes but `axis`, and `range` along that.
-fn slab(dimensions: usize, axis: usize, range: std::ops::Range<usize>) -> Hyperslab {
+pub(super) fn slab(dimensions: usize, axis: usize, range: std::ops::Range<usize>) -> Hyperslab {
     let all: Vec<SliceOrIndex> = (0..dimensions)
         .map(|d| if d == axis { range.clone().into() } else { (..).into() })
         .collect();
     Hyperslab::from(all)
 }
 
-fn read<T: H5Type>(file: &Path, source: &Source, axis: usize, range: std::ops::Range<usize>) -> Result<ArrayD<T>> {
+pub(super) fn read<T: H5Type>(file: &Path, source: &Source, axis: usize, range: std::ops::Range<usize>) -> Result<ArrayD<T>> {
     let failed = |e: hdf5::Error| read_error(file, &e);
     if source.shape.is_empty() || source.shape.contains(&0) || range == (0..source.shape[axis]) {
         return source.dataset.read_dyn::<T>().map_err(failed);
@@ -165,7 +166,7 @@ fn read<T: H5Type>(file: &Path, source: &Source, axis: usize, range: std::ops::R
 }
 
 /// Ranges of the leading axis whose values take about [`PART`] bytes; one empty range for no values.
-fn parts(shape: &[usize], bytes: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+pub(super) fn parts(shape: &[usize], bytes: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
     let n = shape.first().copied().unwrap_or(1);
     let row = shape.iter().skip(1).product::<usize>().saturating_mul(bytes).max(1);
     let step = if shape.contains(&0) { n.max(1) } else { (PART / row).max(1) };

@@ -1,14 +1,16 @@
 //! Steps and units of axes, where common programs leave them. Never an error: a scan without calibration is still a scan.
 
+use super::order::Order;
+use super::text;
 use crate::io::{Axis, ScanInfo};
-use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
-use hdf5::{Dataset, File, Location};
+use hdf5::{Dataset, File, Group};
 
 /// Longest vector of coordinates that is read for its step.
 const MAX_VECTOR: usize = 1 << 20;
 
-/// Fills `info`'s axes from HyperSpy's `axis-N` groups or EMD's `dimN` vectors beside the dataset.
-pub(super) fn read(file: &File, name: &str, dims: &[u64], info: &mut ScanInfo) {
+/// Fills `info`'s axes from HyperSpy's `axis-N` groups or EMD's `dimN` vectors beside the dataset, and what these leave open from
+/// py4DSTEM's pixel sizes. `dims` are those of the dataset as stored.
+pub(super) fn read(file: &File, name: &str, order: Order, dims: &[u64], info: &mut ScanInfo) {
     let Some((parent, _)) = name.rsplit_once('/') else { return };
     let exists = |member: &str| file.link_exists(&format!("{parent}/{member}"));
     // EMD 0.1 and old py4DSTEM count from dim1, newer py4DSTEM from dim0.
@@ -22,27 +24,32 @@ pub(super) fn read(file: &File, name: &str, dims: &[u64], info: &mut ScanInfo) {
         }
     };
     let axes: Vec<Axis> = (0..dims.len()).map(|i| axis(i).unwrap_or_default()).collect();
-    match axes.as_slice() {
-        // Under another scan shape the steps of the scan would be wrong.
-        [y, x, sy, sx] => {
-            if info.nav.map(|n| n as u64) == [dims[0], dims[1]] {
-                info.nav_axes = [y.clone(), x.clone()];
-            }
-            info.sig_axes = [sy.clone(), sx.clone()];
-        }
-        [x, sy, sx] => {
-            if info.nav[0] == 1 {
-                info.nav_axes[1] = x.clone();
-            }
-            info.sig_axes = [sy.clone(), sx.clone()];
-        }
-        _ => {}
+    let [y, x, sy, sx] = order.four(&axes);
+    let [rows, frames, ..] = order.four(dims).map(|n| n.unwrap_or(1));
+    let mut nav = [y, x].map(Option::unwrap_or_default);
+    let mut sig = [sy, sx].map(Option::unwrap_or_default);
+    if order == Order::Scan {
+        let sizes = PixelSizes::find(file, parent);
+        nav.iter_mut().for_each(|a| complete(a, &sizes.scan));
+        sig.iter_mut().for_each(|a| complete(a, &sizes.detector));
+    }
+    // Under another scan shape the steps of the scan would be wrong.
+    if info.nav.map(|n| n as u64) == [rows, frames] {
+        info.nav_axes = nav;
+    }
+    info.sig_axes = sig;
+}
+
+fn complete(axis: &mut Axis, size: &Axis) {
+    if axis.scale.is_none() {
+        *axis = size.clone();
     }
 }
 
 fn from_group(file: &File, name: &str) -> Option<Axis> {
     let group = file.group(name).ok()?;
-    Some(axis(group.attr("scale").ok()?.read_scalar().ok()?, text(&group, "units")))
+    let unit = text::attribute_of(&group, "units");
+    axis(group.attr("scale").ok()?.read_scalar().ok()?, &unit.unwrap_or_default())
 }
 
 fn from_vector(file: &File, name: &str) -> Option<Axis> {
@@ -54,33 +61,58 @@ fn from_vector(file: &File, name: &str) -> Option<Axis> {
         return None;
     }
     let values = vector.read_slice_1d::<f64, _>(0..2).ok()?;
-    Some(axis(values.get(1)? - values.get(0)?, text(&vector, "units")))
+    let unit = text::attribute_of(&vector, "units");
+    axis(values.get(1)? - values.get(0)?, &unit.unwrap_or_default())
 }
 
-fn axis(scale: f64, unit: String) -> Axis {
-    match scale {
-        s if s.is_finite() && s > 0.0 => Axis { scale: Some(s), unit },
-        _ => Axis::default(),
+/// An axis in proper units; `None` where the file counts pixels.
+fn axis(scale: f64, unit: &str) -> Option<Axis> {
+    let unit = text::unit(unit);
+    let calibrated = scale.is_finite() && scale > 0.0 && !(unit.is_empty() && scale == 1.0);
+    calibrated.then_some(Axis {
+        scale: Some(scale),
+        unit,
+    })
+}
+
+/// py4DSTEM's pixel sizes in real and reciprocal space, the same along both axes.
+#[derive(Default)]
+struct PixelSizes {
+    scan: Axis,
+    detector: Axis,
+}
+
+impl PixelSizes {
+    /// In EMD 1.0 they lie in the metadata of the array or of a group above it, before that in the file's own metadata.
+    fn find(file: &File, parent: &str) -> PixelSizes {
+        let ends = parent.match_indices('/').map(|(at, _)| at).chain([parent.len()]);
+        let bundles = ends.map(|end| format!("{}/metadatabundle/calibration", &parent[..end]));
+        let old = ["calibration", "microscope"].map(|g| format!("/4DSTEM_experiment/metadata/metadata_0/{g}"));
+        let mut sizes = PixelSizes::default();
+        // The nearest comes last among the bundles and counts first.
+        for name in bundles.collect::<Vec<_>>().into_iter().rev().chain(old) {
+            if !file.link_exists(&name) {
+                continue;
+            }
+            let Ok(group) = file.group(&name) else { continue };
+            for (axis, letter) in [(&mut sizes.scan, 'R'), (&mut sizes.detector, 'Q')] {
+                if axis.scale.is_none() {
+                    *axis = pixel_size(&group, letter).unwrap_or_default();
+                }
+            }
+        }
+        sizes
     }
 }
 
-/// A string attribute, in any of the ways in which programs write strings.
-fn text(at: &Location, name: &str) -> String {
-    let Ok(attr) = at.attr(name) else { return String::new() };
-    let unit = attr
-        .read_scalar::<VarLenUnicode>()
-        .map(|s| s.as_str().to_owned())
-        .or_else(|_| attr.read_scalar::<VarLenAscii>().map(|s| s.as_str().to_owned()))
-        .or_else(|_| attr.read_scalar::<FixedAscii<64>>().map(|s| s.as_str().to_owned()))
-        .or_else(|_| attr.read_scalar::<FixedUnicode<64>>().map(|s| s.as_str().to_owned()))
-        .unwrap_or_default();
-    // HyperSpy and py4DSTEM write these for an axis without unit.
-    if matches!(
-        unit.as_str(),
-        "<undefined>" | "_ragged_undefined_string" | "unknown" | "pixels"
-    ) {
-        String::new()
-    } else {
-        unit
-    }
+/// `R_pixel_size` with `R_pixel_units` or, in older files, `R_pixel_size_units`: datasets or attributes.
+fn pixel_size(group: &Group, letter: char) -> Option<Axis> {
+    let name = format!("{letter}_pixel_size");
+    let scale: f64 = match group.dataset(&name) {
+        Ok(size) => size.read_scalar().ok()?,
+        Err(_) => group.attr(&name).ok()?.read_scalar().ok()?,
+    };
+    let unit = [format!("{letter}_pixel_units"), format!("{letter}_pixel_size_units")];
+    let unit = unit.iter().find_map(|n| text::member(group, n));
+    axis(scale, &unit.unwrap_or_default())
 }

@@ -93,7 +93,10 @@ impl Search {
             }
             Ok(())
         })?;
-        for name in names {
+        // What lies in the metadata of a HyperSpy signal belongs to it: variances, models, other signals.
+        let signal = names.iter().any(|n| n == "axis-0");
+        let inner = |name: &str| signal && ["metadata", "original_metadata", "learning_results"].contains(&name);
+        for name in names.into_iter().filter(|n| !inner(n)) {
             self.objects += 1;
             if self.objects > MAX_OBJECTS {
                 return Ok(());

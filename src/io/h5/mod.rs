@@ -1,9 +1,15 @@
 //! HDF5: 3-D and 4-D datasets of integers and floats, contiguous or chunked, compressed or not.
 //!
-//! Contiguous native datasets are read by offset, past the library and its global lock; everything else goes through the library.
+//! Contiguous native datasets are read by offset, past the library and its global lock. Chunks whose filters are known are decoded here, by
+//! all threads at once; everything else goes through the library.
 
+mod cache;
 mod calibration;
+mod chunks;
+mod filters;
 mod list;
+mod order;
+mod raw;
 mod read;
 pub(crate) mod text;
 
@@ -19,9 +25,11 @@ use super::stack::Stack;
 use super::{Scan, ScanInfo};
 use crate::control::Control;
 use crate::error::{Error, Result};
+use chunks::Chunked;
 use hdf5::dataset::{Dataset, DatasetAccess, Layout};
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Datatype, File};
+use order::Order;
 use read::{Chunking, Library};
 use std::path::Path;
 
@@ -118,7 +126,12 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Re
             format!("{place} holds {dtype}, not integers or floats of 8 to 64 bits"),
         ));
     };
-    let sizes = limits::arrange(path, &place, &dims, options.nav_shape, options.sig_shape, stored.bytes())?;
+    let order = Order::of(&h5, &name, dims.len());
+    // For other numbers of dimensions `arrange` says what is wrong.
+    let order = order.unwrap_or(Order::Scan);
+    let four = order.four(&dims).map(|n| n.unwrap_or(1));
+    let arranged: &[u64] = if order == Order::Spectra { &four } else { &dims };
+    let sizes = limits::arrange(path, &place, arranged, options.nav_shape, options.sig_shape, stored.bytes())?;
     let pixel = stored.deliver(options.wanted_pixel()?)?;
     let layout = check_storage(path, &place, &dataset)?;
 
@@ -136,7 +149,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Re
         file_bytes: file.len(),
         notes: stored.note(pixel).into_iter().collect(),
     };
-    calibration::read(&h5, &name, &dims, &mut info);
+    calibration::read(&h5, &name, order, &dims, &mut info);
 
     if layout == Layout::Contiguous && same_file(&dataset, path) {
         let native = native_type(stored.kind).map_err(err)?;
@@ -146,15 +159,19 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Re
             return Ok(Box::new(Stack::new(info, flat, options.sync_offset)?));
         }
     }
-    let chunking = chunking(path, &place, &dataset, &dims, stored, control, &mut info)?;
+    let chunking = chunking(&place, &dataset, order, four, stored, control, &mut info)?;
+    if let Some(chunked) = Chunked::new(&dataset, &info, order, four, stored, chunking.cache, control).map_err(err)? {
+        return Ok(Box::new(Stack::new(info, chunked, options.sync_offset)?));
+    }
+    check_filters(path, &place, &dataset)?;
     // The settings of the cache count when a dataset is opened first: close it before opening it with ours.
     drop(dataset);
     let dataset = reopen(&h5, &name, &chunking).map_err(err)?;
-    let library = Library::new(path, name, dataset, &dims, stored, pixel).map_err(err)?;
+    let library = Library::new(path, name, dataset, order, four, stored, pixel).map_err(err)?;
     Ok(Box::new(Stack::new(info, library, options.sync_offset)?))
 }
 
-/// Refuses datasets whose pixels are elsewhere, were never written, or need a filter that is not there.
+/// Refuses datasets whose pixels are elsewhere or were never written.
 fn check_storage(path: &Path, place: &str, dataset: &Dataset) -> Result<Layout> {
     let err = |e: hdf5::Error| fault(path, place, &e);
     let plist = dataset.create_plist().map_err(err)?;
@@ -171,6 +188,16 @@ fn check_storage(path: &Path, place: &str, dataset: &Dataset) -> Result<Layout> 
             format!("{place} keeps its pixels in another file, {}", f.name),
         ));
     }
+    if dataset.storage_size() == 0 {
+        return Err(Error::format(path, place, "no pixels were ever written to it"));
+    }
+    Ok(layout)
+}
+
+/// Refuses datasets that need a filter that neither emstream nor the library has.
+fn check_filters(path: &Path, place: &str, dataset: &Dataset) -> Result<()> {
+    let err = |e: hdf5::Error| fault(path, place, &e);
+    let plist = dataset.create_plist().map_err(err)?;
     for filter in plist.get_filters().map_err(err)? {
         if !filter.decode_enabled() {
             let (id, known) = (filter.id(), filter_name(filter.id()));
@@ -181,10 +208,7 @@ fn check_storage(path: &Path, place: &str, dataset: &Dataset) -> Result<Layout> 
             ));
         }
     }
-    if dataset.storage_size() == 0 {
-        return Err(Error::format(path, place, "no pixels were ever written to it"));
-    }
-    Ok(layout)
+    Ok(())
 }
 
 /// The registered names of filters that detectors use.
@@ -224,20 +248,22 @@ fn check_extent(file: &ReadAt, place: &str, start: u64, sizes: &Sizes) -> Result
 
 /// Chooses the size of the chunk cache: all chunks that hold a band of the scan (a row of chunks), a few times, within a quarter of the memory.
 fn chunking(
-    path: &Path,
     place: &str,
     dataset: &Dataset,
-    dims: &[u64],
+    order: Order,
+    dims: [u64; 4],
     stored: Stored,
     control: &Control,
     info: &mut ScanInfo,
 ) -> Result<Chunking> {
+    let path = info.path.clone();
+    let path = path.as_path();
     let plist = dataset.create_plist().map_err(|e| fault(path, place, &e))?;
     let chunk = plist.get_chunk().map_err(|e| fault(path, place, &e))?;
-    let Some(chunk) = chunk.filter(|c| c.len() == dims.len() && !c.contains(&0)) else {
+    let Some(chunk) = chunk.filter(|c| !c.contains(&0)) else {
         return Ok(Chunking { cache: 0, slots: 0 });
     };
-    let chunk: Vec<u64> = chunk.iter().map(|&n| n as u64).collect();
+    let chunk = order.four(&chunk).map(|n| n.map_or(1, |n| n as u64));
     let product = |n: &[u64]| n.iter().try_fold(stored.bytes() as u64, |p, &d| p.checked_mul(d));
     let limit = control.memory / 4;
     let bytes = product(&chunk).unwrap_or(u64::MAX);
@@ -245,16 +271,15 @@ fn chunking(
         let what = format!(
             "{}: chunks {} of {place} take {bytes} bytes each, more than half of the memory",
             path.display(),
-            limits::tuple(&chunk)
+            limits::tuple(&order.stored(chunk))
         );
         return Err(Error::Memory { what });
     }
     // A band spans all chunks of the dataset but along its slowest axis; chunks of one scan row need only those of some frames.
-    let along: Vec<u64> = chunk.iter().zip(dims).map(|(&c, &n)| n.div_ceil(c)).collect();
-    let rows_together = dims.len() == 4 && chunk[0] > 1;
-    let frame_axis = dims.len() - 3;
+    let along: [u64; 4] = std::array::from_fn(|i| dims[i].div_ceil(chunk[i]));
+    let rows_together = chunk[0] > 1;
     let tiles = |axes: &[u64]| axes.iter().try_fold(1u64, |p, &n| p.checked_mul(n)).unwrap_or(u64::MAX);
-    let group = tiles(&along[frame_axis + 1..]);
+    let group = tiles(&along[2..]);
     let band = if rows_together { tiles(&along[1..]) } else { group };
     // Threads at the seam of two groups should decode neither twice; bands are large, two of them must do.
     let parts = if rows_together { 2 } else { control.threads as u64 + 2 };
@@ -262,10 +287,10 @@ fn chunking(
     if want > limit && band.saturating_mul(bytes) > limit {
         info.notes.push(format!(
             "chunks {} are decoded several times: the cache would take {want} bytes, a quarter of the memory is {limit}",
-            limits::tuple(&chunk)
+            limits::tuple(&order.stored(chunk))
         ));
     }
-    info.together = usize::try_from(chunk[frame_axis].min(dims[frame_axis])).unwrap_or(1);
+    info.together = usize::try_from(chunk[1].min(dims[1])).unwrap_or(1);
     info.costly = plist.get_filters().is_ok_and(|f| !f.is_empty());
     let cache = want.min(limit).max(bytes.min(limit));
     Ok(Chunking {

@@ -1,5 +1,6 @@
 //! Frames through the HDF5 library: chunks, filters and byte orders are its work, one hyperslab a run of frames.
 
+use super::order::Order;
 use super::{fault, native_type};
 use crate::control::Control;
 use crate::error::Result;
@@ -28,10 +29,9 @@ pub(super) struct Library {
     name: String,
     dataset: Dataset,
     memory: Datatype,
-    /// Frames of a row of the dataset's own shape (ny, nx, …); a dataset of 3 dimensions is one row.
+    order: Order,
+    /// Frames of a row of the dataset's own shape (ny, nx, …); a stack is one row.
     row: u64,
-    /// Number of dimensions of the dataset.
-    rank: usize,
     height: usize,
     width: usize,
     stored: StoredType,
@@ -51,20 +51,18 @@ impl Library {
         path: &Path,
         name: String,
         dataset: Dataset,
-        dims: &[u64],
+        order: Order,
+        [_, row, height, width]: [u64; 4],
         stored: StoredType,
         pixel: Pixel,
     ) -> hdf5::Result<Library> {
-        let &[.., row, height, width] = dims else {
-            return Err("a dataset of fewer than 3 dimensions".into());
-        };
         Ok(Library {
             path: path.to_owned(),
             name,
             memory: native_type(stored.kind)?,
             dataset,
+            order,
             row,
-            rank: dims.len(),
             // The limits keep edges far below `usize::MAX`.
             height: height as usize,
             width: width as usize,
@@ -106,13 +104,12 @@ impl Library {
             count: count as usize,
             block: 1,
         };
-        let mut axes = Vec::with_capacity(4);
-        if self.rank == 4 {
-            axes.push(part(slab.y, slab.rows));
-        }
-        axes.push(part(slab.x, slab.frames));
-        axes.push(part(from as u64, (to - from) as u64));
-        axes.push(part(0, self.width as u64));
+        let axes = self.order.stored([
+            part(slab.y, slab.rows),
+            part(slab.x, slab.frames),
+            part(from as u64, (to - from) as u64),
+            part(0, self.width as u64),
+        ]);
         self.dataset.space()?.select(Selection::new(Hyperslab::from(axes)))
     }
 

@@ -1,10 +1,12 @@
 //! Small values in HDF5 files: strings in any of the ways in which programs write them, and numbers that may be scalars or arrays of one.
 
 use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
-use hdf5::{Container, File};
+use hdf5::{Container, File, Group, Location};
 
 /// Longest string of fixed length that is read.
 const LONGEST: usize = 1024;
+/// Longest list of texts that is read.
+const MAX_LIST: usize = 10_000;
 
 /// The text of a scalar, or of an array of one.
 fn text(at: &Container) -> Option<String> {
@@ -38,6 +40,52 @@ pub(crate) fn dataset(file: &File, path: &str) -> Option<String> {
 /// A string attribute of a dataset.
 pub(crate) fn attribute(file: &File, path: &str, name: &str) -> Option<String> {
     text(&*open(file, path)?.attr(name).ok()?)
+}
+
+/// A string attribute of an object that is open.
+pub(crate) fn attribute_of(at: &Location, name: &str) -> Option<String> {
+    let attribute = at.attr(name).ok()?;
+    text(&attribute)
+}
+
+/// A string that is a dataset or an attribute of `group`.
+pub(crate) fn member(group: &Group, name: &str) -> Option<String> {
+    match group.dataset(name) {
+        Ok(dataset) => text(&dataset),
+        Err(_) => attribute_of(group, name),
+    }
+}
+
+/// All strings of a dataset with one axis.
+pub(crate) fn list(group: &Group, name: &str) -> Option<Vec<String>> {
+    let dataset = group.dataset(name).ok().filter(|d| d.ndim() == 1 && d.size() <= MAX_LIST)?;
+    let unicode = dataset
+        .read_1d::<VarLenUnicode>()
+        .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect());
+    unicode
+        .or_else(|_| {
+            dataset
+                .read_1d::<VarLenAscii>()
+                .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
+        })
+        .ok()
+}
+
+/// A unit as it is, or nothing where a program says in its own words that there is none or that it counts pixels.
+pub(crate) fn unit(unit: &str) -> String {
+    match unit {
+        "_None_"
+        | "None"
+        | "<undefined>"
+        | "_ragged_undefined_string"
+        | "unknown"
+        | "pixels"
+        | "pixel"
+        | "pix"
+        | "[pix]"
+        | "[pixels]" => String::new(),
+        unit => unit.to_owned(),
+    }
 }
 
 /// A dataset of one number.

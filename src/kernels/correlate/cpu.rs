@@ -1,4 +1,7 @@
 //! CPU path: sixteen crops side by side; whole frames sixteen columns side by side.
+//!
+//! What limits it: windows of 8 × 8, converting and turning over rows of eight pixels; windows of 44 × 44, additions of the transforms (no
+//! fused multiply-add, see [`crate::backend::cpu::isa`]), half of the time in butterflies of 11.
 
 mod crop;
 mod evaluate;
@@ -6,14 +9,14 @@ mod sums;
 mod upsample;
 
 use self::crop::Shifted;
-use self::evaluate::{Found, evaluate};
+use self::evaluate::{Found, Maps, evaluate};
 use self::sums::{FullFrames, Group, Pending, Windows};
 use self::upsample::Finer;
 use super::{Method, Part, Peak, Plan};
 use crate::backend::cpu::isa::Isa;
 use crate::backend::stage::{Cost, CpuStage};
 use crate::error::Result;
-use crate::kernels::fft::{LANES, Lanes};
+use crate::kernels::fft::LANES;
 use crate::pixel::{Frames, Pixel};
 use std::sync::Arc;
 
@@ -79,7 +82,6 @@ enum Work {
 
 /// From maps to peaks.
 struct Finish {
-    n: usize,
     finer: Option<Finer>,
     found: [Found; LANES],
     /// One map of correlations (upsampling).
@@ -92,12 +94,12 @@ impl Finish {
     fn peaks(
         &mut self,
         isa: Isa,
-        maps: &[Lanes],
+        maps: Maps<'_>,
         windows: &[Option<Window>; LANES],
         whole: Option<(&[f32], usize, usize)>,
         peaks: &mut [Peak],
     ) {
-        evaluate(isa, maps, self.n, &mut self.found);
+        evaluate(isa, &maps, &mut self.found);
         for (lane, window) in windows.iter().enumerate() {
             let Some(window) = window else { continue };
             let found = &self.found[lane];
@@ -111,7 +113,7 @@ impl Finish {
                     }
                     None => {
                         self.single.clear();
-                        self.single.extend(maps[..self.n * self.n].iter().map(|v| v.0[lane]));
+                        self.single.extend(maps.values().map(|v| v.0[lane]));
                         finer.shift(isa, &self.single, found.at.map(|v| v as usize))
                     }
                 };
@@ -130,7 +132,6 @@ impl Finish {
 
 impl<T: Shifted> Stage<T> {
     fn new(plan: &Arc<Plan>, isa: Isa) -> Self {
-        let n = plan.window();
         let work = match plan.params.method {
             Method::Full => Work::Full(FullFrames::new(plan)),
             _ => Work::Crops(Windows::new(plan)),
@@ -142,7 +143,6 @@ impl<T: Shifted> Stage<T> {
             part: Part::default(),
             work,
             finish: Finish {
-                n,
                 finer,
                 found: [Found::default(); LANES],
                 single: Vec::new(),
@@ -178,7 +178,7 @@ impl<T: Shifted> CpuStage for Stage<T> {
         match work {
             Work::Crops(windows) => {
                 let mut pending = Pending::new();
-                let mut done = |maps: &[Lanes], w: &Group| finish.peaks(*isa, maps, w, None, peaks);
+                let mut done = |maps: Maps<'_>, w: &Group| finish.peaks(*isa, maps, w, None, peaks);
                 for i in 0..frames.count() {
                     let expected = plan.expected(frames.first() + i as u64);
                     windows.frame(*isa, plan, frames.frame::<T>(i), expected, next, &mut pending, &mut done);

@@ -37,14 +37,30 @@ impl Complex {
     };
 }
 
+/// One register: some of the sixteen lanes.
+pub trait Register: Copy {
+    fn all(v: f32) -> Self;
+    /// Part number `part` of the lanes.
+    fn load(from: &Lanes, part: usize) -> Self;
+    fn store(self, to: &mut Lanes, part: usize);
+    fn plus(self, o: Self) -> Self;
+    fn minus(self, o: Self) -> Self;
+    fn times(self, o: Self) -> Self;
+}
+
 /// Sixteen float32 numbers in registers.
 pub trait Vector: Copy {
+    /// What it consists of, for code that needs all registers for each part of the lanes.
+    type Register: Register;
+    /// How many.
+    const PARTS: usize;
     fn all(v: f32) -> Self;
     fn load(from: &Lanes) -> Self;
     fn store(self, to: &mut Lanes);
     fn plus(self, o: Self) -> Self;
-    fn minus(self, o: Self) -> Self;
     fn times(self, o: Self) -> Self;
+    /// Number l of row r, that is `rows[r * pitch + l]`, becomes lane r of `out[l]`.
+    fn turn(rows: &[f32], pitch: usize, out: &mut [Lanes; LANES]);
 }
 
 /// Any architecture.
@@ -52,7 +68,37 @@ pub trait Vector: Copy {
 pub(crate) type Plain = [f32; LANES];
 
 #[cfg(not(target_arch = "x86_64"))]
+impl Register for [f32; 4] {
+    #[inline(always)]
+    fn all(v: f32) -> Self {
+        [v; 4]
+    }
+    #[inline(always)]
+    fn load(from: &Lanes, part: usize) -> Self {
+        from.0.as_chunks().0[part]
+    }
+    #[inline(always)]
+    fn store(self, to: &mut Lanes, part: usize) {
+        to.0.as_chunks_mut().0[part] = self;
+    }
+    #[inline(always)]
+    fn plus(self, o: Self) -> Self {
+        std::array::from_fn(|l| self[l] + o[l])
+    }
+    #[inline(always)]
+    fn minus(self, o: Self) -> Self {
+        std::array::from_fn(|l| self[l] - o[l])
+    }
+    #[inline(always)]
+    fn times(self, o: Self) -> Self {
+        std::array::from_fn(|l| self[l] * o[l])
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
 impl Vector for [f32; LANES] {
+    type Register = [f32; 4];
+    const PARTS: usize = LANES / 4;
     #[inline(always)]
     fn all(v: f32) -> Self {
         [v; LANES]
@@ -70,18 +116,22 @@ impl Vector for [f32; LANES] {
         std::array::from_fn(|l| self[l] + o[l])
     }
     #[inline(always)]
-    fn minus(self, o: Self) -> Self {
-        std::array::from_fn(|l| self[l] - o[l])
-    }
-    #[inline(always)]
     fn times(self, o: Self) -> Self {
         std::array::from_fn(|l| self[l] * o[l])
+    }
+    #[inline(always)]
+    fn turn(rows: &[f32], pitch: usize, out: &mut [Lanes; LANES]) {
+        for (r, row) in rows.chunks(pitch).take(LANES).enumerate() {
+            for (out, v) in out.iter_mut().zip(row) {
+                out.0[r] = *v;
+            }
+        }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{LANES, Lanes, Vector};
+    use super::{LANES, Lanes, Register, Vector};
     use std::arch::x86_64::*;
 
     /// SSE2, which every x86-64 has.
@@ -96,10 +146,40 @@ mod x86 {
     pub(crate) struct Registers<R, const N: usize>([R; N]);
 
     macro_rules! vector {
-        ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident) => {
+        ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $turn:ident) => {
             // Safety of all: `per_vector!` uses the type only in functions that are compiled for, and called after detecting, its
             // instruction set; pointers are those of 16 numbers.
+            impl Register for $register {
+                #[inline(always)]
+                fn all(v: f32) -> Self {
+                    unsafe { $set(v) }
+                }
+                #[inline(always)]
+                fn load(from: &Lanes, part: usize) -> Self {
+                    let part = &from.0.as_chunks::<{ LANES / $n }>().0[part];
+                    unsafe { $load(part.as_ptr()) }
+                }
+                #[inline(always)]
+                fn store(self, to: &mut Lanes, part: usize) {
+                    let part = &mut to.0.as_chunks_mut::<{ LANES / $n }>().0[part];
+                    unsafe { $store(part.as_mut_ptr(), self) }
+                }
+                #[inline(always)]
+                fn plus(self, o: Self) -> Self {
+                    unsafe { $add(self, o) }
+                }
+                #[inline(always)]
+                fn minus(self, o: Self) -> Self {
+                    unsafe { $sub(self, o) }
+                }
+                #[inline(always)]
+                fn times(self, o: Self) -> Self {
+                    unsafe { $mul(self, o) }
+                }
+            }
             impl Vector for Registers<$register, $n> {
+                type Register = $register;
+                const PARTS: usize = $n;
                 #[inline(always)]
                 fn all(v: f32) -> Self {
                     Registers([unsafe { $set(v) }; $n])
@@ -128,22 +208,106 @@ mod x86 {
                     self
                 }
                 #[inline(always)]
-                fn minus(mut self, o: Self) -> Self {
-                    for i in 0..$n {
-                        self.0[i] = unsafe { $sub(self.0[i], o.0[i]) };
-                    }
-                    self
-                }
-                #[inline(always)]
                 fn times(mut self, o: Self) -> Self {
                     for i in 0..$n {
                         self.0[i] = unsafe { $mul(self.0[i], o.0[i]) };
                     }
                     self
                 }
+                #[inline(always)]
+                fn turn(rows: &[f32], pitch: usize, out: &mut [Lanes; LANES]) {
+                    let rows = &rows[..(LANES - 1) * pitch + LANES];
+                    unsafe { $turn(rows.as_ptr(), pitch, out.as_mut_ptr().cast()) }
+                }
             }
         };
     }
+    // Square blocks of numbers are turned in registers: pairs of rows are mixed, then pairs of pairs. There are no closures, which
+    // would be compiled without the instruction set. Rows are `pitch` numbers apart in `from` and `LANES` in `to`.
+
+    /// Four rows as columns; each quarter of a register is a 4 × 4 block by itself.
+    macro_rules! quarters {
+        ($rows:expr, $unpack_low:ident, $unpack_high:ident, $shuffle:ident) => {{
+            let [a, b, c, d] = $rows;
+            let (ab, cd) = ($unpack_low(a, b), $unpack_low(c, d));
+            let (ab2, cd2) = ($unpack_high(a, b), $unpack_high(c, d));
+            [
+                $shuffle::<0x44>(ab, cd),
+                $shuffle::<0xee>(ab, cd),
+                $shuffle::<0x44>(ab2, cd2),
+                $shuffle::<0xee>(ab2, cd2),
+            ]
+        }};
+    }
+
+    #[inline(always)]
+    unsafe fn turn_128(from: *const f32, pitch: usize, to: *mut f32) {
+        for i in (0..LANES).step_by(4) {
+            for j in (0..LANES).step_by(4) {
+                unsafe {
+                    let p = from.add(i * pitch + j);
+                    let rows = [
+                        _mm_loadu_ps(p),
+                        _mm_loadu_ps(p.add(pitch)),
+                        _mm_loadu_ps(p.add(2 * pitch)),
+                        _mm_loadu_ps(p.add(3 * pitch)),
+                    ];
+                    let columns = quarters!(rows, _mm_unpacklo_ps, _mm_unpackhi_ps, _mm_shuffle_ps);
+                    for (k, c) in columns.into_iter().enumerate() {
+                        _mm_storeu_ps(to.add((j + k) * LANES + i), c);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn turn_256(from: *const f32, pitch: usize, to: *mut f32) {
+        for i in (0..LANES).step_by(8) {
+            for j in (0..LANES).step_by(8) {
+                unsafe {
+                    let mut rows = [_mm256_setzero_ps(); 8];
+                    for (k, row) in rows.iter_mut().enumerate() {
+                        *row = _mm256_loadu_ps(from.add((i + k) * pitch + j));
+                    }
+                    let [a, b, c, d, e, f, g, h] = rows;
+                    let top = quarters!([a, b, c, d], _mm256_unpacklo_ps, _mm256_unpackhi_ps, _mm256_shuffle_ps);
+                    let bottom = quarters!([e, f, g, h], _mm256_unpacklo_ps, _mm256_unpackhi_ps, _mm256_shuffle_ps);
+                    let to = to.add(j * LANES + i);
+                    for k in 0..4 {
+                        _mm256_storeu_ps(to.add(k * LANES), _mm256_permute2f128_ps::<0x20>(top[k], bottom[k]));
+                        _mm256_storeu_ps(to.add((4 + k) * LANES), _mm256_permute2f128_ps::<0x31>(top[k], bottom[k]));
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn turn_512(from: *const f32, pitch: usize, to: *mut f32) {
+        /// Four columns of rows 0, 4, 8 and 12 from `p` on: narrow loads, which need not wait for narrow stores to be done.
+        macro_rules! every_fourth {
+            ($p:expr) => {{
+                let p = $p;
+                let v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+                let v = _mm512_insertf32x4::<1>(v, _mm_loadu_ps(p.add(4 * pitch)));
+                let v = _mm512_insertf32x4::<2>(v, _mm_loadu_ps(p.add(8 * pitch)));
+                _mm512_insertf32x4::<3>(v, _mm_loadu_ps(p.add(12 * pitch)))
+            }};
+        }
+        for j in (0..LANES).step_by(4) {
+            unsafe {
+                let p = from.add(j);
+                let (a, b) = (every_fourth!(p), every_fourth!(p.add(pitch)));
+                let (c, d) = (every_fourth!(p.add(2 * pitch)), every_fourth!(p.add(3 * pitch)));
+                let columns = quarters!([a, b, c, d], _mm512_unpacklo_ps, _mm512_unpackhi_ps, _mm512_shuffle_ps);
+                for (k, c) in columns.into_iter().enumerate() {
+                    _mm512_storeu_ps(to.add((j + k) * LANES), c);
+                }
+            }
+        }
+    }
+
     vector!(
         __m128,
         4,
@@ -152,7 +316,8 @@ mod x86 {
         _mm_storeu_ps,
         _mm_add_ps,
         _mm_sub_ps,
-        _mm_mul_ps
+        _mm_mul_ps,
+        turn_128
     );
     vector!(
         __m256,
@@ -162,7 +327,8 @@ mod x86 {
         _mm256_storeu_ps,
         _mm256_add_ps,
         _mm256_sub_ps,
-        _mm256_mul_ps
+        _mm256_mul_ps,
+        turn_256
     );
     vector!(
         __m512,
@@ -172,35 +338,42 @@ mod x86 {
         _mm512_storeu_ps,
         _mm512_add_ps,
         _mm512_sub_ps,
-        _mm512_mul_ps
+        _mm512_mul_ps,
+        turn_512
     );
 }
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512, Plain};
 
 /// Defines a function that takes an [`Isa`](crate::backend::cpu::isa::Isa) first and runs `$body::<V>` with the [`Vector`] of that
-/// instruction set, compiled for it. `$body` and what it calls must be `#[inline(always)]`.
+/// instruction set, compiled for it. `$body` and what it calls must be `#[inline(always)]`. Generic parameters come in brackets, as
+/// declared and as used; further ones of `$body` come in brackets behind it.
 macro_rules! per_vector {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident = $body:ident ($($arg:ident: $ty:ty),* $(,)?)) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident $([$($gen:tt)*][$($used:tt)*])? = $body:ident $([$($extra:tt)*])? ($($arg:ident: $ty:ty),* $(,)?)) => {
         $(#[$meta])*
-        $vis fn $name(isa: $crate::backend::cpu::isa::Isa, $($arg: $ty),*) {
+        $vis fn $name $(<$($gen)*>)? (isa: $crate::backend::cpu::isa::Isa, $($arg: $ty),*) {
+            // A function of its own: its stack must not be a burden on calls of the others.
+            #[inline(never)]
+            fn plain $(<$($gen)*>)? ($($arg: $ty),*) {
+                $body::<$crate::kernels::fft::Plain $(, $($extra)*)?>($($arg),*)
+            }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi1,bmi2,f16c,lzcnt,movbe,popcnt")]
-            fn v3($($arg: $ty),*) {
-                $body::<$crate::kernels::fft::Avx2>($($arg),*)
+            fn v3 $(<$($gen)*>)? ($($arg: $ty),*) {
+                $body::<$crate::kernels::fft::Avx2 $(, $($extra)*)?>($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,f16c,lzcnt,movbe,popcnt")]
-            fn v4($($arg: $ty),*) {
-                $body::<$crate::kernels::fft::Avx512>($($arg),*)
+            fn v4 $(<$($gen)*>)? ($($arg: $ty),*) {
+                $body::<$crate::kernels::fft::Avx512 $(, $($extra)*)?>($($arg),*)
             }
             match isa.level() {
-                $crate::backend::cpu::isa::Level::Baseline => $body::<$crate::kernels::fft::Plain>($($arg),*),
+                $crate::backend::cpu::isa::Level::Baseline => plain $(::<$($used)*>)? ($($arg),*),
                 // Safety: an `Isa` of this level exists only on a CPU where all these features were detected.
                 #[cfg(target_arch = "x86_64")]
-                $crate::backend::cpu::isa::Level::V3 => unsafe { v3($($arg),*) },
+                $crate::backend::cpu::isa::Level::V3 => unsafe { v3 $(::<$($used)*>)? ($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
-                $crate::backend::cpu::isa::Level::V4 => unsafe { v4($($arg),*) },
+                $crate::backend::cpu::isa::Level::V4 => unsafe { v4 $(::<$($used)*>)? ($($arg),*) },
             }
         }
     };

@@ -6,6 +6,7 @@
 //! for lengths up to 4096.
 
 mod lanes;
+mod pass;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use lanes::{Avx2, Avx512};
@@ -14,6 +15,7 @@ pub(crate) use lanes::{Plain, Vector, per_vector};
 
 use crate::backend::cpu::isa::Isa;
 use crate::error::{Error, Result};
+use pass::Step;
 
 /// Prime factors that transforms are built from (4 is used for pairs of 2).
 pub const PRIMES: [usize; 6] = [2, 3, 5, 7, 11, 13];
@@ -38,19 +40,6 @@ pub fn smooth_from(n: usize) -> usize {
     n
 }
 
-/// One pass over the data.
-#[derive(Debug)]
-struct Step {
-    radix: usize,
-    /// Butterflies of one sub-transform, and sub-transforms side by side.
-    m: usize,
-    stride: usize,
-    /// `m` rows of radix − 1 factors e^(−2πi·k·r/(m·radix)).
-    twiddles: Vec<[f32; 2]>,
-    /// cos and sin of 2πjk/radix for j and k from 1 to radix/2 (odd radices).
-    roots: Vec<[f32; 2]>,
-}
-
 /// A forward transform of one length: X_k = Σ_j x_j e^(−2πijk/n), unscaled.
 ///
 /// The inverse is the forward transform of the numbers with real and imaginary part exchanged, exchanged again.
@@ -69,7 +58,6 @@ impl Fft {
         if !is_smooth(n) {
             return Err(Error::Internal(format!("no transform of length {n}")));
         }
-        let turn = |a: usize, n: usize| (std::f64::consts::TAU * (a % n) as f64 / n as f64).sin_cos();
         let mut radices = Vec::new();
         let mut rest = n;
         for p in [13, 11, 7, 5, 4, 3, 2] {
@@ -81,26 +69,8 @@ impl Fft {
         let (mut length, mut stride) = (n, 1);
         let mut steps = Vec::new();
         for radix in radices {
-            let m = length / radix;
-            let twiddle = |k: usize, r: usize| {
-                let (s, c) = turn(k * r, length);
-                [c as f32, -s as f32]
-            };
-            steps.push(Step {
-                radix,
-                m,
-                stride,
-                twiddles: (0..m)
-                    .flat_map(|k| (1..radix).map(move |r| (k, r)))
-                    .map(|(k, r)| twiddle(k, r))
-                    .collect(),
-                roots: (1..=radix / 2)
-                    .flat_map(|j| (1..=radix / 2).map(move |k| j * k))
-                    .map(|j| turn(j, radix))
-                    .map(|(s, c)| [c as f32, s as f32])
-                    .collect(),
-            });
-            (length, stride) = (m, stride * radix);
+            steps.push(Step::new(radix, length, stride));
+            (length, stride) = (length / radix, stride * radix);
         }
         Ok(Fft { n, steps })
     }
@@ -123,178 +93,59 @@ impl Fft {
         };
         self.steps
             .iter()
-            .map(|s| self.n / s.radix * (butterfly(s.radix) + 6 * (s.radix - 1)))
+            .map(|s| self.n / s.radix() * (butterfly(s.radix()) + 6 * (s.radix() - 1)))
             .sum()
     }
 
     /// Transforms the first `len()` numbers of `x` in place; `scratch` is at least as long.
     pub fn forward(&self, isa: Isa, x: &mut [Complex], scratch: &mut [Complex]) {
-        transform(isa, self, x, scratch);
-    }
-}
-
-per_vector! {
-    fn transform = all_steps(fft: &Fft, x: &mut [Complex], scratch: &mut [Complex])
-}
-
-#[inline(always)]
-fn all_steps<V: Vector>(fft: &Fft, x: &mut [Complex], scratch: &mut [Complex]) {
-    let (x, scratch) = (&mut x[..fft.n], &mut scratch[..fft.n]);
-    let mut in_x = true;
-    for step in &fft.steps {
-        if in_x {
-            step.run::<V>(x, scratch);
-        } else {
-            step.run::<V>(scratch, x);
+        let (x, scratch) = (&mut x[..self.n], &mut scratch[..self.n]);
+        let mut in_x = true;
+        for step in &self.steps {
+            if in_x {
+                step.run(isa, (x, 1), (scratch, 1), None);
+            } else {
+                step.run(isa, (scratch, 1), (x, 1), None);
+            }
+            in_x = !in_x;
         }
-        in_x = !in_x;
-    }
-    if !in_x {
-        x.copy_from_slice(scratch);
-    }
-}
-
-/// Repeats a block with `r` = 0, 1, … below a constant (at most 13), so that arrays indexed with `r` can stay in registers.
-macro_rules! unroll {
-    ($r:ident < $n:expr => $body:block) => {
-        unroll!(@ $r, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12)
-    };
-    (@ $r:ident, $n:expr, $body:block, $($i:literal)*) => {
-        $(if $i < $n {
-            let $r: usize = $i;
-            $body
-        })*
-    };
-}
-
-/// Sixteen complex numbers in registers.
-#[derive(Clone, Copy)]
-struct Numbers<V> {
-    re: V,
-    im: V,
-}
-
-impl<V: Vector> Numbers<V> {
-    #[inline(always)]
-    fn zero() -> Self {
-        let v = V::all(0.0);
-        Numbers { re: v, im: v }
-    }
-    #[inline(always)]
-    fn plus(self, o: Self) -> Self {
-        Numbers {
-            re: self.re.plus(o.re),
-            im: self.im.plus(o.im),
-        }
-    }
-    #[inline(always)]
-    fn minus(self, o: Self) -> Self {
-        Numbers {
-            re: self.re.minus(o.re),
-            im: self.im.minus(o.im),
-        }
-    }
-    /// self + i·o
-    #[inline(always)]
-    fn plus_i(self, o: Self) -> Self {
-        Numbers {
-            re: self.re.minus(o.im),
-            im: self.im.plus(o.re),
-        }
-    }
-    /// self − i·o
-    #[inline(always)]
-    fn minus_i(self, o: Self) -> Self {
-        Numbers {
-            re: self.re.plus(o.im),
-            im: self.im.minus(o.re),
-        }
-    }
-    /// Product with a real number.
-    #[inline(always)]
-    fn scaled(self, v: V) -> Self {
-        Numbers {
-            re: self.re.times(v),
-            im: self.im.times(v),
-        }
-    }
-}
-
-impl Step {
-    #[inline(always)]
-    fn run<V: Vector>(&self, x: &[Complex], y: &mut [Complex]) {
-        match self.radix {
-            2 => self.pass::<V, 2>(x, y),
-            3 => self.pass::<V, 3>(x, y),
-            4 => self.pass::<V, 4>(x, y),
-            5 => self.pass::<V, 5>(x, y),
-            7 => self.pass::<V, 7>(x, y),
-            11 => self.pass::<V, 11>(x, y),
-            _ => self.pass::<V, 13>(x, y),
+        if !in_x {
+            x.copy_from_slice(scratch);
         }
     }
 
-    #[inline(always)]
-    fn pass<V: Vector, const P: usize>(&self, x: &[Complex], y: &mut [Complex]) {
-        let (m, s) = (self.m, self.stride);
-        for k in 0..m {
-            let twiddles = &self.twiddles[k * (P - 1)..(k + 1) * (P - 1)];
-            let out = &mut y[s * P * k..s * P * (k + 1)];
-            for q in 0..s {
-                let mut t = [Numbers::<V>::zero(); P];
-                unroll!(r < P => {
-                    let x = &x[q + s * (k + m * r)];
-                    t[r].re = V::load(&x.re);
-                    t[r].im = V::load(&x.im);
-                });
-                match P {
-                    2 => (t[0], t[1]) = (t[0].plus(t[1]), t[0].minus(t[1])),
-                    4 => {
-                        let (a, b) = (t[0].plus(t[2]), t[0].minus(t[2]));
-                        let (c, d) = (t[1].plus(t[3]), t[1].minus(t[3]));
-                        (t[0], t[1], t[2], t[3]) = (a.plus(c), b.minus_i(d), a.minus(c), b.plus_i(d));
-                    }
-                    _ => odd(&mut t, &self.roots),
+    /// Transforms numbers that lie `from.1` apart in `from.0` to places `to.1` apart in `to.0`. With `factors`, result k is multiplied with
+    /// `factors[k]` and its real and imaginary part exchanged, so that the next forward transform is an inverse one.
+    /// `scratch` has room for twice the length.
+    pub(crate) fn between(
+        &self,
+        isa: Isa,
+        from: (&[Complex], usize),
+        to: (&mut [Complex], usize),
+        factors: Option<&[[f32; 2]]>,
+        scratch: &mut [Complex],
+    ) {
+        let (mut a, mut b) = scratch.split_at_mut(self.n);
+        match &self.steps[..] {
+            [only] => only.run(isa, from, to, factors),
+            [first, middle @ .., last] => {
+                first.run(isa, from, (a, 1), None);
+                for step in middle {
+                    step.run(isa, (a, 1), (b, 1), None);
+                    std::mem::swap(&mut a, &mut b);
                 }
-                unroll!(r < P => {
-                    let y = &mut out[q + s * r];
-                    let Numbers { mut re, mut im } = t[r];
-                    // The other factors are 1: leaving them out changes no bit.
-                    if r > 0 && k > 0 {
-                        let [c, s] = twiddles[r - 1].map(V::all);
-                        (re, im) = (re.times(c).minus(im.times(s)), re.times(s).plus(im.times(c)));
-                    }
-                    re.store(&mut y.re);
-                    im.store(&mut y.im);
-                });
+                last.run(isa, (a, 1), to, factors);
+            }
+            [] => {
+                // Length 1.
+                let z = from.0[0];
+                to.0[0] = match factors {
+                    Some(f) => pass::multiplied(z, f[0]),
+                    None => z,
+                };
             }
         }
     }
-}
-
-/// Prime lengths: outputs j and P − j share their products with cosines and sines.
-#[inline(always)]
-fn odd<V: Vector, const P: usize>(t: &mut [Numbers<V>; P], roots: &[[f32; 2]]) {
-    let half = P / 2;
-    let first = t[0];
-    let (mut sums, mut differences) = ([first; P], [first; P]);
-    unroll!(i < half => {
-        let k = i + 1;
-        sums[k] = t[k].plus(t[P - k]);
-        differences[k] = t[k].minus(t[P - k]);
-        t[0] = t[0].plus(sums[k]);
-    });
-    unroll!(j < half => {
-        let roots = &roots[j * half..(j + 1) * half];
-        let (mut even, mut odd) = (first, Numbers::zero());
-        unroll!(i < half => {
-            let [c, s] = roots[i];
-            even = even.plus(sums[i + 1].scaled(V::all(c)));
-            odd = odd.plus(differences[i + 1].scaled(V::all(s)));
-        });
-        t[j + 1] = even.minus_i(odd);
-        t[P - 1 - j] = even.plus_i(odd);
-    });
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::pixel::FrameShape;
 /// A stage on `gpu`.
 ///
 /// # Errors
-/// [`crate::Error::Parameter`] as [`Params::output`], [`crate::Error::Device`] when the frame is too large for this device,
+/// [`crate::Error::Parameter`] as [`Params::output`], [`crate::Error::TooLargeForDevice`],
 /// [`crate::Error::DeviceMemory`].
 pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn GpuStage<Part = Part>>> {
     let (height, width) = params.output(shape.height, shape.width)?;

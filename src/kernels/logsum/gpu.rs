@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// A stage on `gpu`. [`GpuStage::finish`] returns the last leaf if that is incomplete.
 ///
 /// # Errors
-/// [`Error::Device`] when the frame is too large for this device, [`Error::DeviceMemory`].
+/// [`Error::TooLargeForDevice`], [`Error::DeviceMemory`].
 pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn GpuStage<Part = Part>>> {
     let wgsl = prelude(shape.pixel);
     let minimum = wgsl.clone() + include_str!("../../../shaders/logsum_minimum.wgsl");

@@ -3,6 +3,8 @@
 //! A tile of pixels of up to 16 frames is turned into float32 lanes once; every mask that touches the tile then adds its
 //! products. Inside a tile sums run in float32, in four interleaved chains (sparse) or runs of 128 pixels (dense); tiles and
 //! runs add up in float64. So the order of additions depends on the mask alone and lanes never mix.
+//!
+//! What limits it: small stamps, storing 64 bytes of lanes for each pixel; large ones, one load of 64 bytes for each value of a mask.
 
 mod lanes;
 mod plan;
@@ -13,7 +15,7 @@ use super::{MaskStack, Part};
 use crate::backend::cpu::isa::Isa;
 use crate::backend::stage::{Cost, CpuStage};
 use crate::error::{Error, Result};
-use crate::pixel::{FrameShape, Frames, Pixel};
+use crate::pixel::{FrameShape, Frames, Pixel, Sample};
 use lanes::{LANES, Lanes, TILE};
 use plan::Work;
 use std::sync::Arc;
@@ -24,7 +26,6 @@ struct Stage {
     shape: FrameShape,
     plan: Arc<Plan>,
     tile: Box<[Lanes; TILE]>,
-    scratch: [Vec<u64>; 2],
     totals: Vec<[f64; LANES]>,
     first: u64,
     values: Vec<f32>,
@@ -32,17 +33,16 @@ struct Stage {
 
 impl Stage {
     /// Products of at most 16 frames, appended to the leaf's values.
-    fn add<T: lanes::Cell>(&mut self, frames: Frames<'_>) {
+    fn add<T: Sample>(&mut self, frames: Frames<'_>) {
         let pixels = self.shape.pixels();
         let mut totals = std::mem::take(&mut self.totals);
         totals.fill([0.0; LANES]);
-        let [one, two] = &mut self.scratch;
         // Lanes without a frame repeat the first one; their sums are not looked at.
         let lane = |i: usize| frames.frame::<T>(if i < frames.count() { i } else { 0 });
         for tile in &self.plan.tiles {
             let end = (tile.start + TILE).min(pixels);
             let rows: [&[T]; LANES] = std::array::from_fn(|i| &lane(i)[tile.start..end]);
-            lanes::interleave(self.isa, &rows, end - tile.start, one, two, &mut self.tile);
+            lanes::interleave(self.isa, &rows, end - tile.start, &mut self.tile);
             match &self.plan.work {
                 Work::Sparse { segments, index, value } => {
                     lanes::sparse(self.isa, &self.tile, &segments[tile.work.clone()], index, value, &mut totals);
@@ -119,23 +119,21 @@ pub fn stage(shape: FrameShape, params: &MaskStack) -> Result<Box<dyn CpuStage<P
 /// A stage for one worker that reads a plan made for the same shape.
 pub fn stage_on_plan(isa: Isa, shape: FrameShape, plan: Arc<Plan>) -> Box<dyn CpuStage<Part = Part>> {
     let totals = vec![[0.0; LANES]; plan.masks.next_multiple_of(lanes::BLOCK)];
-    let scratch = [vec![0; lanes::SCRATCH], vec![0; lanes::SCRATCH]];
     Box::new(Stage {
         isa,
         shape,
         plan,
-        tile: Lanes::tile(),
-        scratch,
+        tile: lanes::tile(),
         totals,
         first: 0,
         values: Vec::new(),
     })
 }
 
-/// Memory of one worker's stage: 128 bytes a mask, 96 KiB to turn frames into lanes, and 4 bytes per mask and frame
+/// Memory of one worker's stage: 128 bytes a mask, 32 KiB of frames in lanes, and 4 bytes per mask and frame
 /// of a leaf. The [`Plan`], shared or not, comes on top: [`Plan::bytes`].
 pub fn cost(masks: usize) -> Cost {
-    let scratch = TILE * LANES * 4 + 2 * 8 * lanes::SCRATCH;
+    let scratch = TILE * LANES * 4;
     Cost {
         fixed: (masks.next_multiple_of(lanes::BLOCK) * 8 * LANES + scratch + masks * 4 * crate::pixel::LEAF as usize) as u64,
         per_frame: 0,

@@ -1,8 +1,13 @@
-//! GPU path. Products come back with every block; the mask stack stays on the device.
+//! GPU path, a dispatch a round (mostly one a block). Products come back with every block, 4 bytes each; the mask stack stays on the
+//! device.
+//!
+//! *Stamps* and *CSR*: one workgroup takes one frame and reads each pixel once into workgroup memory (stamps: up to 1024 masks; CSR: frames
+//! of up to 15 KiB, larger ones are gathered through the cache); a multiply-add for each pixel that a mask touches, from workgroup memory.
+//! *Dense*: a matrix product by tiles; each pixel is read once for 32 masks, each weight once for 8 frames or more.
 
 use super::{MaskStack, Part};
 use crate::backend::gpu::rounds::{Rounds, floats_of};
-use crate::backend::gpu::shader::{THREADS, prelude, staged_frame};
+use crate::backend::gpu::shader::{THREADS, WORKGROUP_WORDS, lanes, prelude, staged_frame};
 use crate::backend::gpu::{Buffer, Gpu, GpuBlock, Pipeline, Recorder};
 use crate::backend::stage::{Cost, GpuStage};
 use crate::error::Result;
@@ -11,7 +16,7 @@ use crate::pixel::FrameShape;
 /// A stage on `gpu`.
 ///
 /// # Errors
-/// [`crate::Error::Parameter`] as [`MaskStack::check`], [`crate::Error::Device`] when stack or frame is too large for this device,
+/// [`crate::Error::Parameter`] as [`MaskStack::check`], [`crate::Error::TooLargeForDevice`],
 /// [`crate::Error::DeviceMemory`].
 pub fn stage(gpu: &Gpu, shape: FrameShape, params: &MaskStack) -> Result<Box<dyn GpuStage<Part = Part>>> {
     params.check(shape.height, shape.width)?;
@@ -19,22 +24,18 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &MaskStack) -> Result<Box<dyn
     let words = shape.stride() / 4;
     let (pipeline, inputs, work, tiling) = match params {
         MaskStack::Stamps { stamp, positions } => {
-            let wgsl = [
-                &prelude(shape.pixel),
-                &staged_frame(words, 0),
-                include_str!("../../../shaders/masks_stamps.wgsl"),
-            ]
-            .concat();
+            let (wgsl, per) = stamps_wgsl(shape, stamp.dim(), masks, gpu.tuning().workgroup_words);
             let pipeline = gpu.pipeline(&format!("masks_stamps {}", shape.pixel), &wgsl, "multiply", &[], 3, 1)?;
             let weights: Vec<f32> = stamp.iter().copied().collect();
+            let mut by_row: Vec<[i32; 4]> = (0..).zip(positions).map(|(n, p)| [p[0], p[1], n, 0]).collect();
+            by_row.sort_unstable();
             let inputs = vec![
-                gpu.buffer_with("stamp positions", bytemuck::cast_slice(positions))?,
+                gpu.buffer_with("stamp positions", bytemuck::cast_slice(&by_row))?,
                 gpu.buffer_with("stamp", bytemuck::cast_slice(&weights))?,
             ];
             let tiling = Tiling {
                 frames: 1,
-                masks: THREADS as usize,
-                size: [stamp.nrows() as u32, stamp.ncols() as u32],
+                masks: THREADS as usize * per,
             };
             (pipeline, inputs, (masks * stamp.len()) as u64, tiling)
         }
@@ -60,7 +61,6 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &MaskStack) -> Result<Box<dyn
                 Tiling {
                     frames: 1,
                     masks: THREADS as usize / threads,
-                    size: [0; 2],
                 },
             )
         }
@@ -81,11 +81,7 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &MaskStack) -> Result<Box<dyn
                 pipeline,
                 inputs,
                 (masks.next_multiple_of(tile) * shape.pixels()) as u64,
-                Tiling {
-                    frames,
-                    masks: tile,
-                    size: [0; 2],
-                },
+                Tiling { frames, masks: tile },
             )
         }
     };
@@ -111,11 +107,45 @@ fn threads_per_mask(entries: usize, masks: usize) -> usize {
     (entries / masks.max(1) / 32).max(1).next_power_of_two().min(THREADS as usize)
 }
 
-/// What one workgroup takes, and the size of the stamp.
+/// The kernel for stamps, and the masks of a thread. `words` of workgroup memory hold the stamp, unless that is large, and as many
+/// rows of the frame as fit beside it.
+fn stamps_wgsl(shape: FrameShape, stamp: (usize, usize), masks: usize, words: usize) -> (String, usize) {
+    let per = match masks.div_ceil(THREADS as usize) {
+        1 => 1,
+        2 => 2,
+        _ => 4,
+    };
+    let size = stamp.0 * stamp.1;
+    let stamp_staged = size <= WORKGROUP_WORDS / 4;
+    let room = words - if stamp_staged { size } else { 1 };
+    // A band may begin and end inside a word.
+    let fits = ((room - 2) * lanes(shape.pixel) / shape.width).min(shape.height);
+    let (staged, rows) = if fits > 0 { (true, fits) } else { (false, shape.height) };
+    let band = (rows * shape.width).div_ceil(lanes(shape.pixel)) + 2;
+    let constants = [
+        ("HEIGHT", shape.height),
+        ("WIDTH", shape.width),
+        ("STAMP_HEIGHT", stamp.0),
+        ("STAMP_WIDTH", stamp.1),
+        ("PER", per),
+        ("ROWS", rows),
+        ("BAND", if staged { band } else { 1 }),
+        ("STAMP", if stamp_staged { size } else { 1 }),
+    ];
+    let wgsl = [
+        &constants.map(|(name, n)| format!("const {name} = {n}u;\n")).concat(),
+        &format!("const STAGED = {staged};\nconst STAMP_STAGED = {stamp_staged};\n"),
+        &prelude(shape.pixel),
+        include_str!("../../../shaders/masks_stamps.wgsl"),
+    ]
+    .concat();
+    (wgsl, per)
+}
+
+/// What one workgroup takes.
 struct Tiling {
     frames: usize,
     masks: usize,
-    size: [u32; 2],
 }
 
 struct Stage {
@@ -152,20 +182,9 @@ impl GpuStage for Stage {
             let head = [from as u32, count as u32, block.stride_words];
             let mut params = head.to_vec();
             if self.dense {
-                params.extend([self.shape.pixels() as u32, masks, chunks32]);
-            } else if self.tiling.size == [0; 2] {
-                params.extend([masks, chunks32]);
-            } else {
-                let [height, width] = self.tiling.size;
-                params.extend([
-                    masks,
-                    self.shape.height as u32,
-                    self.shape.width as u32,
-                    height,
-                    width,
-                    chunks32,
-                ]);
+                params.push(self.shape.pixels() as u32);
             }
+            params.extend([masks, chunks32]);
             let groups = count.div_ceil(self.tiling.frames) as u64 * chunks as u64;
             rec.dispatch(&self.pipeline, bytemuck::cast_slice(&params), &buffers, groups)?;
             rec.read(&self.products, 0, (count * self.masks * 4) as u64)?;

@@ -1,7 +1,11 @@
-//! CPU path: integers in narrow partial sums over the frames of one call, then in 64 or 128 bits; floats about the leaf's first frame.
+//! CPU path: integers in narrow partial sums, then in 64 or 128 bits; floats about the leaf's first frame.
+//!
+//! What limits it: small integers (8-bit, 16-bit below 2¹³) take 0.14 to 0.16 vector operations a byte, so reading the block and its sums from
+//! the second-level cache does; large ones the widening of every pixel to 32 bits.
 
 mod float;
 mod integer;
+mod narrow;
 
 use super::{Params, Part};
 use crate::backend::cpu::isa::Isa;
@@ -30,14 +34,17 @@ pub fn stage_with(isa: Isa, shape: FrameShape, params: &Params) -> Result<Box<dy
     })
 }
 
-/// Memory of one worker's stage. Per pixel: 8 bytes for the sum, 8 (8- and 16-bit) or 16 (32-bit) for the squares, two
-/// pixels for the extrema; for floats 8 bytes, 4 more for squares, 8 more for extrema, and the part of one leaf.
+/// Memory of one worker's stage. Per pixel: 8 bytes for the sum, 8 (8- and 16-bit) or 16 (32-bit) for the squares, for 8- and 16-bit
+/// pixels 4 more for each in narrow sums, two pixels for the extrema; for floats 8 bytes, 4 more for squares, 8 more for extrema, and the part of one leaf.
 pub fn cost(shape: FrameShape, params: &Params) -> Cost {
     let on = |asked: bool, bytes: usize| if asked { bytes } else { 0 };
     let size = shape.pixel.bytes();
     let per_pixel = match shape.pixel {
         Pixel::F32 => 8 + 8 + on(params.squares, 4 + 8) + on(params.extrema, 8 + 8),
-        _ => 8 + on(params.squares, if size == 4 { 16 } else { 8 }) + on(params.extrema, 2 * size),
+        _ => {
+            let narrow = on(size < 4, 4);
+            8 + narrow + on(params.squares, if size == 4 { 16 } else { 8 + narrow }) + on(params.extrema, 2 * size)
+        }
     };
     Cost {
         fixed: (shape.pixels() * per_pixel) as u64,

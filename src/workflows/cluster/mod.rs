@@ -78,7 +78,7 @@ pub struct Clustering {
 /// Descan, and maps of the frames without it.
 pub struct Descanned {
     pub track: Track,
-    /// Population standard deviation of the moved frames (h, w).
+    /// Population standard deviation of the frames moved by whole pixels (h, w).
     pub std: Array2<f64>,
     /// Their log-sum (h, w).
     pub logsum: Array2<f64>,
@@ -247,7 +247,7 @@ fn moved<'a, O: Operator + 'a>(pass: &mut Pass<'a>, descan: Option<&Descanned>, 
     }
 }
 
-/// One pass: standard deviation and log-sum of the moved frames.
+/// One pass: standard deviation and log-sum of frames moved by whole pixels.
 #[allow(clippy::too_many_arguments)]
 fn without_descan(
     track: Track,
@@ -259,15 +259,17 @@ fn without_descan(
     timings: &mut Timings,
 ) -> Result<Descanned> {
     let frame = scan.info().frame;
+    // Interpolated frames have less noise between pixels than on them, which would make peaks.
+    let whole = track.whole();
     let mut pass = Pass::new("statistics without descan", scan, selection);
     let moments = pass.add(Displaced::new(
         Statistics(statistics::Params {
             squares: true,
             extrema: false,
         }),
-        track.shifts.clone(),
+        whole.clone(),
     ));
-    let sums = pass.add(Displaced::new(LogSum::all(), track.shifts.clone()));
+    let sums = pass.add(Displaced::new(LogSum::all(), whole));
     let mut done = timings.pass("statistics without descan", scan, selection, || {
         pass.run(backend, resident, control)
     })?;

@@ -35,6 +35,7 @@ use crate::io::Scan;
 use crate::kernels::{correlate, displace};
 use crate::ops::Correlate;
 use crate::pixel::FrameShape;
+use crate::workflows::descan::Track;
 use ndarray::Array2;
 use refine::{Fitter, Refine};
 use std::sync::Arc;
@@ -160,7 +161,7 @@ pub fn run(
     let size = (frame.height, frame.width);
     let descan = clustering.descan.as_ref().map(|d| &d.track);
     // Whole pixels leave the values as they are; the search range is large enough for the rest.
-    let moved: Option<Arc<[[f64; 2]]>> = descan.map(|t| t.shifts.iter().map(|s| s.map(f64::round)).collect());
+    let moved: Option<Arc<[[f64; 2]]>> = descan.map(Track::whole);
     let search = template.search() + descan.map_or(0, |t| t.margin().into_iter().max().unwrap_or(0)) as f64;
     let sites: Vec<Vec<[i32; 2]>> = lattices
         .iter()
@@ -207,13 +208,13 @@ pub fn run(
     let mut pass = Pass::new("refinement", scan, selection);
     let labels = Arc::from(clustering.labels.as_slice());
     let fits = refiner(labels, moved.clone(), params.save_peaks)?.on_frames(&mut pass);
-    let mut refined: Refined = clustering.timings.pass("refinement", scan, selection, || {
-        pass.run(backend, &resident, control)?.take(fits)
-    })?;
+    let timings = &mut clustering.timings;
+    let mut done = timings.pass("refinement", scan, selection, || pass.run(backend, &resident, control))?;
+    let mut refined: Refined = done.take(fits)?;
     if params.correlation == Correlation::Joint {
         let most = params.indices.first.abs().max(params.indices.last.abs());
         let start = (params.lattice_radius, most);
-        clustering.timings.pass("joint fit", scan, selection, || {
+        clustering.timings.frames("joint fit", scan, selection, || {
             joint::refine(scan, selection, &mut refined, start, &mut clustering.warnings, control)
         })?;
     }

@@ -1,13 +1,10 @@
 //! Pixels around a position into one lane, and the log scale.
 
-use crate::backend::cpu::isa::per_isa;
-use crate::kernels::fft::{LANES, Lanes};
+use crate::backend::cpu::isa::{Isa, per_isa};
+use crate::kernels::fft::{LANES, Lanes, Vector, per_vector};
 use crate::kernels::ln::ln;
 use crate::kernels::shifted::least;
 pub(super) use crate::kernels::shifted::{Shifted, minimum};
-
-/// Pixels of a row that are converted together.
-const TILE: usize = 32;
 
 /// What stands for pixels outside the frame.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +24,13 @@ pub(super) struct Crop<'f, T> {
     pub width: usize,
     pub origin: [i32; 2],
     pub outside: Outside<T>,
+}
+
+#[inline(always)]
+fn take_least<T: Shifted, const N: usize>(lanes: &mut [T; N], piece: &[T; N]) {
+    for (m, &x) in lanes.iter_mut().zip(piece) {
+        *m = least(*m, x);
+    }
 }
 
 impl<T: Shifted> Crop<'_, T> {
@@ -76,11 +80,32 @@ impl<T: Shifted> Crop<'_, T> {
             return min;
         }
         let [rows, columns] = self.inside(edge);
+        // Side by side where rows are long enough; the last piece of a row overlaps the one before.
+        let (mut wide, mut narrow) = ([T::HIGHEST; 32], [T::HIGHEST; 8]);
         let mut all = T::HIGHEST;
         for y in rows.clone() {
-            for &x in self.row(y, &columns) {
-                all = least(all, x);
+            let row = self.row(y, &columns);
+            if let Some(last) = row.last_chunk() {
+                for piece in row.as_chunks().0 {
+                    take_least(&mut wide, piece);
+                }
+                take_least(&mut wide, last);
+            } else if let Some(last) = row.last_chunk() {
+                for piece in row.as_chunks().0 {
+                    take_least(&mut narrow, piece);
+                }
+                take_least(&mut narrow, last);
+            } else {
+                for &x in row {
+                    all = least(all, x);
+                }
             }
+        }
+        for (k, &m) in wide.iter().enumerate() {
+            narrow[k % 8] = least(narrow[k % 8], m);
+        }
+        for m in narrow {
+            all = least(all, m);
         }
         let whole = rows.len() == edge && columns.len() == edge;
         if matches!(self.outside, Outside::Zero) && !whole {
@@ -91,33 +116,104 @@ impl<T: Shifted> Crop<'_, T> {
     }
 }
 
-per_isa! {
-    /// ln(f − min + 1) of squares of `edge` × `edge` pixels, one in each lane; no signal, and no crop, is 0.
-    pub(super) fn gather[T: Shifted][T](crops: &[Option<Crop<'_, T>>; LANES], edge: usize, out: &mut [Lanes]) {
+/// Pixels of a row of every crop that are converted together.
+const TILE: usize = 64;
+
+/// Where a lane's pixels come from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    /// No crop.
+    Nowhere,
+    /// The crop lies inside its frame and begins at this pixel.
+    Inside(usize),
+    /// Some or all of it lies outside.
+    Across,
+}
+
+/// Sixteen crops of `edge` × `edge` pixels, one for each lane.
+pub(super) struct Gather<'c, 'f, T> {
+    crops: &'c [Option<Crop<'f, T>>; LANES],
+    edge: usize,
+    places: [Place; LANES],
+    minima: [T; LANES],
+    /// One row of every crop, lane after lane; 1 where there is no crop.
+    rows: [f32; LANES * TILE],
+}
+
+impl<'c, 'f, T: Shifted> Gather<'c, 'f, T> {
+    /// Looks for the minimum of each crop.
+    pub(super) fn new(isa: Isa, crops: &'c [Option<Crop<'f, T>>; LANES], edge: usize) -> Self {
         let mut minima = [T::ZERO; LANES];
+        find_minima(isa, crops, edge, &mut minima);
+        let mut places = [Place::Nowhere; LANES];
+        for (place, crop) in places.iter_mut().zip(crops) {
+            if let Some(c) = crop {
+                *place = match c.inside(edge).map(|r| r.len()) == [edge; 2] {
+                    true => Place::Inside(c.origin[0] as usize * c.width + c.origin[1] as usize),
+                    false => Place::Across,
+                };
+            }
+        }
+        Gather {
+            crops,
+            edge,
+            places,
+            minima,
+            rows: [1.0; LANES * TILE],
+        }
+    }
+
+    /// ln(f − min + 1) of row `y` of all crops, `step` apart in `out`; no signal, and no crop, is 0.
+    pub(super) fn row(&mut self, isa: Isa, y: usize, out: &mut [Lanes], step: usize) {
+        gather_row(isa, self, y, out, step);
+    }
+}
+
+per_isa! {
+    fn find_minima[T: Shifted][T](crops: &[Option<Crop<'_, T>>; LANES], edge: usize, minima: &mut [T; LANES]) {
         for (min, crop) in minima.iter_mut().zip(crops) {
             if let Some(crop) = crop {
                 *min = crop.min(edge);
             }
         }
-        // Pieces of rows are converted lane after lane, then turned over.
-        let mut rows = [[1f32; TILE]; LANES];
-        for (y, out) in out[..edge * edge].chunks_exact_mut(edge).enumerate() {
-            for (tile, out) in out.chunks_mut(TILE).enumerate() {
-                let from = tile * TILE;
-                for (lane, crop) in crops.iter().enumerate() {
-                    if let Some(crop) = crop {
-                        crop.piece(y, from, edge, minima[lane], &mut rows[lane][..out.len()]);
+    }
+}
+
+per_vector! {
+    fn gather_row[T: Shifted][T] = row_of_lanes[T](from: &mut Gather<'_, '_, T>, y: usize, out: &mut [Lanes], step: usize)
+}
+
+/// Pieces of a row are converted lane after lane, then turned over.
+#[inline(always)]
+fn row_of_lanes<V: Vector, T: Shifted>(from: &mut Gather<'_, '_, T>, y: usize, out: &mut [Lanes], step: usize) {
+    let edge = from.edge;
+    for start in (0..edge).step_by(TILE) {
+        let width = (edge - start).min(TILE);
+        for (k, (row, crop)) in from.rows.chunks_exact_mut(TILE).zip(from.crops).enumerate() {
+            let (Some(crop), min) = (crop, from.minima[k]) else { continue };
+            match from.places[k] {
+                Place::Nowhere => {}
+                Place::Inside(first) => {
+                    // Whole vectors where the frame goes on; what is too much is not looked at.
+                    let pixels = &crop.frame[first + y * crop.width + start..];
+                    let pixels = pixels.get(..width.next_multiple_of(LANES)).unwrap_or(&pixels[..width]);
+                    for (v, x) in row.iter_mut().zip(pixels) {
+                        *v = x.shifted(min);
                     }
                 }
-                for (i, v) in out.iter_mut().enumerate() {
-                    for (v, row) in v.0.iter_mut().zip(&rows) {
-                        *v = row[i % TILE];
-                    }
-                }
-                for x in bytemuck::cast_slice_mut::<Lanes, f32>(out) {
-                    *x = ln(*x);
-                }
+                Place::Across => crop.piece(y, start, edge, min, &mut row[..width]),
+            }
+        }
+        for tile in 0..width.div_ceil(LANES) {
+            let mut turned = [Lanes::ZERO; LANES];
+            V::turn(&from.rows[tile * LANES..], TILE, &mut turned);
+            let at = start + tile * LANES;
+            let used = &mut turned[..(edge - at).min(LANES)];
+            for x in bytemuck::cast_slice_mut::<Lanes, f32>(used) {
+                *x = ln(*x);
+            }
+            for (lanes, out) in used.iter().zip(out[at * step..].iter_mut().step_by(step)) {
+                V::load(lanes).store(out);
             }
         }
     }

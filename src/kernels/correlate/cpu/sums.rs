@@ -1,9 +1,10 @@
 //! From pixels to maps of correlations: crops side by side in lanes, or whole frames.
 
 use super::Window;
-use super::crop::{Crop, Outside, Shifted, gather, logs, minimum, shift};
+use super::crop::{Crop, Gather, Outside, Shifted, logs, minimum, shift};
+use super::evaluate::Maps;
 use crate::backend::cpu::isa::{Isa, per_isa};
-use crate::kernels::correlate::plan::{Direct, NONE, Plan, Spectral, Sums};
+use crate::kernels::correlate::plan::{Axis, Direct, NONE, Plan, Spectral, Sums};
 use crate::kernels::correlate::{Method, Recipe};
 use crate::kernels::fft::{Complex, LANES, Lanes, Vector, per_vector};
 
@@ -29,11 +30,14 @@ impl<T: Shifted> Pending<'_, T> {
 
 /// Crops side by side.
 pub(super) struct Windows {
-    crops: Vec<Vec<Lanes>>,
-    maps: Vec<Vec<Lanes>>,
+    /// Direct sums: log-scaled crops, continued to the region that the sums read, and their maps.
+    crops: Vec<Lanes>,
     region: Vec<Lanes>,
+    maps: Vec<Lanes>,
+    /// Transforms: rows of the window, then of its spectrum, then of its map; one line before and after continuation; scratch.
     data: Vec<Complex>,
-    line: Vec<Complex>,
+    line: [Vec<Complex>; 2],
+    scratch: Vec<Complex>,
 }
 
 impl Windows {
@@ -41,22 +45,23 @@ impl Windows {
         let (edge, n) = (plan.reach().0 as u64, plan.window() as u64);
         64 * match &plan.sums {
             Sums::Direct(d) => edge * edge + n * n + (d.width * d.height) as u64,
-            Sums::Spectral(s) => 2 * (edge * edge + n * n) + 2 * (s.y.m * s.x.m + s.y.m + s.y.m.max(s.x.m)) as u64,
+            Sums::Spectral(s) => 2 * (s.y.n * s.x.m + 4 * s.y.m.max(s.x.m)) as u64,
         }
     }
 
     pub(super) fn new(plan: &Plan) -> Self {
         let (edge, n) = (plan.reach().0, plan.window());
-        let (halves, region, data, line) = match &plan.sums {
+        let (direct, region, data, line) = match &plan.sums {
             Sums::Direct(d) => (1, d.width * d.height, 0, 0),
-            Sums::Spectral(s) => (2, 0, s.y.m * s.x.m, s.y.m + s.y.m.max(s.x.m)),
+            Sums::Spectral(s) => (0, 0, s.y.n * s.x.m, s.y.m.max(s.x.m)),
         };
         Windows {
-            crops: vec![vec![Lanes::ZERO; edge * edge]; halves],
-            maps: vec![vec![Lanes::ZERO; n * n]; halves],
+            crops: vec![Lanes::ZERO; direct * edge * edge],
             region: vec![Lanes::ZERO; region],
+            maps: vec![Lanes::ZERO; direct * n * n],
             data: vec![Complex::ZERO; data],
-            line: vec![Complex::ZERO; line],
+            line: [(); 2].map(|_| vec![Complex::ZERO; line]),
+            scratch: vec![Complex::ZERO; 2 * line],
         }
     }
 
@@ -70,7 +75,7 @@ impl Windows {
         expected: &[[i32; 2]],
         first: usize,
         pending: &mut Pending<'f, T>,
-        mut done: impl FnMut(&[Lanes], &Group),
+        mut done: impl FnMut(Maps<'_>, &Group),
     ) {
         let (edge, before) = plan.reach();
         let outside = match (plan.params().method, plan.params().recipe) {
@@ -79,7 +84,10 @@ impl Windows {
             (_, Recipe::Published) => Outside::Zero,
             _ => Outside::Nothing,
         };
-        let halves = self.crops.len();
+        let halves = match plan.sums {
+            Sums::Direct(_) => 1,
+            Sums::Spectral(_) => 2,
+        };
         // Where the window begins in the crop: at its start, or, for the stamp, where displacement −s lies.
         let margin = (edge - plan.window()) / 2;
         for (pair, members) in expected.chunks(halves).enumerate() {
@@ -109,91 +117,92 @@ impl Windows {
         isa: Isa,
         plan: &Plan,
         pending: &mut Pending<'_, T>,
-        mut done: impl FnMut(&[Lanes], &Group),
+        mut done: impl FnMut(Maps<'_>, &Group),
     ) {
         if pending.used == 0 {
             return;
         }
-        for (crops, out) in pending.crops.iter().zip(&mut self.crops) {
-            gather(isa, crops, plan.reach().0, out);
-        }
+        let edge = plan.reach().0;
         match &plan.sums {
             Sums::Direct(d) => {
-                for (place, &source) in self.region.iter_mut().zip(&d.source) {
-                    *place = self.crops[0][source as usize];
+                let mut crops = Gather::new(isa, &pending.crops[0], edge);
+                for (y, row) in self.crops.chunks_exact_mut(edge).enumerate() {
+                    crops.row(isa, y, row, 1);
                 }
-                direct(isa, d, &self.region, &mut self.maps[0]);
+                for (place, &source) in self.region.iter_mut().zip(&d.source) {
+                    *place = self.crops[source as usize];
+                }
+                direct(isa, d, &self.region, &mut self.maps);
+                done(Maps::dense(&self.maps, plan.window()), &pending.windows[0]);
             }
-            Sums::Spectral(s) => self.transforms(isa, s),
-        }
-        for (maps, windows) in self.maps.iter().zip(&pending.windows) {
-            done(maps, windows);
+            Sums::Spectral(s) => {
+                let crops = [0, 1].map(|half| Gather::new(isa, &pending.crops[half], edge));
+                self.transforms(isa, s, crops);
+                let lanes: &[Lanes] = bytemuck::cast_slice(&self.data);
+                // Real and imaginary part are still exchanged.
+                for (half, windows) in pending.windows.iter().enumerate() {
+                    let maps = Maps {
+                        n: plan.window(),
+                        lanes: &lanes[1 - half..],
+                        pitch: 2 * s.x.m,
+                        step: 2,
+                    };
+                    done(maps, windows);
+                }
+            }
         }
         *pending = Pending::new();
     }
 
-    /// Circular correlation of 32 crops with 16 complex transforms.
-    fn transforms(&mut self, isa: Isa, s: &Spectral) {
+    /// Circular correlation of 32 crops with 16 complex transforms, line by line; maps come out in rows of `data`.
+    fn transforms<T: Shifted>(&mut self, isa: Isa, s: &Spectral, mut crops: [Gather<'_, '_, T>; 2]) {
         // A template that is not square makes the continued lengths differ.
         let (n, height, width) = (s.y.n, s.y.m, s.x.m);
         let Windows {
-            crops, maps, data, line, ..
+            data,
+            line: [line, longer],
+            scratch,
+            ..
         } = self;
-        let (line, scratch) = line.split_at_mut(height);
-        for y in 0..n {
-            let row = &mut data[y * width..(y + 1) * width];
-            for (z, &x) in row.iter_mut().zip(&s.x.source) {
-                *z = match x {
-                    NONE => Complex::ZERO,
-                    x => Complex {
-                        re: crops[0][y * n + x as usize],
-                        im: crops[1][y * n + x as usize],
-                    },
-                };
+        for (y, row) in data.chunks_exact_mut(width).enumerate() {
+            let lanes: &mut [Lanes] = bytemuck::cast_slice_mut(line);
+            for (half, crops) in crops.iter_mut().enumerate() {
+                crops.row(isa, y, &mut lanes[half..], 2);
             }
-            s.x.fft.forward(isa, row, scratch);
+            let from = continued(&s.x, (line, 1), longer);
+            s.x.fft.between(isa, from, (row, 1), None, scratch);
         }
         for x in 0..width {
-            // Rows that only repeat others need no transform of their own.
-            for (z, &y) in line.iter_mut().zip(&s.y.source) {
-                *z = if y == NONE {
-                    Complex::ZERO
-                } else {
-                    data[y as usize * width + x]
-                };
-            }
-            s.y.fft.forward(isa, line, scratch);
-            multiply(isa, &s.spectrum[x * height..(x + 1) * height], line);
-            s.y.fft.forward(isa, line, scratch);
-            for (y, z) in line[..n].iter().enumerate() {
-                data[y * width + x] = *z;
+            let from = continued(&s.y, (&data[x..], width), longer);
+            let spectrum = &s.spectrum[x * height..(x + 1) * height];
+            s.y.fft.between(isa, from, (line, 1), Some(spectrum), scratch);
+            if n == height {
+                s.y.fft.between(isa, (line, 1), (&mut data[x..], width), None, scratch);
+            } else {
+                s.y.fft.forward(isa, line, scratch);
+                for (z, v) in data[x..].iter_mut().step_by(width).zip(&*line) {
+                    *z = *v;
+                }
             }
         }
-        for y in 0..n {
-            let row = &mut data[y * width..(y + 1) * width];
+        for row in data.chunks_exact_mut(width) {
             s.x.fft.forward(isa, row, scratch);
-            for (x, z) in row[..n].iter().enumerate() {
-                // Real and imaginary part are still exchanged.
-                maps[0][y * n + x] = z.im;
-                maps[1][y * n + x] = z.re;
-            }
         }
     }
 }
 
-per_vector! {
-    /// Multiplies with the spectrum and exchanges real and imaginary parts, so that the next forward transforms are inverse ones.
-    fn multiply = multiply_line(spectrum: &[[f32; 2]], line: &mut [Complex])
-}
-
-#[inline(always)]
-fn multiply_line<V: Vector>(spectrum: &[[f32; 2]], line: &mut [Complex]) {
-    for (z, &[c, s]) in line.iter_mut().zip(spectrum) {
-        let (re, im) = (V::load(&z.re), V::load(&z.im));
-        let (c, s) = (V::all(c), V::all(s));
-        re.times(s).plus(im.times(c)).store(&mut z.re);
-        re.times(c).minus(im.times(s)).store(&mut z.im);
+/// The input of a transform along `axis`: n numbers `from.1` apart, or in `longer` their continuation.
+fn continued<'a>(axis: &Axis, from: (&'a [Complex], usize), longer: &'a mut [Complex]) -> (&'a [Complex], usize) {
+    if axis.m == axis.n {
+        return from;
     }
+    for (z, &i) in longer.iter_mut().zip(&axis.source) {
+        *z = match i {
+            NONE => Complex::ZERO,
+            i => from.0[i as usize * from.1],
+        };
+    }
+    (longer, 1)
 }
 
 /// Outputs of a direct sum that are worked on together.
@@ -276,7 +285,7 @@ impl FullFrames {
         frames: [Option<&[T]>; 2],
         expected: [&[[i32; 2]]; 2],
         first: usize,
-        mut done: impl FnMut(&[Lanes], &Group, (&[f32], usize, usize)),
+        mut done: impl FnMut(Maps<'_>, &Group, (&[f32], usize, usize)),
     ) {
         let Sums::Spectral(s) = &plan.sums else { return };
         if frames.iter().all(Option::is_none) {
@@ -305,7 +314,7 @@ impl FullFrames {
                     *window = Some(Window { peak: next, origin });
                     next += 1;
                 }
-                done(&self.maps, &windows, (image, h, w));
+                done(Maps::dense(&self.maps, n), &windows, (image, h, w));
             }
         }
     }

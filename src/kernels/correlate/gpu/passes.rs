@@ -1,10 +1,16 @@
-//! Images too large for workgroup memory, whole frames above all: transforms of rows, of columns and back through a device
-//! buffer, then evaluation of the windows.
+//! Images too large for workgroup memory, whole frames above all: transforms of rows, then of columns and back, through a device buffer,
+//! then windows. Windows of whole frames transform back only the rows they need and write no map, unless there are so many of
+//! them that all rows in place are less work; with upsampling the map is needed.
+//!
+//! Per pixel of a frame, with 8 bytes for each point of a pair: the minimum reads the pixel; rows read it again and write 4 bytes;
+//! columns read and write 4; windows read 4 for each window that a row lies in, mostly out of the cache. So 12 bytes and two pixels from and to
+//! device memory in four dispatches a round; with maps 24 bytes and more in five.
 
 use super::finer::Layout;
 use super::transform::{self, Transform, roots};
 use super::{Common, Round, THREADS, constants, fits, fused, pixels};
 use crate::backend::gpu::rounds::Rounds;
+use crate::backend::gpu::shader::WORKGROUP_WORDS;
 use crate::backend::gpu::{Buffer, Gpu, GpuBlock, Pipeline, Recorder};
 use crate::error::{Error, Result};
 use crate::kernels::correlate::plan::Spectral;
@@ -15,8 +21,7 @@ pub(super) struct Passes {
     minimum: Pipeline,
     rows: Pipeline,
     columns: Pipeline,
-    back: Pipeline,
-    windows: Pipeline,
+    ending: Ending,
     source: [Buffer; 2],
     roots: [Buffer; 2],
     spectrum: Buffer,
@@ -28,6 +33,27 @@ pub(super) struct Passes {
     chunks: [usize; 2],
     /// Pairs of images in a round.
     pub(super) pairs: usize,
+}
+
+/// From rows of transforms to peaks.
+enum Ending {
+    /// Each window transforms the rows it needs: no map is written.
+    Windows(Pipeline),
+    /// All rows are transformed in place, then windows are looked at.
+    Maps { back: Pipeline, windows: Pipeline },
+}
+
+/// Rows that a workgroup of [`Ending::Windows`] can transform at a time beside its window of `n` × `n`, if that takes no more transforms
+/// than twice those of all rows of the pair; 0 if not.
+fn ending_lines(plan: &Plan, n: usize, h: usize, mx: usize) -> usize {
+    let maps_are_wanted = plan.params.method != Method::Full || plan.params.upsample.is_some();
+    if maps_are_wanted || plan.most() * n > 2 * h {
+        return 0;
+    }
+    match THREADS / 2 + n * n {
+        taken if taken < WORKGROUP_WORDS => (fits(taken) / mx).min(n),
+        _ => 0,
+    }
 }
 
 impl Passes {
@@ -99,6 +125,18 @@ impl Passes {
         ]
         .concat();
         let n = plan.window();
+        let few = ending_lines(plan, n, h, mx);
+        let some = Transform { lines: few, ..across };
+        let ending = [
+            &constants(&[("TEAMS", 1), ("N", n), ("WIDTH", w)]),
+            group,
+            &along(mx, some),
+            &format!("const BEFORE = {};\nconst FINER = false;\n", plan.reach().1),
+            team,
+            include_str!("../../../../shaders/common/rows.wgsl"),
+            include_str!("../../../../shaders/common/peak.wgsl"),
+            include_str!("../../../../shaders/correlate_ending.wgsl"),
+        ];
         let windows = [
             group,
             &constants(&[
@@ -118,8 +156,7 @@ impl Passes {
             include_str!("../../../../shaders/common/rows.wgsl"),
             include_str!("../../../../shaders/common/peak.wgsl"),
             include_str!("../../../../shaders/correlate_windows.wgsl"),
-        ]
-        .concat();
+        ];
         let plane = (8 * h * mx) as u64;
         let work = 2 * (my * s.x.fft.operations() + mx * s.y.fft.operations()) + 60 * h * w;
         let pairs = (Rounds::new(gpu, plane, work as u64).bytes() / plane) as usize;
@@ -129,8 +166,13 @@ impl Passes {
             minimum: gpu.pipeline(&format!("correlate_minimum {pixel}"), &minimum, "minimum", &[], 2, 1)?,
             rows: gpu.pipeline(&format!("correlate_rows {pixel}"), &rows, "rows", &[], 5, 1)?,
             columns: gpu.pipeline("correlate_columns", &columns, "columns", &[], 3, 1)?,
-            back: gpu.pipeline("correlate_back", &back, "back", &[], 1, 1)?,
-            windows: gpu.pipeline("correlate_windows", &windows, "windows", &[], 3, 1)?,
+            ending: match few {
+                0 => Ending::Maps {
+                    back: gpu.pipeline("correlate_back", &back, "back", &[], 1, 1)?,
+                    windows: gpu.pipeline("correlate_windows", &windows.concat(), "windows", &[], 3, 1)?,
+                },
+                _ => Ending::Windows(gpu.pipeline("correlate_ending", &ending.concat(), "ending", &[], 4, 1)?),
+            },
             source: [table("row source", &s.y.source)?, table("column source", &s.x.source)?],
             roots: [circle(my)?, circle(mx)?],
             spectrum: gpu.buffer_with("template spectrum", bytemuck::cast_slice(&super::by_row(s)))?,
@@ -177,10 +219,18 @@ impl Passes {
         rec.dispatch(&self.rows, bytemuck::cast_slice(&params[0]), &buffers, groups[0] as u64)?;
         let buffers: [&wgpu::Buffer; 4] = [&self.source[0], &self.roots[0], &self.spectrum, &self.planes];
         rec.dispatch(&self.columns, bytemuck::cast_slice(&params[1]), &buffers, groups[1] as u64)?;
-        let buffers: [&wgpu::Buffer; 2] = [&self.roots[1], &self.planes];
-        rec.dispatch(&self.back, bytemuck::cast_slice(&params[0]), &buffers, groups[0] as u64)?;
-        let params = [round.windows as u32, round.rows.len() as u32 - 1, 0];
-        let buffers: [&wgpu::Buffer; 4] = [&common.rows, &common.positions, &self.planes, &common.peaks];
-        rec.dispatch(&self.windows, bytemuck::cast_slice(&params), &buffers, round.windows as u64)
+        let of_windows = [round.windows as u32, round.rows.len() as u32 - 1, 0];
+        let [of_windows, of_rows] = [bytemuck::cast_slice(&of_windows), bytemuck::cast_slice(&params[0])];
+        match &self.ending {
+            Ending::Windows(ending) => {
+                let buffers: [&wgpu::Buffer; 5] = [&common.rows, &common.positions, &self.roots[1], &self.planes, &common.peaks];
+                rec.dispatch(ending, of_windows, &buffers, round.windows as u64)
+            }
+            Ending::Maps { back, windows } => {
+                rec.dispatch(back, of_rows, &[&self.roots[1], &self.planes], groups[0] as u64)?;
+                let buffers: [&wgpu::Buffer; 4] = [&common.rows, &common.positions, &self.planes, &common.peaks];
+                rec.dispatch(windows, of_windows, &buffers, round.windows as u64)
+            }
+        }
     }
 }

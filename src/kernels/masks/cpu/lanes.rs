@@ -2,10 +2,10 @@
 
 use super::plan::Segment;
 use crate::backend::cpu::isa::per_isa;
+pub(super) use crate::kernels::fft::{LANES, Lanes};
+use crate::kernels::fft::{Vector, per_vector};
 use crate::pixel::Sample;
 
-/// Frames side by side.
-pub(super) const LANES: usize = 16;
 /// Pixels of a tile: with 16 frames in float32 it takes 32 KiB.
 pub(super) const TILE: usize = 512;
 /// Masks that a dense product works on at a time.
@@ -15,117 +15,37 @@ const RUN: usize = 128;
 /// Chains of additions of a sparse product: entry k of a segment goes to chain k mod 4.
 const CHAINS: usize = 4;
 
-/// One pixel of 16 frames.
-#[derive(Debug, Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
-#[repr(C, align(64))]
-pub(super) struct Lanes([f32; LANES]);
-
-impl Lanes {
-    /// An empty tile on the heap.
-    pub(super) fn tile() -> Box<[Lanes; TILE]> {
-        Box::new([Lanes([0.0; LANES]); TILE])
-    }
+/// An empty tile on the heap.
+pub(super) fn tile() -> Box<[Lanes; TILE]> {
+    Box::new([Lanes::ZERO; TILE])
 }
 
-/// A pixel type that frames are interleaved in before conversion.
-pub(super) trait Cell: Sample {
-    /// Turns `n` pixels of 16 rows into lanes; `one` and `two` have room for them.
-    fn interleave(rows: &[&[Self]; LANES], n: usize, one: &mut [u64], two: &mut [u64], tile: &mut [Lanes; TILE]);
+/// Pixels of a row that are converted together.
+const PIECE: usize = 64;
+
+/// Rows of converted pixels, in whole cache lines.
+#[repr(align(64))]
+struct Rows([f32; LANES * PIECE]);
+
+per_vector! {
+    /// Turns `n` pixels of 16 rows into lanes. What is behind them, up to whole vectors, is not to be looked at.
+    pub(super) fn interleave[T: Sample][T] = turn_rows[T](rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE])
 }
 
-/// Joins pairs of rows, element by element, into numbers of twice the size with the first row's element at the lower address.
-macro_rules! join {
-    ($from:ty => $to:ty, $a:expr, $b:expr, $out:expr) => {
-        for ((o, &a), &b) in $out.iter_mut().zip($a).zip($b) {
-            *o = if cfg!(target_endian = "little") {
-                <$to>::from(a) | <$to>::from(b) << <$from>::BITS
-            } else {
-                <$to>::from(a) << <$from>::BITS | <$to>::from(b)
-            };
-        }
-    };
-}
-
-/// Puts the `G` numbers that hold a pixel's 16 frames next to each other and converts all.
 #[inline(always)]
-fn gather<T: Sample, const G: usize>(groups: &[u64], n: usize, packed: &mut [u64], tile: &mut [Lanes; TILE]) {
-    let groups: [&[u64]; G] = std::array::from_fn(|g| &groups[g * n..(g + 1) * n]);
-    let packed = &mut packed[..G * n];
-    for (p, pixel) in packed.as_chunks_mut::<G>().0.iter_mut().enumerate() {
-        for g in 0..G {
-            pixel[g] = groups[g][p];
-        }
-    }
-    let values: &[T] = bytemuck::cast_slice(packed);
-    for (x, v) in bytemuck::cast_slice_mut::<Lanes, f32>(&mut tile[..n]).iter_mut().zip(values) {
-        *x = v.to_f32();
-    }
-}
-
-macro_rules! cells {
-    ($($t:ty => 1),*) => {$(
-        impl Cell for $t {
-            #[inline(always)]
-            fn interleave(rows: &[&[$t]; LANES], n: usize, one: &mut [u64], two: &mut [u64], tile: &mut [Lanes; TILE]) {
-                let pairs: &mut [u16] = bytemuck::cast_slice_mut(one);
-                for (rows, out) in rows.as_chunks::<2>().0.iter().zip(pairs.chunks_exact_mut(n)) {
-                    let (a, b): (&[u8], &[u8]) = (bytemuck::cast_slice(rows[0]), bytemuck::cast_slice(rows[1]));
-                    join!(u8 => u16, a, b, out);
-                }
-                let fours: &mut [u32] = bytemuck::cast_slice_mut(two);
-                for (rows, out) in pairs[..8 * n].chunks_exact(2 * n).zip(fours.chunks_exact_mut(n)) {
-                    let (a, b) = rows.split_at(n);
-                    join!(u16 => u32, a, b, out);
-                }
-                for (rows, out) in fours[..4 * n].chunks_exact(2 * n).zip(one.chunks_exact_mut(n)) {
-                    let (a, b) = rows.split_at(n);
-                    join!(u32 => u64, a, b, out);
-                }
-                gather::<$t, 2>(one, n, two, tile);
+fn turn_rows<V: Vector, T: Sample>(rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE]) {
+    let mut converted = Rows([0.0; LANES * PIECE]);
+    for start in (0..n).step_by(PIECE) {
+        let width = (n - start).min(PIECE);
+        for (row, to) in rows.iter().zip(converted.0.chunks_exact_mut(PIECE)) {
+            for (v, x) in to.iter_mut().zip(&row[start..start + width]) {
+                *v = x.to_f32();
             }
         }
-    )*};
-    ($($t:ty => 2),*) => {$(
-        impl Cell for $t {
-            #[inline(always)]
-            fn interleave(rows: &[&[$t]; LANES], n: usize, one: &mut [u64], two: &mut [u64], tile: &mut [Lanes; TILE]) {
-                let pairs: &mut [u32] = bytemuck::cast_slice_mut(one);
-                for (rows, out) in rows.as_chunks::<2>().0.iter().zip(pairs.chunks_exact_mut(n)) {
-                    let (a, b): (&[u16], &[u16]) = (bytemuck::cast_slice(rows[0]), bytemuck::cast_slice(rows[1]));
-                    join!(u16 => u32, a, b, out);
-                }
-                for (rows, out) in pairs[..8 * n].chunks_exact(2 * n).zip(two.chunks_exact_mut(n)) {
-                    let (a, b) = rows.split_at(n);
-                    join!(u32 => u64, a, b, out);
-                }
-                gather::<$t, 4>(two, n, one, tile);
-            }
+        let vectors = tile[start..].as_chunks_mut::<LANES>().0;
+        for (k, out) in vectors.iter_mut().take(width.div_ceil(LANES)).enumerate() {
+            V::turn(&converted.0[k * LANES..], PIECE, out);
         }
-    )*};
-    ($($t:ty => 4),*) => {$(
-        impl Cell for $t {
-            #[inline(always)]
-            fn interleave(rows: &[&[$t]; LANES], n: usize, one: &mut [u64], two: &mut [u64], tile: &mut [Lanes; TILE]) {
-                for (rows, out) in rows.as_chunks::<2>().0.iter().zip(one.chunks_exact_mut(n)) {
-                    let (a, b): (&[u32], &[u32]) = (bytemuck::cast_slice(rows[0]), bytemuck::cast_slice(rows[1]));
-                    join!(u32 => u64, a, b, out);
-                }
-                gather::<$t, 8>(one, n, two, tile);
-            }
-        }
-    )*};
-}
-cells!(u8 => 1, i8 => 1);
-cells!(u16 => 2, i16 => 2);
-cells!(u32 => 4, i32 => 4, f32 => 4);
-
-/// Numbers of 64 bits that each of the two scratch buffers of [`interleave`] must have.
-pub(super) const SCRATCH: usize = TILE * LANES / 2;
-
-per_isa! {
-    /// Turns `n` > 0 pixels of 16 rows into lanes: rows are joined pair by pair while a pixel's frames fit 64 bits, then converted.
-    pub(super) fn interleave[T: Cell][T](rows: &[&[T]; LANES], n: usize, one: &mut [u64], two: &mut [u64], tile: &mut [Lanes; TILE]) {
-        T::interleave(rows, n, one, two, tile);
     }
 }
 
@@ -153,9 +73,12 @@ per_isa! {
             let (value, rest_value) = value[segment.entries.clone()].as_chunks::<CHAINS>();
             let mut chains = [[0f32; LANES]; CHAINS];
             for (i, v) in index.iter().zip(value) {
+                // Four indices in one number: a vector of them would have to be taken apart by what multiplies and adds.
+                let four: u64 = bytemuck::cast(*i);
                 for c in 0..CHAINS {
+                    let place = if cfg!(target_endian = "little") { c } else { CHAINS - 1 - c };
                     // Indices are below the tile's size; the remainder tells the compiler.
-                    add_product(&mut chains[c], &tile[usize::from(i[c]) % TILE], v[c]);
+                    add_product(&mut chains[c], &tile[(four >> (16 * place)) as usize % TILE], v[c]);
                 }
             }
             for (c, (i, v)) in rest_index.iter().zip(rest_value).enumerate() {

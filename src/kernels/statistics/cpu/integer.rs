@@ -1,15 +1,22 @@
-//! Integer pixels: exact sums of unsigned (sign bit flipped) pixels.
+//! Integer pixels: exact sums of unsigned (sign bit flipped) pixels. 8-bit pixels and small 16-bit ones take the [`narrow`] path where
+//! the instruction set has it, all others plain partial sums.
 
+use super::narrow::{self, Lines, Sums};
 use crate::backend::cpu::isa::{Isa, per_isa};
 use crate::backend::stage::CpuStage;
 use crate::error::{Error, Result};
 use crate::kernels::statistics::{Params, Part, Squares};
 use crate::pixel::{FrameShape, Frames, LEAF, Pixel, Sample};
+use std::ops::Range;
 
 /// Frames added up in registers before partial sums are touched.
 const SWEEP: usize = 8;
 /// Pixels whose partial sums, with a sweep of frames, stay in the first-level cache.
 const TILE: usize = 512;
+
+/// Pixels (whole strips) and frames of the narrow path that are taken together: sums stay in the first-level cache.
+const NARROW_TILE: usize = 1024;
+const NARROW_SWEEP: usize = 8;
 
 /// The same for extrema, which have no partial sums.
 const EXTREMA_TILE: usize = 2048;
@@ -31,10 +38,17 @@ pub(super) trait Unsigned: Sample + Ord {
     fn add_halves(total: Self::Square, low: Self::Half, high: Self::Half) -> Self::Square;
     fn widen(self) -> u32;
     fn squares(all: Vec<Self::Square>) -> Squares;
+    /// Frames whose sums in 32 bits cannot overflow on the narrow path; 0: there is none.
+    const NARROW: u64;
+    /// Takes `pixels` by the narrow path; returns where it ends.
+    fn narrow<const SQUARES: bool>(isa: Isa, rows: &[&[Self]], flip: Self, pixels: Range<usize>, sums: &mut Sums) -> usize;
+    /// Empties narrow sums of squares into the totals.
+    fn widen_squares(squares: &mut [u32], strip: usize, totals: &mut [Self::Square]);
 }
 
 macro_rules! unsigned {
-    ($t:ty, $narrow:ty, $half:ty, $square:ty, $squares:ident, |$x:ident, $lo:ident, $hi:ident| $halves:expr, $bits:expr) => {
+    ($t:ty, $narrow:ty, $half:ty, $square:ty, $squares:ident, |$x:ident, $lo:ident, $hi:ident| $halves:expr, $bits:expr,
+     $frames:expr, $add:expr, $widen:expr) => {
         impl Unsigned for $t {
             type Narrow = $narrow;
             type Half = $half;
@@ -68,6 +82,13 @@ macro_rules! unsigned {
             fn squares(all: Vec<$square>) -> Squares {
                 Squares::$squares(all)
             }
+            const NARROW: u64 = $frames;
+            fn narrow<const SQUARES: bool>(isa: Isa, rows: &[&[$t]], flip: $t, pixels: Range<usize>, sums: &mut Sums) -> usize {
+                $add(isa, rows, flip, pixels, sums)
+            }
+            fn widen_squares(squares: &mut [u32], strip: usize, totals: &mut [$square]) {
+                $widen(squares, strip, size_of::<$t>(), totals);
+            }
         }
     };
 }
@@ -79,7 +100,10 @@ unsigned!(
     u64,
     Narrow,
     |x, lo, hi| (lo.wrapping_add(u32::from(u16::from(x).wrapping_mul(u16::from(x)))), hi),
-    0
+    0,
+    1 << 16,
+    narrow::add_bytes::<SQUARES>,
+    narrow::widen
 );
 unsigned!(
     u16,
@@ -91,7 +115,10 @@ unsigned!(
         let square = u32::from(x).wrapping_mul(u32::from(x));
         (lo.wrapping_add(square & 0xffff), hi.wrapping_add(square >> 16))
     },
-    16
+    16,
+    LEAF,
+    narrow::add_words::<SQUARES>,
+    narrow::widen
 );
 unsigned!(
     u32,
@@ -103,7 +130,10 @@ unsigned!(
         let square = u64::from(x).wrapping_mul(u64::from(x));
         (lo.wrapping_add(square & 0xffff_ffff), hi.wrapping_add(square >> 32))
     },
-    32
+    32,
+    0,
+    |_, _, _, pixels: Range<usize>, _| pixels.start,
+    |_, _, _, _| {}
 );
 
 /// Partial sums of one tile.
@@ -138,11 +168,12 @@ impl<T: Unsigned> Tile<T> {
 }
 
 per_isa! {
-    /// Adds frames (at most [`LEAF`]) to the sums and, if asked for, to the sums of squares.
-    fn accumulate[T: Unsigned, const SQUARES: bool][T, SQUARES](rows: &[&[T]], flip: T, sum: &mut [u64], squares: &mut [T::Square]) {
-        let pixels = sum.len();
-        for start in (0..pixels).step_by(TILE) {
-            let end = (start + TILE).min(pixels);
+    /// Adds `pixels` of frames (at most [`LEAF`]) to the sums and, if asked for, to the sums of squares.
+    fn accumulate[T: Unsigned, const SQUARES: bool][T, SQUARES](
+        rows: &[&[T]], flip: T, pixels: Range<usize>, sum: &mut [u64], squares: &mut [T::Square],
+    ) {
+        for start in pixels.clone().step_by(TILE) {
+            let end = (start + TILE).min(pixels.end);
             let mut tile = Tile::<T> {
                 sum: [T::Narrow::default(); TILE],
                 low: [T::Half::default(); TILE],
@@ -213,6 +244,10 @@ pub(super) struct Stage<T: Unsigned> {
     squares: Vec<T::Square>,
     min: Vec<T>,
     max: Vec<T>,
+    /// Sums of the last `pending` frames by the narrow path, which works on strips of so many bytes, if at all.
+    narrow: Sums,
+    strip: Option<usize>,
+    pending: u64,
 }
 
 impl<T: Unsigned> Stage<T> {
@@ -220,6 +255,8 @@ impl<T: Unsigned> Stage<T> {
         let pixels = shape.pixels();
         let signed = matches!(shape.pixel, Pixel::I8 | Pixel::I16 | Pixel::I32);
         let extrema = if params.extrema { pixels } else { 0 };
+        let strip = if T::NARROW > 0 { narrow::strip(isa) } else { None };
+        let narrow = strip.map_or(0, |bytes| pixels / (bytes / size_of::<T>()) * (bytes / size_of::<T>()));
         Stage {
             isa,
             shape,
@@ -230,7 +267,55 @@ impl<T: Unsigned> Stage<T> {
             squares: vec![T::Square::default(); if params.squares { pixels } else { 0 }],
             min: vec![T::HIGHEST; extrema],
             max: vec![T::LOWEST; extrema],
+            narrow: Sums {
+                sum: Lines::new(narrow),
+                squares: Lines::new(if params.squares { narrow } else { 0 }),
+            },
+            strip,
+            pending: 0,
         }
+    }
+
+    /// Adds at most [`LEAF`] frames.
+    fn add<const SQUARES: bool>(&mut self, rows: &[&[T]]) {
+        if self.pending + rows.len() as u64 > T::NARROW {
+            self.widen();
+        }
+        let pixels = self.shape.pixels();
+        let Some(bytes) = self.strip else {
+            return accumulate::<T, SQUARES>(self.isa, rows, self.flip, 0..pixels, &mut self.sum, &mut self.squares);
+        };
+        let mut refused = 0;
+        for start in (0..pixels).step_by(NARROW_TILE) {
+            let tile_end = (start + NARROW_TILE).min(pixels);
+            for rows in rows.chunks(NARROW_SWEEP) {
+                let mut at = start;
+                while at < tile_end {
+                    at = T::narrow::<SQUARES>(self.isa, rows, self.flip, at..tile_end, &mut self.narrow);
+                    let end = (at + bytes / size_of::<T>()).min(tile_end);
+                    accumulate::<T, SQUARES>(self.isa, rows, self.flip, at..end, &mut self.sum, &mut self.squares);
+                    refused += (end - at) * rows.len();
+                    at = end;
+                }
+            }
+        }
+        self.pending += rows.len() as u64;
+        if refused > pixels * rows.len() / 4 {
+            // Pixels are large: no more attempts.
+            self.widen();
+            self.strip = None;
+        }
+    }
+
+    /// Empties the sums of the narrow path into the totals.
+    fn widen(&mut self) {
+        if let Some(bytes) = self.strip
+            && self.pending > 0
+        {
+            narrow::widen(self.narrow.sum.numbers(), bytes, size_of::<T>(), &mut self.sum);
+            T::widen_squares(self.narrow.squares.numbers(), bytes, &mut self.squares);
+        }
+        self.pending = 0;
     }
 }
 
@@ -245,12 +330,17 @@ impl<T: Unsigned> CpuStage for Stage<T> {
                 frames.shape()
             )));
         }
-        let rows: Vec<&[T]> = (0..frames.count()).map(|i| frames.frame(i)).collect();
-        for rows in rows.chunks(LEAF as usize) {
+        for from in (0..frames.count()).step_by(LEAF as usize) {
+            let count = (frames.count() - from).min(LEAF as usize);
+            let mut rows: [&[T]; LEAF as usize] = [&[]; LEAF as usize];
+            for (i, row) in rows[..count].iter_mut().enumerate() {
+                *row = frames.frame(from + i);
+            }
+            let rows = &rows[..count];
             if self.params.squares {
-                accumulate::<T, true>(self.isa, rows, self.flip, &mut self.sum, &mut self.squares);
+                self.add::<true>(rows);
             } else {
-                accumulate::<T, false>(self.isa, rows, self.flip, &mut self.sum, &mut self.squares);
+                self.add::<false>(rows);
             }
             if self.params.extrema {
                 extrema(self.isa, rows, self.flip, &mut self.min, &mut self.max);
@@ -268,6 +358,7 @@ impl<T: Unsigned> CpuStage for Stage<T> {
         if self.frames == 0 {
             return Ok(None);
         }
+        self.widen();
         let all = std::mem::replace(
             self,
             Stage::new(self.isa, FrameShape { height: 0, ..self.shape }, self.params),

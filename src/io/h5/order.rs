@@ -1,0 +1,56 @@
+//! Which dimensions of a dataset are those of the scan and which those of the frame.
+
+use hdf5::File;
+
+/// The meaning of a dataset's dimensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// (ny, nx, height, width)
+    Scan,
+    /// (n, height, width)
+    Stack,
+    /// (ny, nx, channels): each frame is one row, a spectrum.
+    Spectra,
+}
+
+impl Order {
+    /// By the number of dimensions; three are spectra where HyperSpy's axes beside the dataset say that two of them navigate. `None` for
+    /// other numbers.
+    pub fn of(file: &File, name: &str, rank: usize) -> Option<Order> {
+        match rank {
+            4 => Some(Order::Scan),
+            3 if navigates(file, name) == [Some(true), Some(true), Some(false)] => Some(Order::Spectra),
+            3 => Some(Order::Stack),
+            _ => None,
+        }
+    }
+
+    /// What belongs to (ny, nx, height, width) out of one value for each stored dimension; `None` for a dimension that is not stored.
+    pub fn four<T: Clone>(self, stored: &[T]) -> [Option<T>; 4] {
+        let at = |i: usize| stored.get(i).cloned();
+        match self {
+            Order::Scan => [at(0), at(1), at(2), at(3)],
+            Order::Stack => [None, at(0), at(1), at(2)],
+            Order::Spectra => [at(0), at(1), None, at(2)],
+        }
+    }
+
+    /// One value for each stored dimension out of those of (ny, nx, height, width).
+    pub fn stored<T>(self, [ny, nx, height, width]: [T; 4]) -> Vec<T> {
+        match self {
+            Order::Scan => vec![ny, nx, height, width],
+            Order::Stack => vec![nx, height, width],
+            Order::Spectra => vec![ny, nx, width],
+        }
+    }
+}
+
+/// What HyperSpy's axes beside a dataset of three dimensions say about themselves.
+fn navigates(file: &File, name: &str) -> [Option<bool>; 3] {
+    let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
+    std::array::from_fn(|i| {
+        let name = format!("{parent}/axis-{i}");
+        let group = file.link_exists(&name).then(|| file.group(&name).ok()).flatten()?;
+        group.attr("navigate").ok()?.read_scalar().ok()
+    })
+}
