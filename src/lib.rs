@@ -4,6 +4,7 @@
 
 pub mod analysis;
 pub mod backend;
+pub mod bench;
 pub mod control;
 mod cubic;
 pub mod engine;

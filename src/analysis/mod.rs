@@ -7,6 +7,7 @@
 //! fits it to the spots of every frame, and turns its vectors into strain. Formulas and their sources:
 //! `docs/workflows.md`.
 
+pub mod binning;
 pub mod bullseye;
 pub mod compare;
 pub mod correlate;
@@ -23,6 +24,7 @@ pub mod peaks;
 pub mod probe;
 pub mod template;
 pub mod tree;
+pub mod virtual_bse;
 pub mod ward;
 
 use crate::error::{Error, Result};

@@ -33,6 +33,32 @@ impl std::ops::Add for Cost {
     }
 }
 
+/// Work of a kernel on one frame, the same on every backend: what rates, shares of a machine's limits and sizes of dispatches are
+/// computed from. Each kernel states it in a function `work` beside its parameters.
+///
+/// What an algorithm needs is counted, not what an implementation adds to it (conversions, addresses, copies).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Bytes of pixels that are looked at, each once.
+    pub read: u64,
+    /// Bytes of results that leave the kernel with every frame; state that stays until the end does not count.
+    pub written: u64,
+    /// Additions, multiplications, comparisons and the like on 32-bit numbers; a multiply-add is two. Operations on narrower
+    /// integers count by their width, since as many more of them fit a vector.
+    pub operations: u64,
+}
+
+impl std::ops::Add for Work {
+    type Output = Work;
+    fn add(self, o: Work) -> Work {
+        Work {
+            read: self.read + o.read,
+            written: self.written + o.written,
+            operations: self.operations + o.operations,
+        }
+    }
+}
+
 /// A kernel's state in one worker thread.
 pub trait CpuStage: Send {
     type Part;

@@ -2,6 +2,7 @@
 //! the workflows' parameters); everything behind works with the latter.
 
 mod arrays;
+mod bench;
 mod cluster;
 mod devices;
 mod ebsd;
@@ -45,6 +46,7 @@ enum Command {
     Ebsd(ebsd::Args),
     Simulate(simulate::Args),
     Export(export::Args),
+    Bench(bench::Args),
 }
 
 /// Parses the command line and runs it. Exit code 0: done (warnings on stderr), 1: failed, 2: wrong usage.
@@ -73,6 +75,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Ebsd(a) => ebsd::run(a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),
+        Command::Bench(a) => bench::run(a, &session),
     }
 }
 

@@ -149,31 +149,31 @@ impl<P> Collector for Rows<P> {
     }
 }
 
-/// Takes mapped frames in selection order.
-pub trait FrameSink: Send {
+/// Takes mapped frames in selection order, as values of type `T`.
+pub trait FrameSink<T = f32>: Send {
     /// Frames of `values.len() / count` values each, from number `first` of the selection on.
-    fn put(&mut self, first: u64, count: usize, values: &[f32]) -> Result<()>;
+    fn put(&mut self, first: u64, count: usize, values: &[T]) -> Result<()>;
     /// The pass starts over (a device was lost): forget everything.
     fn restart(&mut self) -> Result<()>;
 }
 
 /// Collector that hands frames to a sink in order; early ones wait (the engine bounds how far workers run ahead).
-pub struct Ordered<P> {
+pub struct Ordered<P, T = f32> {
     next: u64,
-    waiting: BTreeMap<u64, (usize, Vec<f32>)>,
-    split: fn(P) -> (u64, usize, Vec<f32>),
-    sink: SharedSink,
+    waiting: BTreeMap<u64, (usize, Vec<T>)>,
+    split: fn(P) -> (u64, usize, Vec<T>),
+    sink: SharedSink<T>,
 }
 
 /// A sink that an operator and its collectors share.
-pub type SharedSink = std::sync::Arc<std::sync::Mutex<Box<dyn FrameSink>>>;
+pub type SharedSink<T = f32> = std::sync::Arc<std::sync::Mutex<Box<dyn FrameSink<T>>>>;
 
-impl<P> Ordered<P> {
+impl<P, T> Ordered<P, T> {
     /// `split` takes a part apart into first frame, number of frames, values.
     ///
     /// # Errors
     /// What [`FrameSink::restart`] says.
-    pub fn new(sink: SharedSink, split: fn(P) -> (u64, usize, Vec<f32>)) -> Result<Self> {
+    pub fn new(sink: SharedSink<T>, split: fn(P) -> (u64, usize, Vec<T>)) -> Result<Self> {
         lock(&sink).restart()?;
         Ok(Ordered {
             next: 0,
@@ -184,11 +184,11 @@ impl<P> Ordered<P> {
     }
 }
 
-fn lock(sink: &SharedSink) -> std::sync::MutexGuard<'_, Box<dyn FrameSink>> {
+fn lock<T>(sink: &SharedSink<T>) -> std::sync::MutexGuard<'_, Box<dyn FrameSink<T>>> {
     sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-impl<P> Collector for Ordered<P> {
+impl<P, T: Send> Collector for Ordered<P, T> {
     type Part = P;
     type Output = ();
     fn leaf(&mut self, _: u64, part: P) -> Result<()> {

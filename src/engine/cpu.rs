@@ -28,6 +28,11 @@ fn frames_per_piece(stride: usize, together: usize, piece: usize) -> usize {
     }
 }
 
+/// Frames that a pass of one operator works on together.
+pub(crate) fn piece(stride: usize, together: usize) -> usize {
+    frames_per_piece(stride, together, PIECE)
+}
+
 pub(super) fn run(work: &Work<'_>, resident: &Resident, control: &Control) -> Result<()> {
     let info = work.scan.info();
     let stride = info.frame.stride();

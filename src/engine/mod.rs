@@ -13,7 +13,8 @@ mod resident;
 mod selection;
 mod times;
 
-pub use collect::{Collector, Fold, FrameSink, LeafTree, Ordered, Rows};
+pub use collect::{Collector, Fold, FrameSink, LeafTree, Ordered, Rows, SharedSink};
+pub(crate) use cpu::piece;
 pub use gpu::Device;
 pub use operator::{Job, Needs, Operator};
 pub use pass::{Backend, Done, Handle, Pass};

@@ -29,6 +29,9 @@ pub const P: [f32; 8] = [
     -0.076_366,
 ];
 
+/// Operations of [`ln`].
+pub const OPERATIONS: u64 = 28;
+
 /// ln x for x ≥ 1. Free of branches, so loops over it become vector code.
 #[inline(always)]
 pub fn ln(x: f32) -> f32 {

@@ -5,10 +5,12 @@ pub mod correlate;
 pub mod displace;
 pub mod fft;
 pub mod framemap;
+pub mod hough;
 pub mod ln;
 pub mod logsum;
 pub mod masks;
 #[doc(hidden)]
 pub mod oracle;
+pub mod pattern;
 mod shifted;
 pub mod statistics;

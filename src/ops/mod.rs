@@ -1,17 +1,21 @@
 //! Kernels as operators of a pass: memory they need, where their parts go.
 
+mod bands;
 mod correlate;
 mod displaced;
 mod framemap;
 mod joint;
 mod logsum;
 mod masks;
+mod pattern;
 mod statistics;
 
+pub use bands::Bands;
 pub use correlate::{Correlate, Correlations};
 pub use displaced::Displaced;
 pub use framemap::FrameMap;
 pub use joint::JointFit;
 pub use logsum::LogSum;
 pub use masks::MaskProducts;
+pub use pattern::PatternChain;
 pub use statistics::Statistics;

@@ -32,7 +32,9 @@ pub struct LinePlot<'a> {
     pub y_label: &'a str,
     pub series: Vec<Series<'a>>,
     pub marks: Vec<Mark>,
-    /// Logarithmic y axis; values that are not positive are left out.
+    /// Logarithmic x axis; values that are not positive are left out.
+    pub log_x: bool,
+    /// The same for y.
     pub log_y: bool,
 }
 
@@ -48,6 +50,7 @@ impl<'a> LinePlot<'a> {
             y_label,
             series: Vec::new(),
             marks: Vec::new(),
+            log_x: false,
             log_y: false,
         }
     }
@@ -59,7 +62,7 @@ impl<'a> LinePlot<'a> {
 
     /// The points that can be drawn; `None` where the curve is interrupted.
     fn points<'s>(&'s self, series: &'s Series<'a>) -> impl Iterator<Item = Option<(f64, f64)>> + 's {
-        let fits = |x: f64, y: f64| x.is_finite() && y.is_finite() && (!self.log_y || y > 0.0);
+        let fits = |x: f64, y: f64| x.is_finite() && y.is_finite() && (!self.log_x || x > 0.0) && (!self.log_y || y > 0.0);
         series
             .x
             .iter()
@@ -76,7 +79,11 @@ impl<'a> LinePlot<'a> {
                 .map(value)
                 .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
         };
-        let frame = Frame::new(pad(range(&|p| p.0), false), pad(range(&|p| p.1), self.log_y), self.log_y);
+        let x = pad(range(&|p| p.0), self.log_x);
+        let frame = Frame {
+            log_x: self.log_x,
+            ..Frame::new(x, pad(range(&|p| p.1), self.log_y), self.log_y)
+        };
         let mut figure = Self::blank();
         let frame = frame.axes(&mut figure, self);
         for (i, series) in self.series.iter().enumerate() {
@@ -181,6 +188,7 @@ fn pad((low, high): (f64, f64), log: bool) -> (f64, f64) {
 pub(super) struct Frame {
     x: (f64, f64),
     y: (f64, f64),
+    log_x: bool,
     log_y: bool,
     left: f64,
     right: f64,
@@ -193,6 +201,7 @@ impl Frame {
         Frame {
             x,
             y,
+            log_x: false,
             log_y,
             left: 0.0,
             right: WIDTH as f64 - 26.0,
@@ -203,7 +212,7 @@ impl Frame {
     pub(super) fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let share = |v: f64, (l, h): (f64, f64), log: bool| super::heatmap::position(v, (l, h), log);
         (
-            self.left + share(x, self.x, false) * (self.right - self.left),
+            self.left + share(x, self.x, self.log_x) * (self.right - self.left),
             self.bottom - share(y, self.y, self.log_y) * (self.bottom - self.top),
         )
     }
@@ -221,7 +230,11 @@ impl Frame {
         } else {
             ticks::linear(self.y.0, self.y.1, 6)
         };
-        let tx = ticks::linear(self.x.0, self.x.1, 8);
+        let tx = if self.log_x {
+            ticks::logarithmic(self.x.0, self.x.1, 8)
+        } else {
+            ticks::linear(self.x.0, self.x.1, 8)
+        };
         let widest = ty.marks.iter().map(|m| text_width(&m.1, TEXT)).fold(20.0, f32::max).ceil() as f64;
         self.left = 58.0 + widest;
         let (title, size) = fit_text(plot.title, TITLE, WIDTH as f32 - 48.0);

@@ -20,6 +20,7 @@ pub mod html;
 mod labels;
 mod line;
 mod panel;
+mod roofline;
 mod scalebar;
 pub mod ticks;
 
@@ -30,4 +31,5 @@ pub use heatmap::{HeatMap, Limits, Marker, Vector};
 pub use labels::LabelMap;
 pub use line::{LinePlot, Mark, MergeDistances, Series};
 pub use panel::{Panel, Tile};
+pub use roofline::{Roof, RoofPoint, Roofline};
 pub use scalebar::{ScaleBar, scale_bar};

@@ -25,6 +25,10 @@ impl Rounds {
             per_frame,
         }
     }
+    /// Most frames of a round.
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
     /// Size of the output buffer.
     pub fn bytes(&self) -> u64 {
         self.frames as u64 * self.per_frame

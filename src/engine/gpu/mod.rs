@@ -135,6 +135,10 @@ fn attempt(work: &Work<'_>, gpu: &Arc<Gpu>, largest: u64, resident: &Resident, c
     if !on_cpu.is_empty() {
         times.on_cpu = on_cpu.iter().map(|s| s.name()).collect();
         let rest = Work { slots: on_cpu, ..*work };
+        let frames = work.job.selection.len();
+        let bytes = frames * work.job.frame.bytes() as u64;
+        control.progress.end();
+        control.progress.begin(&times.on_cpu.join(", "), frames, bytes);
         super::cpu::run(&rest, resident, control)?;
     }
     Ok(times)

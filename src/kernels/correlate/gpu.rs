@@ -5,9 +5,12 @@
 //! time out of a cache), tables that all crops share (taps, or spectrum and roots) and the peak; no correlation map. It takes
 //! n²·t multiply-adds with t template values, or, with transforms of m points, half of 4m one-dimensional transforms.
 //!
-//! Larger crops and *full* go through a device buffer of 8 bytes for each point of a pair of images, which is written and read
-//! three times: rows, columns with the product, rows back; then their windows. With upsampling, maps of fast crops are
-//! kept for a kernel that searches the finer grid.
+//! Larger crops and *full* go through a device buffer of 8 bytes for each point of a pair of images: rows write it, columns with the
+//! product read and write it, windows read the rows they need and transform them back; see `passes.rs` for the bytes and for when
+//! a map is written after all. With upsampling, maps of fast crops are kept for a kernel that searches the finer grid.
+//!
+//! Dispatches: one a round for fused crops (and one a block for the minima of sparse), four or five a round for the others, and one or more for upsampling. A
+//! round has as many windows or pairs as fit a 64th of the device memory, 32 MiB at most, and 2³⁰ multiply-adds.
 //!
 //! Lengths, pairs and the order of additions are those of the CPU path. A GPU may contract multiplications and additions, so bits
 //! differ between devices, and of two maxima equal within float32's accuracy the other one may be taken; with the same device,

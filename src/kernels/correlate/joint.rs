@@ -21,7 +21,7 @@
 mod normal;
 mod stage;
 
-pub use stage::{Params, Part, cost, stage};
+pub use stage::{Params, Part, cost, stage, work};
 
 use crate::error::{Error, Result};
 use crate::pixel::Sample;
@@ -100,6 +100,11 @@ impl Lattice {
         }
         shortest
     }
+}
+
+/// Radius of the window around each spot: room for some background, as far as the neighbours leave it.
+fn window(shape: &Shape, lattice: &Lattice) -> f64 {
+    (shape.reach() + AROUND).min(lattice.spacing() - shape.reach())
 }
 
 /// How frames are fitted.
@@ -239,7 +244,7 @@ impl Joint {
         if frame.len() != self.height * self.width || numbers.iter().flatten().any(|v| !v.is_finite()) {
             return failed(Status::Undetermined);
         }
-        let window = (shape.reach() + AROUND).min(start.spacing() - shape.reach());
+        let window = window(&shape, start);
         if window < shape.reach() + 0.5 {
             return failed(Status::Undetermined);
         }

@@ -30,8 +30,8 @@
 //!
 //! **Work and bytes.** Each crop reads n² pixels, n = 2c (sparse: n = 2(c+s)+1), full reads the frame once; 20 bytes are written per
 //! peak ([`Peak`]) and nothing else leaves the kernel. Operations per crop: 2·t·o for direct sums with t template values other than 0 and o
-//! outputs; with transforms of length m, 2m of them (each serves a pair of crops) and 3m² for the product; about 17 n² for the
-//! logarithm and 8 n² for the evaluation. Crops whose length n has other factors than 2, 3, 5, 7, 11, 13 are continued periodically by
+//! outputs; with transforms of length m, 2m of them (each serves a pair of crops) and 3m² for the product; 31 n² for minimum, difference and
+//! logarithm and about 8 n² for the evaluation ([`Plan::work`]). Crops whose length n has other factors than 2, 3, 5, 7, 11, 13 are continued periodically by
 //! the template's support t to a smooth m ≥ n + t − 1, which leaves the first n values circular in n (the same as padding with zeros and
 //! folding the wrapped margin back).
 //!

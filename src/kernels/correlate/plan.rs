@@ -1,8 +1,10 @@
 //! Parameters checked and turned into what both backends work with.
 
 use super::{Method, Params, Recipe};
+use crate::backend::stage::Work;
 use crate::error::{Error, Result};
 use crate::kernels::fft::{Fft, is_smooth, smooth_from};
+use crate::kernels::ln;
 use crate::pixel::FrameShape;
 use ndarray::Array2;
 use rustfft::num_complex::Complex64;
@@ -195,6 +197,38 @@ impl Plan {
     /// Most positions of any label.
     pub fn most(&self) -> usize {
         self.expected.iter().map(Vec::len).max().unwrap_or(0)
+    }
+    /// Work on a frame with `peaks` expected positions, as counted in the description of [this module](super).
+    pub fn work(&self, peaks: usize) -> Work {
+        let area = |edge: usize| (edge * edge) as u64;
+        let (crop, window, peaks) = (area(self.reach().0), area(self.window()), peaks as u64);
+        let image = match self.params.method {
+            Method::Full => self.shape.pixels() as u64,
+            _ => crop,
+        };
+        let sums = match &self.sums {
+            Sums::Direct(d) => 2 * (d.taps.len() * d.out * d.out) as u64,
+            // Transforms of rows and columns, forwards and back, and the product of spectra; two images share them.
+            Sums::Spectral(s) => {
+                let (my, mx) = (s.y.m, s.x.m);
+                (my * s.x.fft.operations() + mx * s.y.fft.operations() + 3 * my * mx) as u64
+            }
+        };
+        let images = match self.params.method {
+            Method::Full => 1,
+            _ => peaks,
+        };
+        // The trigonometric interpolation: one axis after the other.
+        let finer = self.params.upsample.map_or(0, |u| {
+            let points = (1.5 * f64::from(u)).ceil() as usize;
+            let (h, w) = self.period();
+            2 * (points * h * w + points * points * w) as u64
+        });
+        Work {
+            read: images * image * self.shape.pixel.bytes() as u64,
+            written: peaks * size_of::<super::Peak>() as u64,
+            operations: images * (image * (ln::OPERATIONS + 3) + sums) + peaks * (8 * window + finer),
+        }
     }
     /// Edge of the window that is evaluated.
     pub(crate) fn window(&self) -> usize {

@@ -1,4 +1,5 @@
-//! GPU path. Mapped frames come back with every block.
+//! GPU path, a dispatch a round. Mapped frames come back with every block. Each pixel is read once; 4 bytes for each pixel of the output are written
+//! (with a logarithm twice, and read once), and come back: the bus bounds this kernel.
 
 use super::{Params, Part};
 use crate::backend::gpu::rounds::{Rounds, floats_of};

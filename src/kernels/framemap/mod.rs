@@ -7,7 +7,10 @@
 pub mod cpu;
 pub mod gpu;
 
+use super::ln;
+use crate::backend::stage::Work;
 use crate::error::{Error, Result};
+use crate::pixel::FrameShape;
 
 /// What is done with each frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,22 @@ impl Params {
             ));
         }
         Ok((height / self.bin, width / self.bin))
+    }
+
+    /// Work on one frame: an addition for each pixel that is binned; comparison, difference, addition and logarithm for each pixel
+    /// of the output.
+    ///
+    /// # Errors
+    /// As [`Params::output`].
+    pub fn work(&self, shape: FrameShape) -> Result<Work> {
+        let (h, w) = self.output(shape.height, shape.width)?;
+        let out = (h * w) as u64;
+        let binned = if self.bin > 1 { out * (self.bin * self.bin) as u64 } else { 0 };
+        Ok(Work {
+            read: shape.bytes() as u64,
+            written: 4 * out,
+            operations: binned + if self.log { out * (ln::OPERATIONS + 3) } else { 0 },
+        })
     }
 }
 

@@ -1,5 +1,10 @@
 //! GPU path: a minimum of every frame, then one sum per label and leaf. Finished leaves come back; the sums of a cut
 //! leaf wait in slots on the device.
+//!
+//! Two dispatches a block (more only when finished sums do not fit 32 MiB). Each pixel is read twice, since no logarithm can be taken before the
+//! frame's minimum is known; 4 bytes for each pixel, label and leaf of 64 frames are written and come back. Operations: a comparison for the
+//! minimum, three for the product of shifted pixels, 29 for a logarithm and its addition shared by a group of frames
+//! ([`super::group`]).
 
 use super::{LabelSum, Params, Part, group};
 use crate::backend::gpu::leaves::{LeafRun, leaf_runs};

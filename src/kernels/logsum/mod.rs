@@ -9,8 +9,9 @@
 pub mod cpu;
 pub mod gpu;
 
-use crate::backend::stage::Merge;
-use crate::pixel::Pixel;
+use super::ln;
+use crate::backend::stage::{Merge, Work};
+use crate::pixel::{FrameShape, Pixel};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +21,17 @@ pub const fn group(pixel: Pixel) -> usize {
         Pixel::U8 | Pixel::I8 => 8,
         Pixel::U16 | Pixel::I16 => 4,
         Pixel::U32 | Pixel::I32 | Pixel::F32 => 1,
+    }
+}
+
+/// Work on one frame. For each pixel: a comparison as wide as the pixel for the frame's minimum; difference, addition of 1 and product; a
+/// logarithm and an addition for each group of frames.
+pub fn work(shape: FrameShape) -> Work {
+    let (pixels, width) = (shape.pixels() as u64, shape.pixel.bytes() as u64);
+    Work {
+        read: shape.bytes() as u64,
+        written: 0,
+        operations: pixels * width / 4 + 3 * pixels + pixels * (ln::OPERATIONS + 1) / group(shape.pixel) as u64,
     }
 }
 

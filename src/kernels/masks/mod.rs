@@ -6,7 +6,9 @@
 pub mod cpu;
 pub mod gpu;
 
+use crate::backend::stage::Work;
 use crate::error::{Error, Result};
+use crate::pixel::FrameShape;
 use ndarray::Array2;
 
 /// A stack of masks over frames of `height` × `width` pixels.
@@ -35,6 +37,31 @@ impl MaskStack {
     }
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Pixels that masks touch in frames of `height` × `width`, each as often as there are masks on it.
+    pub fn touched(&self, height: usize, width: usize) -> u64 {
+        match self {
+            MaskStack::Stamps { stamp, positions } => {
+                let along = |at: i32, size: usize, end: usize| {
+                    let from = at as i64 - (size / 2) as i64;
+                    ((from + size as i64).min(end as i64) - from.max(0)).max(0) as u64
+                };
+                let covered = |p: &[i32; 2]| along(p[0], stamp.nrows(), height) * along(p[1], stamp.ncols(), width);
+                positions.iter().map(covered).sum()
+            }
+            MaskStack::Csr { values, .. } => values.len() as u64,
+            MaskStack::Dense { rows } => rows.len() as u64,
+        }
+    }
+
+    /// Work on one frame: a multiply-add for each pixel that a mask touches; one float32 for each mask is written.
+    pub fn work(&self, shape: FrameShape) -> Work {
+        Work {
+            read: shape.bytes() as u64,
+            written: 4 * self.len() as u64,
+            operations: 2 * self.touched(shape.height, shape.width),
+        }
     }
 
     /// Checks shapes, indices and values against frames of `height` × `width`.

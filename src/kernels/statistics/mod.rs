@@ -9,8 +9,8 @@
 pub mod cpu;
 pub mod gpu;
 
-use crate::backend::stage::Merge;
-use crate::pixel::Pixel;
+use crate::backend::stage::{Merge, Work};
+use crate::pixel::{FrameShape, Pixel};
 
 /// What to accumulate. `min`/`max` cost extra state, so they are optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,24 @@ pub struct Params {
     pub squares: bool,
     /// Minimum and maximum.
     pub extrema: bool,
+}
+
+/// Work on one frame. For each pixel: an addition (of numbers twice as wide as the pixel), for squares a product as wide and an addition
+/// twice as wide as that, for extrema two comparisons as wide as the pixel; float32 numbers all have one width.
+pub fn work(shape: FrameShape, params: &Params) -> Work {
+    let width = shape.pixel.bytes() as u64;
+    let wide = |times: u64| match shape.pixel {
+        Pixel::F32 => 4,
+        _ => width * times,
+    };
+    let sum = wide(2) + if shape.pixel == Pixel::F32 { 4 } else { 0 };
+    let squares = if params.squares { wide(2) + wide(4) } else { 0 };
+    let extrema = if params.extrema { 2 * width } else { 0 };
+    Work {
+        read: shape.bytes() as u64,
+        written: 0,
+        operations: shape.pixels() as u64 * (sum + squares + extrema) / 4,
+    }
 }
 
 /// Accumulated state of some frames; every vector has one entry per pixel, in C order, or is empty when not asked for.

@@ -1,5 +1,13 @@
 //! EBSD: from patterns on disk to processed patterns, bands and maps.
 
+pub mod bands;
+pub mod bse;
+mod output;
+pub mod process;
+mod stages;
+
+pub use output::Target;
+
 use crate::engine::Selection;
 use crate::error::Result;
 use crate::io::ebsd::PatternMap;

@@ -1,7 +1,7 @@
 //! The joint fit as a stage of a pass.
 
 use super::{Fit, Joint, Lattice, Settings, Status};
-use crate::backend::stage::{Cost, CpuStage};
+use crate::backend::stage::{Cost, CpuStage, Work};
 use crate::error::Result;
 use crate::pixel::{FrameShape, Frames, LEAF};
 use crate::with_pixel;
@@ -30,6 +30,18 @@ pub fn cost(shape: FrameShape) -> Cost {
     Cost {
         fixed: 4 * 16 * shape.pixels() as u64 + 2 * LEAF * size_of::<Fit>() as u64,
         per_frame: 0,
+    }
+}
+
+/// Work on a frame whose lattice is `lattice`: about three iterations of ten operations on each pixel of the windows.
+pub fn work(shape: FrameShape, settings: &Settings, lattice: &Lattice, most: i32) -> Work {
+    let spots = lattice.indices(shape.height, shape.width, 0.0, most).len() as f64;
+    let window = super::window(&settings.shape, lattice);
+    let pixels = (spots * std::f64::consts::PI * window * window) as u64;
+    Work {
+        read: pixels * shape.pixel.bytes() as u64,
+        written: size_of::<Fit>() as u64,
+        operations: 30 * pixels,
     }
 }
 

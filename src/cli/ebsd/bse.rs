@@ -1,0 +1,85 @@
+//! `emstream ebsd bse`
+
+use super::{effective, open_map, params_file};
+use crate::cli::scan::{ScanArgs, report_warnings};
+use crate::cli::session::Session;
+use crate::cli::set;
+use emstream::workflows::ebsd::Target;
+use emstream::workflows::ebsd::bse::{self, Params};
+use emstream::{Error, Result};
+use std::path::PathBuf;
+
+/// Images of backscattered electrons: the signal of a grid of cells, or of rectangles, in every pattern
+#[derive(clap::Args)]
+pub struct Args {
+    input: PathBuf,
+    /// Result file (HDF5)
+    #[arg(short, long, value_name = "OUT.h5", required_unless_present = "in_place")]
+    output: Option<PathBuf>,
+    /// Put the images into the input
+    #[arg(long, conflicts_with = "output")]
+    in_place: bool,
+    /// Parameters from a file, as an earlier run wrote them; flags win over it
+    #[arg(long, value_name = "FILE.toml")]
+    params: Option<PathBuf>,
+    /// Cells of the grid, rows × columns [default: 7x7]
+    #[arg(long, value_name = "RxC")]
+    grid: Option<String>,
+    /// Rectangle in pixels instead of the grid; may be given several times
+    #[arg(long, value_name = "TOP,LEFT,H,W", conflicts_with = "grid")]
+    region: Vec<String>,
+    /// Sums instead of means
+    #[arg(long)]
+    sum: bool,
+    /// Contrast of the colour images [default: 0.8]
+    #[arg(long, value_name = "C", allow_negative_numbers = true)]
+    contrast: Option<f64>,
+    /// Columns of the grid that become red, green and blue [default: first, middle, last]
+    #[arg(long, value_name = "R,G,B")]
+    columns: Option<String>,
+    /// Azimuth of the light of the shaded image in degrees [default: -60]
+    #[arg(long, value_name = "DEG", allow_negative_numbers = true)]
+    azimuth: Option<f64>,
+    /// Altitude of the light in degrees [default: 20]
+    #[arg(long, value_name = "DEG", allow_negative_numbers = true)]
+    altitude: Option<f64>,
+    #[command(flatten)]
+    how: ScanArgs,
+}
+
+/// `N` whole numbers with separators between them.
+fn numbers<const N: usize>(name: &str, text: &str, separators: &[char], example: &str) -> Result<[usize; N]> {
+    let parsed: Option<Vec<usize>> = text.split(separators).map(|t| t.trim().parse().ok()).collect();
+    parsed
+        .and_then(|v| v.try_into().ok())
+        .ok_or_else(|| Error::parameter(name, format!("'{text}' is not {N} numbers like {example}")))
+}
+
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    let (how, mut params) = params_file::<Params>(args.params.as_deref(), args.how, "bse")?;
+    if let Some(grid) = &args.grid {
+        params.grid = numbers("--grid", grid, &['x', '×'], "7x7")?;
+        params.region.clear();
+    }
+    if !args.region.is_empty() {
+        let parse = |t: &String| numbers("--region", t, &[','], "5,10,25,30");
+        params.region = args.region.iter().map(parse).collect::<Result<_>>()?;
+    }
+    if let Some(columns) = &args.columns {
+        params.columns = Some(numbers("--columns", columns, &[','], "0,3,6")?);
+    }
+    params.sum |= args.sum;
+    set(&mut params.contrast, args.contrast);
+    set(&mut params.azimuth, args.azimuth);
+    set(&mut params.altitude, args.altitude);
+
+    let target = Target::open(&args.input, args.output.as_deref(), session.overwrite)?;
+    let (map, selection) = open_map(&how, &args.input, session)?;
+    let backend = session.backend()?;
+    let signals = bse::signals(&map, &selection, &params, &backend, &session.control)?;
+    let text = effective(&how, "bse", &params)?;
+    let page = bse::write(&signals, &map, &params, target, &backend, text)?;
+    report_warnings(&args.input, &*map.scan);
+    println!("{} patterns; {}", selection.len(), page.display());
+    Ok(())
+}

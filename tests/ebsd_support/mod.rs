@@ -1,0 +1,85 @@
+//! What the EBSD tests share: the reference arrays, and slow float64 versions of every step on patterns.
+#![allow(dead_code)]
+
+use emstream::io::array::{Element, MAX_BYTES, read_npz};
+use emstream::kernels::pattern::Border;
+use ndarray::{Array2, Array3, ArrayD, Ix2, Ix3};
+use std::path::PathBuf;
+
+pub fn data(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/ebsd").join(file)
+}
+
+/// An array of a reference file.
+pub fn array<T: Element>(file: &str, name: &str) -> ArrayD<T> {
+    read_npz(data(file), name, MAX_BYTES).unwrap_or_else(|e| panic!("{e}"))
+}
+pub fn plane(file: &str, name: &str) -> Array2<f64> {
+    array(file, name).into_dimensionality::<Ix2>().expect("two axes")
+}
+pub fn stack(file: &str, name: &str) -> Array3<f64> {
+    array(file, name).into_dimensionality::<Ix3>().expect("three axes")
+}
+
+/// Every fifth row and column: what the reference files keep of large results.
+pub fn thin(a: &Array2<f64>) -> Array2<f64> {
+    a.slice(ndarray::s![..;5, ..;5]).to_owned()
+}
+
+pub fn bin_mean(image: &Array2<f64>, f: usize) -> Array2<f64> {
+    let (h, w) = (image.nrows() / f, image.ncols() / f);
+    Array2::from_shape_fn((h, w), |(y, x)| {
+        image.slice(ndarray::s![y * f..(y + 1) * f, x * f..(x + 1) * f]).sum() / (f * f) as f64
+    })
+}
+
+/// A separable window applied as two sums.
+pub fn lowpass(image: &Array2<f64>, weights: &[f64], centre: usize, border: Border) -> Array2<f64> {
+    let (h, w) = image.dim();
+    let at = |i: usize, m: usize, n: usize| border.source(i as isize + m as isize - centre as isize, n);
+    let rows = Array2::from_shape_fn((h, w), |(y, x)| {
+        weights
+            .iter()
+            .enumerate()
+            .map(|(m, g)| g * image[[y, at(x, m, w)]])
+            .sum::<f64>()
+    });
+    Array2::from_shape_fn((h, w), |(y, x)| {
+        weights
+            .iter()
+            .enumerate()
+            .map(|(m, g)| g * rows[[at(y, m, h), x]])
+            .sum::<f64>()
+    })
+}
+
+/// NumPy's linear percentile.
+pub fn percentile(image: &Array2<f64>, q: f64) -> f64 {
+    let mut v: Vec<f64> = image.iter().copied().collect();
+    v.sort_by(f64::total_cmp);
+    let p = q / 100.0 * (v.len() - 1) as f64;
+    let k = p.floor() as usize;
+    let next = v[(k + 1).min(v.len() - 1)];
+    v[k] + (next - v[k]) * (p - k as f64)
+}
+
+pub fn stretch(image: &Array2<f64>, low: f64, high: f64, to: [f64; 2], whole: bool) -> Array2<f64> {
+    let (lo, hi) = (percentile(image, low), percentile(image, high));
+    image.mapv(|v| {
+        let x = (v.clamp(lo, hi) - lo) / (hi - lo) * (to[1] - to[0]) + to[0];
+        if whole { x.trunc() } else { x }
+    })
+}
+
+/// Share of equal values and the largest difference.
+pub fn agreement(a: impl IntoIterator<Item = f64>, b: impl IntoIterator<Item = f64>) -> (f64, f64) {
+    let (mut same, mut n, mut worst) = (0, 0, 0f64);
+    for (a, b) in a.into_iter().zip(b) {
+        assert!(a.is_finite() && b.is_finite());
+        same += usize::from(a == b);
+        n += 1;
+        worst = worst.max((a - b).abs());
+    }
+    assert!(n > 0);
+    (same as f64 / n as f64, worst)
+}

@@ -1,0 +1,396 @@
+//! EBSD workflows on small maps: processing into files, virtual backscatter images; against the reference, on both backends, and through
+//! the program.
+
+mod common;
+mod ebsd_support;
+
+use common::gpu;
+use ebsd_support::{agreement, array, plane, stack};
+use emstream::Control;
+use emstream::analysis::virtual_bse;
+use emstream::engine::Backend;
+use emstream::io::OpenOptions;
+use emstream::io::ebsd::{self, Codec, Description, Geometry, MapData, PatternMap, Store};
+use emstream::kernels::masks::MaskStack;
+use emstream::pixel::{FrameShape, Pixel};
+use emstream::workflows::ebsd::process::{self, Job, Params};
+use emstream::workflows::ebsd::{bse, points};
+use ndarray::{Array2, Axis, s};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+const RAW: FrameShape = FrameShape {
+    pixel: Pixel::U16,
+    height: 120,
+    width: 160,
+};
+
+/// A map of 2 × 4 points with the six raw patterns of the reference; two points are missing.
+fn small_map(dir: &TempDir) -> PathBuf {
+    let path = dir.path().join("map.h5");
+    let mut present = Array2::from_elem((2, 4), true);
+    present[[0, 2]] = false;
+    present[[1, 3]] = false;
+    let background = plane("patterns.npz", "static");
+    let what = Description {
+        present: &present,
+        pattern: [120, 160],
+        steps: [Some(0.25), Some(0.25)],
+        data: &MapData::new([2, 4]),
+        geometry: &Geometry::default(),
+        static_background: Some(&background),
+    };
+    let store = Store::create(&path, &what, false).unwrap();
+    let writer = store.pattern_writer("RawPatterns", RAW, Codec::None).unwrap();
+    let raw = array::<u16>("patterns.npz", "raw");
+    writer.put(0, bytemuck::cast_slice(raw.as_slice().unwrap())).unwrap();
+    writer.finish("counts", "raw patterns").unwrap();
+    store.finish().unwrap();
+    path
+}
+
+fn open(path: &Path, dataset: Option<&str>) -> PatternMap {
+    let options = OpenOptions {
+        dataset: dataset.map(str::to_owned),
+        ..OpenOptions::default()
+    };
+    ebsd::open(path, &options, &Control::new()).unwrap()
+}
+
+/// Pixels of the present patterns in map order.
+fn pixels(map: &PatternMap) -> Vec<f64> {
+    let columns = map.scan.info().nav[1];
+    let there = map.present.indexed_iter().filter(|(_, p)| **p);
+    there
+        .flat_map(|((y, x), _)| {
+            let number = (y * columns + x) as u64;
+            emstream::workflows::read_frame(&*map.scan, number, &Control::new()).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn processed_maps_hold_the_patterns_of_the_reference() {
+    let wanted = stack("patterns.npz", "processed");
+    for (name, backend) in [("cpu", Backend::Cpu), ("gpu", gpu())] {
+        let dir = TempDir::new().unwrap();
+        let input = small_map(&dir);
+        let map = open(&input, None);
+        let selection = points(&map).unwrap();
+        let params = Params::default();
+        let job = Job {
+            map: &map,
+            selection: &selection,
+            params: &params,
+            background: map.static_background.as_ref(),
+            effective: "x = 1\n".into(),
+        };
+        let output = dir.path().join("out.h5");
+        let done = job.run(None, &output, false, &backend, &Control::new()).unwrap();
+        assert_eq!((done.patterns, done.filled, done.cropped), (6, 0, [0, 0]));
+        let found = open(&output, None);
+        assert_eq!(found.present, map.present);
+        assert_eq!(found.steps(), [Some(0.25), Some(0.25)]);
+        assert_eq!(found.scan.info().frame.pixel, Pixel::U8);
+        let (same, worst) = agreement(pixels(&found), wanted.iter().copied());
+        assert!(same >= 0.995 && worst <= 1.0, "{name}: {same} equal, worst {worst}");
+        assert!(dir.path().join("out.params.toml").exists());
+        let page = std::fs::read_to_string(done.report).unwrap();
+        assert!(page.contains("6 of 120 × 160 pixels, u8") && page.contains("data:image/png"));
+    }
+}
+
+#[test]
+fn threads_and_blocks_do_not_change_a_bit() {
+    let dir = TempDir::new().unwrap();
+    let map = open(&small_map(&dir), None);
+    let selection = points(&map).unwrap();
+    let params = Params {
+        bin: 2,
+        sigma: 7.5,
+        dtype: process::Dtype::F32,
+        ..Params::default()
+    };
+    let job = Job {
+        map: &map,
+        selection: &selection,
+        params: &params,
+        background: map.static_background.as_ref(),
+        effective: String::new(),
+    };
+    let mut first = None;
+    for (i, (threads, block)) in [(1, None), (2, Some(40_000)), (3, None)].into_iter().enumerate() {
+        let control = Control {
+            threads,
+            block,
+            ..Control::new()
+        };
+        let output = dir.path().join(format!("{i}.h5"));
+        job.run(None, &output, false, &Backend::Cpu, &control).unwrap();
+        let found = pixels(&open(&output, None));
+        assert_eq!(&found, first.get_or_insert_with(|| found.clone()));
+    }
+}
+
+#[test]
+fn signals_of_regions_are_those_of_the_reference() {
+    let dir = TempDir::new().unwrap();
+    let map = open(&small_map(&dir), None);
+    let selection = points(&map).unwrap();
+    let near = |name: &str, found: Vec<f64>, wanted: Vec<f64>, tolerance: f64| {
+        assert_eq!(found.len(), wanted.len(), "{name}");
+        for (f, w) in found.iter().zip(&wanted) {
+            assert!((f - w).abs() <= tolerance * w.abs(), "{name}: {f} {w}");
+        }
+    };
+    let there: Vec<[usize; 2]> = map
+        .present
+        .indexed_iter()
+        .filter(|(_, p)| **p)
+        .map(|((y, x), _)| [y, x])
+        .collect();
+    for (name, backend) in [("cpu", Backend::Cpu), ("gpu", gpu())] {
+        let of = |params: &bse::Params| bse::signals(&map, &selection, params, &backend, &Control::new()).unwrap();
+        let rows = |s: &bse::Signals| -> Vec<f64> {
+            there
+                .iter()
+                .flat_map(|&[y, x]| s.values.slice(s![y, x, ..]).to_vec())
+                .collect()
+        };
+        let signals = of(&bse::Params::default());
+        near(
+            name,
+            rows(&signals),
+            array::<f64>("bse.npz", "vbse").iter().copied().collect(),
+            1e-6,
+        );
+        assert!(signals.values[[0, 2, 0]].is_nan(), "no pattern, no signal");
+        let com = plane("bse.npz", "com_xy");
+        for (i, &[y, x]) in there.iter().enumerate() {
+            let [cy, cx] = [signals.centre[[y, x, 0]], signals.centre[[y, x, 1]]];
+            // The reference counts y from below, one pixel more than the distance from the last row.
+            assert!(
+                (cx - com[[i, 0]]).abs() < 1e-3 && (120.0 - cy - com[[i, 1]]).abs() < 1e-3,
+                "{name} {i}"
+            );
+        }
+        for (cells, which) in [([5, 3], "rebin_5x3"), ([6, 8], "rebin_6x8")] {
+            let signals = of(&bse::Params {
+                grid: cells,
+                ..bse::Params::default()
+            });
+            let first = signals.values.slice(s![0, 0, ..]).to_vec();
+            near(which, first, plane("bse.npz", which).iter().copied().collect(), 1e-6);
+        }
+        // Six forescatter regions and the whole: a tenth of the height, thirds of the width.
+        let lines = |top: usize| [[top, 0, 12, 53], [top, 53, 12, 53], [top, 106, 12, 54]];
+        let region = std::iter::once([0, 0, 120, 160]).chain(lines(108)).chain(lines(0)).collect();
+        let signals = of(&bse::Params {
+            region,
+            sum: true,
+            ..bse::Params::default()
+        });
+        let found = rows(&signals).iter().map(|v| v / 1000.0).collect();
+        near("fsd6", found, plane("bse.npz", "fsd6").iter().copied().collect(), 1e-6);
+    }
+}
+
+#[test]
+fn images_made_of_signals() {
+    let cells = array::<f64>("bse.npz", "cells_rows_2_3")
+        .into_dimensionality::<ndarray::Ix4>()
+        .unwrap();
+    let cell = |r: usize, c: usize| cells.slice(s![.., .., r, c]);
+    let off = |a: Array2<u8>, b: ndarray::ArrayView2<'_, f64>| {
+        a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max)
+    };
+    let wanted = stack("bse.npz", "rgb_rows");
+    for (k, c) in [0, 3, 6].into_iter().enumerate() {
+        let worst = off(virtual_bse::channel(cell(1, c), 0.8, false), wanted.index_axis(Axis(2), k));
+        assert!(worst <= 1.0, "channel {k}: {worst}");
+    }
+    let wanted = stack("bse.npz", "rgb_row_ratio");
+    for (k, c) in [0, 2, 4].into_iter().enumerate() {
+        let ratio = &cell(1, c) / &cell(0, c);
+        let worst = off(virtual_bse::channel(ratio.view(), 1.2, false), wanted.index_axis(Axis(2), k));
+        assert!(worst <= 1.0, "ratio {k}: {worst}");
+    }
+    let sums = |r: usize| (0..7).fold(Array2::zeros((16, 22)), |s: Array2<f64>, c| s + cell(r, c));
+    let near = |a: Array2<f64>, b: Array2<f64>| assert!(agreement(a, b).1 <= 1e-9);
+    near(
+        virtual_bse::asymmetry(sums(1).view(), sums(0).view()),
+        plane("bse.npz", "row_asymmetry"),
+    );
+    let total = plane("bse.npz", "total_map");
+    near(virtual_bse::flatten_rows(total.view()), plane("bse.npz", "total_vflat"));
+    near(
+        virtual_bse::flatten_rows(total.t()).t().to_owned(),
+        plane("bse.npz", "total_hflat"),
+    );
+    let limits = array::<f64>("bse.npz", "vrange_total");
+    let (middle, spread) = (
+        virtual_bse::median(total.iter().copied()),
+        virtual_bse::deviation(total.view()),
+    );
+    assert!((middle - 2.0 * spread - limits[0]).abs() < 1e-6 && (middle + 2.0 * spread - limits[1]).abs() < 1e-6);
+    let com = stack("bse.npz", "com_map");
+    let [x, y] = [0, 1].map(|k| com.index_axis(Axis(2), k));
+    near(virtual_bse::shading(x, y, -60.0, 20.0), plane("bse.npz", "shading"));
+}
+
+#[test]
+fn cells_of_any_size_share_pixels_exactly() {
+    // Widths at which rounded cell limits fail.
+    for pixels in [7, 29, 58, 116, 123, 225, 240] {
+        for cells in 1..=7 {
+            let rows = virtual_bse::overlaps(pixels, cells);
+            let mut shares = vec![0.0; pixels];
+            for (first, weights) in &rows {
+                assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-12 && weights.iter().all(|&w| w > 0.0));
+                weights.iter().enumerate().for_each(|(i, w)| shares[first + i] += w);
+            }
+            let each = cells as f64 / pixels as f64;
+            assert!(shares.iter().all(|s| (s - each).abs() < 1e-12), "{pixels} in {cells}");
+        }
+    }
+    assert!(virtual_bse::grid(5, 5, 6, 1, false).is_err() && virtual_bse::grid(5, 5, 0, 1, false).is_err());
+    for bad in [[0, 0, 0, 1], [4, 0, 2, 1], [0, usize::MAX, 1, 2]] {
+        assert!(virtual_bse::regions(5, 5, &[bad], false).is_err(), "{bad:?}");
+    }
+    let MaskStack::Csr { values, .. } = virtual_bse::regions(5, 5, &[[1, 1, 2, 2]], true).unwrap() else {
+        panic!("a sparse stack")
+    };
+    assert_eq!(values, [1.0; 4]);
+}
+
+/// Runs the program in `dir`: exit code and stderr.
+fn program(dir: &TempDir, args: &[&str]) -> (Option<i32>, String) {
+    let run = Command::new(env!("CARGO_BIN_EXE_emstream"))
+        .current_dir(dir.path())
+        .args(args)
+        .output()
+        .unwrap();
+    (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
+}
+
+#[test]
+fn the_program_processes_draws_and_images() {
+    let dir = TempDir::new().unwrap();
+    small_map(&dir);
+    let done = |args: &[&str]| {
+        let (code, stderr) = program(&dir, args);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+    };
+    let cpu = ["--backend", "cpu", "ebsd"];
+    done(
+        &[
+            &cpu[..],
+            &[
+                "process",
+                "map.h5",
+                "--in-place",
+                "--method",
+                "symmetric",
+                "--sigma",
+                "10",
+                "--hot",
+                "6",
+            ],
+        ]
+        .concat(),
+    );
+    assert_eq!(
+        open(&dir.path().join("map.h5"), Some("Patterns")).scan.info().frame.pixel,
+        Pixel::U8
+    );
+    assert_eq!(
+        open(&dir.path().join("map.h5"), None).scan.info().frame.pixel,
+        Pixel::U16,
+        "raw patterns stay"
+    );
+    done(
+        &[
+            &cpu[..],
+            &["process", "map.h5", "-o", "two.h5", "--params", "map.params.toml"],
+        ]
+        .concat(),
+    );
+    let (one, two) = (
+        open(&dir.path().join("map.h5"), Some("Patterns")),
+        open(&dir.path().join("two.h5"), None),
+    );
+    assert_eq!(pixels(&one), pixels(&two), "the parameter file repeats the run");
+    done(
+        &[
+            &cpu[..],
+            &[
+                "process",
+                "map.h5",
+                "-o",
+                "stages.png",
+                "--at",
+                "1,1",
+                "--method",
+                "kikuchipy-frequency",
+            ],
+        ]
+        .concat(),
+    );
+    assert!(dir.path().join("stages.png").exists() && dir.path().join("stages.histograms.png").exists());
+    done(
+        &[
+            &cpu[..],
+            &[
+                "process",
+                "map.h5",
+                "-o",
+                "mean.h5",
+                "--background",
+                "mean",
+                "--bin",
+                "4",
+                "--clahe",
+                "6,8",
+            ],
+        ]
+        .concat(),
+    );
+    done(&[&cpu[..], &["bse", "map.h5", "-o", "bse.h5", "--grid", "5x3"]].concat());
+    done(
+        &[
+            &cpu[..],
+            &[
+                "bse",
+                "map.h5",
+                "--in-place",
+                "--region",
+                "5,10,25,30",
+                "--region",
+                "0,0,9,9",
+                "--sum",
+            ],
+        ]
+        .concat(),
+    );
+    assert!(dir.path().join("bse.report.html").exists());
+
+    let fails = |args: &[&str], word: &str| {
+        let (code, stderr) = program(&dir, &[&cpu[..], args].concat());
+        assert!(
+            code == Some(1) && stderr.lines().count() == 1 && stderr.contains(word),
+            "{args:?}: {code:?} {stderr}"
+        );
+    };
+    fails(&["process", "map.h5", "-o", "map.h5"], "--in-place");
+    fails(&["process", "map.h5", "-o", "two.h5"], "two.h5");
+    fails(&["process", "map.h5", "-o", "x.png", "--at", "0,2"], "no pattern");
+    fails(&["process", "map.h5", "-o", "x.h5", "--sigma", "-1"], "--sigma");
+    fails(&["process", "map.h5", "-o", "x.h5", "--low", "60", "--high", "40"], "--low");
+    fails(&["process", "map.h5", "-o", "x.h5", "--background", "none.tif"], "none.tif");
+    fails(&["process", "map.h5", "-o", "x.h5", "--bin", "121"], "--bin");
+    fails(&["bse", "map.h5", "-o", "x.h5", "--grid", "200x1"], "--grid");
+    fails(&["bse", "map.h5", "-o", "x.h5", "--region", "0,0,121,1"], "--region");
+    fails(&["bse", "map.h5", "-o", "x.h5", "--grid", "7"], "--grid");
+    assert!(!dir.path().join("x.h5").exists(), "nothing half-written");
+}
