@@ -8,6 +8,7 @@ use emstream::engine::{Backend, Pass, Resident, Selection};
 use emstream::io::memory::MemoryScan;
 use emstream::kernels::correlate::joint::{Fit, Joint, Lattice, Params, Settings, Shape, Status};
 use emstream::ops::JointFit;
+use emstream::pixel::Sample;
 use npyz::npz::NpzArchive;
 
 fn load<T: npyz::Deserialize>(file: &str, name: &str) -> Vec<T> {
@@ -39,26 +40,35 @@ fn median(mut v: Vec<f64>) -> f64 {
     v[v.len() / 2]
 }
 
-/// Fits all frames through a pass.
+/// Fits all frames through a pass on the CPU.
 fn run(frames: &[u8], starts: &[Lattice], settings: Settings, threads: usize, block: Option<u64>) -> Vec<Fit> {
+    let starts: Vec<_> = starts.iter().copied().map(Some).collect();
+    run_on(&Backend::Cpu, frames, [144, 144], &starts, settings, threads, block)
+}
+
+fn run_on<T: Sample>(
+    backend: &Backend,
+    frames: &[T],
+    size: [usize; 2],
+    starts: &[Option<Lattice>],
+    settings: Settings,
+    threads: usize,
+    block: Option<u64>,
+) -> Vec<Fit> {
     let nav = [1, starts.len()];
-    let scan = MemoryScan::new(nav, [144, 144], frames.to_vec()).unwrap();
+    let scan = MemoryScan::new(nav, size, frames.to_vec()).unwrap();
     let selection = Selection::all(nav);
     let mut control = Control::new();
     control.threads = threads;
     control.memory = 1 << 30;
     control.block = block;
     let mut pass = Pass::new("test", &scan, &selection);
-    let starts = starts.iter().copied().map(Some).collect();
     let handle = pass.add(JointFit(Params {
         settings,
-        starts,
+        starts: starts.into(),
         most: 12,
     }));
-    pass.run(&Backend::Cpu, &Resident::none(), &control)
-        .unwrap()
-        .take(handle)
-        .unwrap()
+    pass.run(backend, &Resident::none(), &control).unwrap().take(handle).unwrap()
 }
 
 #[test]
@@ -117,7 +127,11 @@ fn near_the_cramer_rao_bound_on_simulated_frames() {
     assert!((chi2 - 1.0).abs() < 0.02, "{chi2}");
 }
 
-const SHAPE: Shape = Shape { radius: 2.3, edge: 1.2 };
+const SHAPE: Shape = Shape {
+    radius: 2.3,
+    edge: 1.2,
+    smooth: false,
+};
 const TRUTH: Lattice = Lattice {
     zero: [31.23, 33.61],
     a: [14.2, 3.1],
@@ -378,4 +392,116 @@ fn what_cannot_be_fitted_says_so() {
         free_shape: false,
     };
     assert!(Joint::new(64, 64, wrong).is_err());
+}
+
+/// Same status and, within a twentieth of the standard errors, the same lattice; the claims agree within 1 %.
+fn agree(cpu: &[Fit], gpu: &[Fit]) {
+    let mut worst = 0f64;
+    for (n, (c, g)) in cpu.iter().zip(gpu).enumerate() {
+        assert_eq!((c.status, c.spots), (g.status, g.spots), "frame {n}");
+        if c.status != Status::Converged {
+            assert!(numbers(&g.lattice).iter().all(|v| v.is_nan()), "frame {n}");
+            continue;
+        }
+        let (e, claimed) = (numbers(&c.errors()), numbers(&g.errors()));
+        for (i, (p, q)) in numbers(&c.lattice).iter().zip(numbers(&g.lattice)).enumerate() {
+            let off = (p - q).abs() / (e[i] * c.chi2.sqrt());
+            worst = worst.max(off);
+            assert!(off < 0.05, "frame {n}, {i}: {p} {q}, {off} standard errors apart");
+            assert!(
+                (claimed[i] / e[i] - 1.0).abs() < 0.01,
+                "frame {n}, {i}: {} {}",
+                claimed[i],
+                e[i]
+            );
+        }
+        assert!((g.chi2 / c.chi2 - 1.0).abs() < 1e-3, "frame {n}: {} {}", c.chi2, g.chi2);
+    }
+    eprintln!("largest difference of the backends: {worst:.1e} standard errors");
+}
+
+#[test]
+fn the_gpu_finds_the_same_lattices() {
+    let gpu = common::gpu();
+    let frames: Vec<u8> = load("correlate_reference", "frames");
+    let mut starts: Vec<Option<Lattice>> = lattices(&load("joint_truth", "start")).into_iter().map(Some).collect();
+    // A frame that is not fitted, one with another lattice, disks that overlap, a row of spots.
+    starts[3] = None;
+    starts[7] = starts[7].map(|l| Lattice {
+        zero: [l.zero[0] + 7.0, l.zero[1] - 5.0],
+        ..l
+    });
+    starts[11] = starts[11].map(|l| Lattice { b: [2.5, 0.0], ..l });
+    starts[13] = starts[13].map(|l| Lattice { b: [500.0, 0.0], ..l });
+    for smooth in [false, true] {
+        let settings = Settings {
+            shape: Shape {
+                radius: 1.7,
+                edge: if smooth { 0.4 } else { 1.0 },
+                smooth,
+            },
+            free_shape: false,
+        };
+        let size = [144, 144];
+        let cpu = run_on(&Backend::Cpu, &frames, size, &starts, settings, 2, None);
+        assert!(cpu.iter().filter(|f| f.status == Status::Converged).count() >= 44);
+        assert!([3, 11, 13].iter().all(|&n| cpu[n].status == Status::Undetermined));
+        let on_gpu = run_on(&gpu, &frames, size, &starts, settings, 2, None);
+        agree(&cpu, &on_gpu);
+        // Blocks change nothing.
+        assert!(format!("{on_gpu:?}") == format!("{:?}", run_on(&gpu, &frames, size, &starts, settings, 2, Some(1 << 18))));
+        let wide: Vec<u16> = frames.iter().map(|&v| u16::from(v) * 200).collect();
+        agree(
+            &run_on(&Backend::Cpu, &wide, size, &starts, settings, 2, None),
+            &run_on(&gpu, &wide, size, &starts, settings, 2, None),
+        );
+        let mut floats: Vec<f32> = frames.iter().map(|&v| f32::from(v) * 0.37).collect();
+        floats.iter_mut().step_by(997).for_each(|v| *v = f32::NAN);
+        agree(
+            &run_on(&Backend::Cpu, &floats, size, &starts, settings, 2, None),
+            &run_on(&gpu, &floats, size, &starts, settings, 2, None),
+        );
+    }
+}
+
+/// Disks whose pixels collect what falls on their area, 5 × 5 points each: the smooth profile is found to be better, and positions
+/// are right where the sharp one is off.
+#[test]
+fn pixels_have_an_area() {
+    let (h, w) = (64, 64);
+    let mut frame = vec![0.8; h * w];
+    for index in TRUTH.indices(h, w, -4.0, 8) {
+        let p = TRUTH.spot(index);
+        for (i, v) in frame.iter_mut().enumerate() {
+            let at = |n: usize| (n as f64 - 2.0) / 5.0;
+            let points = (0..25).map(|n| {
+                let d = ((i / w) as f64 + at(n / 5) - p[0]).hypot((i % w) as f64 + at(n % 5) - p[1]);
+                (1.9 - d + 0.5).clamp(0.0, 1.0)
+            });
+            *v += 30.0 / 25.0 * points.sum::<f64>();
+        }
+    }
+    let frame: Vec<f32> = frame.iter().map(|&v| v as f32).collect();
+    let fits = [false, true].map(|smooth| {
+        let shape = Shape {
+            smooth,
+            ..Shape::disk(1.7)
+        };
+        let free = fit(&frame, h, w, &off(0.3), Settings { shape, free_shape: true });
+        assert_eq!(free.status, Status::Converged);
+        let fixed = Settings {
+            shape: free.shape,
+            free_shape: false,
+        };
+        let found = fit(&frame, h, w, &off(0.3), fixed);
+        let away = numbers(&found.lattice)
+            .into_iter()
+            .zip(numbers(&TRUTH))
+            .map(|(x, t)| (x - t).abs());
+        (free.chi2, away.fold(0.0, f64::max), free.shape)
+    });
+    eprintln!("{fits:?}");
+    assert!(fits[1].0 < 0.2 * fits[0].0 && fits[1].1 < 1e-3 && fits[1].1 < 0.5 * fits[0].1);
+    // The mean over a square is that over its width along the radius, but for the disk's curvature.
+    assert!((fits[1].2.radius - 1.9).abs() < 0.05 && (fits[1].2.edge - 1.0).abs() < 0.15);
 }

@@ -7,6 +7,7 @@ use emstream::io::ebsd::{self, Codec, Geometry, MapData, PatternMap, Phase, Stor
 use emstream::io::results::Meta;
 use emstream::io::{OpenOptions, Scan};
 use emstream::pixel::{FrameShape, Frames, Pixel, Sample};
+use emstream::workflows::ebsd::convert::{self, BinMode, Converted, Given, Params, Target};
 use ndarray::{Array2, Array3};
 use std::path::{Path, PathBuf};
 
@@ -256,4 +257,501 @@ fn maps_without_shape_or_with_contradictions_are_refused() {
             .unwrap()
     });
     assert!(e.contains("is no size of a map"), "{e}");
+}
+
+/// Patterns (4, 5, 12, 15) u8 that every small fixture holds.
+fn small() -> Array2<f64> {
+    let all = emstream::io::array::read_array::<f64>(data("small.npy"), 1 << 20).unwrap();
+    all.to_shape((20, 180)).unwrap().to_owned()
+}
+
+/// The rows of `map.ctf` (20, 11).
+fn table() -> Array2<f64> {
+    emstream::io::array::read_array::<f64>(data("ctf_table.npy"), 1 << 20)
+        .unwrap()
+        .into_dimensionality()
+        .unwrap()
+}
+
+fn check_column(points: &MapData, name: &str, column: usize, factor: f64, tolerance: f64) {
+    let map = points.get(name).unwrap_or_else(|| panic!("no column {name}"));
+    for (got, row) in map.iter().zip(table().rows()) {
+        let want = row[column] * factor;
+        assert!((got - want).abs() <= tolerance, "{name}: {got} instead of {want}");
+    }
+}
+
+const DEG: f64 = std::f64::consts::PI / 180.0;
+
+#[test]
+fn stores_of_every_maker_hold_the_same_patterns() {
+    let pc = [0.421, 0.2206, 0.6049];
+    for (name, dialect, step, euler) in [
+        ("kikuchipy.h5", "kikuchipy", [0.25, 0.25], true),
+        ("edax.h5", "EDAX", [0.25, 0.25], true),
+        ("oxford.h5oina", "Oxford Instruments", [0.25, 0.25], true),
+        ("map.up1", "up1", [0.5, 0.25], false),
+        ("map.up2", "up2", [0.0, 0.0], false),
+        ("nordif/Pattern.dat", "nordif", [0.25, 0.25], false),
+    ] {
+        let map = open(&data(name));
+        assert_eq!(map.dialect, dialect);
+        assert_eq!(patterns(&*map.scan), small(), "{name}");
+        let nav = if name == "map.up2" { [1, 20] } else { [4, 5] };
+        assert_eq!(map.scan.info().nav, nav, "{name}");
+        let steps = map.steps().map(|s| s.unwrap_or(0.0));
+        assert!(steps.iter().zip(step).all(|(a, b)| (a - b).abs() < 1e-7), "{name}: {steps:?}");
+        let tilt = map.geometry.sample_tilt;
+        assert!(name.starts_with("map.up") || (tilt.unwrap() - 70.0 * DEG).abs() < 1e-6);
+        if !euler {
+            continue;
+        }
+        for (k, angle) in ["euler1", "euler2", "euler3"].into_iter().enumerate() {
+            check_column(&map.data, angle, 5 + k, DEG, 1e-6);
+        }
+        check_column(&map.data, "phase", 0, 1.0, 0.0);
+        assert_eq!(map.data.phases.len(), 1);
+        assert_eq!(map.data.phases[0].name, "Nickel");
+        for (k, want) in pc.into_iter().enumerate() {
+            let got = map.geometry.pc.as_ref().unwrap()[[3, 4, k]];
+            assert!((got - want).abs() < 1e-6, "{name}: {got} {want}");
+        }
+        if name != "edax.h5" {
+            check_column(&map.data, "bc", 9, 1.0, 0.0);
+            assert_eq!(map.static_background.unwrap().dim(), (12, 15));
+        }
+    }
+    let nordif = open(&data("nordif/Pattern.dat"));
+    assert_eq!(nordif.static_background.unwrap().dim(), (12, 15));
+    assert!((nordif.geometry.camera_tilt.unwrap() - 5.0 * DEG).abs() < 1e-12);
+    assert_eq!(nordif.geometry.voltage, Some(20.0));
+    let up2 = OpenOptions {
+        nav_shape: Some([4, 5]),
+        ..OpenOptions::default()
+    };
+    assert_eq!(
+        ebsd::open(&data("map.up2"), &up2, &control()).unwrap().scan.info().nav,
+        [4, 5]
+    );
+}
+
+#[test]
+fn ctf_and_ang_columns() {
+    let ctf = ebsd::read_ctf(&data("map.ctf")).unwrap();
+    assert_eq!((ctf.data.nav, ctf.steps), ([4, 5], [0.25, 0.25]));
+    let names = [
+        "phase", "x", "y", "bands", "error", "euler1", "euler2", "euler3", "mad", "bc", "bs",
+    ];
+    for (k, name) in names.into_iter().enumerate() {
+        let angle = name.starts_with("euler");
+        // The conversion to radians rounds once more than the product here.
+        check_column(
+            &ctf.data,
+            name,
+            k,
+            if angle { DEG } else { 1.0 },
+            if angle { 1e-15 * 10.0 } else { 0.0 },
+        );
+    }
+    assert_eq!(ctf.data.phases[0].space_group, 225);
+    assert_eq!(ctf.data.phases[0].lattice[..3], [3.524; 3]);
+    assert_eq!(ctf.geometry.voltage, Some(20.0));
+
+    let ang = ebsd::read_ang(&data("map.ang")).unwrap();
+    assert_eq!((ang.data.nav, ang.steps), ([4, 5], [0.25, 0.25]));
+    for (k, name) in ["euler1", "euler2", "euler3"].into_iter().enumerate() {
+        check_column(&ang.data, name, 5 + k, DEG, 6e-6);
+    }
+    check_column(&ang.data, "iq", 9, 1.0, 0.0);
+    assert!(ang.data.get("phase").unwrap().iter().all(|&p| p == 1.0));
+    assert_eq!((ang.data.phases[0].name.as_str(), ang.data.phases[0].laue), ("Nickel", 11));
+
+    // Written, read: the same numbers.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("again.ctf");
+    ebsd::write_ctf(&path, &ctf, false).unwrap();
+    let again = ebsd::read_ctf(&path).unwrap();
+    for name in names {
+        let (a, b) = (again.data.get(name).unwrap(), ctf.data.get(name).unwrap());
+        assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{name}");
+    }
+    assert_eq!(again.data.phases[0].laue, 11);
+}
+
+#[test]
+fn ctf_in_other_hands() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("map.ctf");
+    let text = std::fs::read_to_string(data("map.ctf")).unwrap();
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        ebsd::read_ctf(&path)
+    };
+    let plain = ebsd::read_ctf(&data("map.ctf")).unwrap();
+    // Decimal commas, CRLF, another order of columns, one column more, rows in another order.
+    let swap = |line: &str| {
+        let f: Vec<&str> = line.split('\t').collect();
+        [&[f[9], f[0]], &f[1..9], &[f[10], "7"]].concat().join("\t").replace('.', ",")
+    };
+    let (head, rows): (Vec<&str>, Vec<&str>) = (text.lines().take(14).collect(), text.lines().skip(15).collect());
+    let mut other = head.join("\r\n") + "\r\nBC\tPhase\tX\tY\tBands\tError\tEuler1\tEuler2\tEuler3\tMAD\tBS\tExtra\r\n";
+    rows.iter().rev().for_each(|r| other += &(swap(r) + "\r\n"));
+    let read_again = read(&other.replace("0.2500", "0,2500")).unwrap();
+    for c in plain.data.columns() {
+        assert_eq!(read_again.data.get(&c.name), Some(&c.values), "{}", c.name);
+    }
+    assert!(read_again.data.get("extra").unwrap().iter().all(|&v| v == 7.0));
+    // Optional keys may be missing or empty.
+    assert!(read(&text.replace("Author\t\n", "").replace("AcqE1\t0.0000\n", "\n")).is_ok());
+
+    let fails = |text: &str| {
+        let e = read(text).unwrap_err().to_string();
+        assert!(!e.contains('\n') && e.contains("map.ctf"), "{e}");
+        e
+    };
+    let short: Vec<&str> = text.lines().take(15 + 18).collect();
+    assert!(fails(&short.join("\n")).contains("table: 18 rows for the 4 × 5 = 20 points of the header"));
+    assert!(fails(&text.replace("XCells\t5\n", "")).contains("header: XCells is missing"));
+    assert!(fails(&text.replace("XCells\t5", "XCells\t4000000000")).contains("is no shape of a map"));
+    assert!(fails(&text.replace("217\t", "two\t")).contains("line 16: 'two' in column BC is no number"));
+    assert!(fails(&text.replacen("\t0.2500\t0.0000\t", "\t0.0000\t0.0000\t", 1)).contains("position (0, 0) has a row already"));
+    assert!(fails("something").contains("begins with these words"));
+    assert!(fails("Channel Text File\n").contains("there is no table"));
+}
+
+/// The images of `patterns.zip` in a folder, as `make` writes them.
+fn folder(make: impl Fn(&Path, usize, usize, &Array2<u16>)) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let map = open(&data("patterns.zip"));
+    for (i, pattern) in patterns(&*map.scan).rows().into_iter().enumerate() {
+        let image = pattern.to_shape((48, 60)).unwrap().mapv(|v| v as u16);
+        make(dir.path(), i / 5, i % 5, &image);
+    }
+    dir
+}
+
+/// A grey TIFF of 16 bits.
+fn tiff16(path: &Path, image: &Array2<u16>) {
+    let file = std::fs::File::create(path).unwrap();
+    let (h, w) = image.dim();
+    let mut encoder = tiff::encoder::TiffEncoder::new(file).unwrap();
+    let pixels: Vec<u16> = image.iter().copied().collect();
+    encoder
+        .write_image::<tiff::encoder::colortype::Gray16>(w as u32, h as u32, &pixels)
+        .unwrap();
+}
+
+#[test]
+fn images_in_archives_and_folders() {
+    let zip = open(&data("patterns.zip"));
+    let info = zip.scan.info();
+    assert_eq!(
+        (info.nav, info.frame.height, info.frame.width, info.frame.pixel),
+        ([4, 5], 48, 60, Pixel::U16)
+    );
+    assert_eq!(zip.static_background.as_ref().unwrap().dim(), (48, 60));
+    let want = patterns(&*zip.scan);
+
+    let tiffs = folder(|dir, r, c, image| tiff16(&dir.join(format!("{r}_{c}.tiff")), image));
+    assert_eq!(patterns(&*open(tiffs.path()).scan), want);
+    // Text, named by x and y, counted from 1.
+    let texts = folder(|dir, r, c, image| {
+        let rows = image
+            .rows()
+            .into_iter()
+            .map(|r| r.iter().map(u16::to_string).collect::<Vec<_>>().join(" "));
+        let text = rows.collect::<Vec<_>>().join("\n");
+        std::fs::write(dir.join(format!("map_x{}y{}.txt", c + 1, r + 1)), text).unwrap();
+    });
+    let map = open(texts.path());
+    assert_eq!(map.scan.info().frame.pixel, Pixel::F32);
+    assert_eq!(patterns(&*map.scan), want);
+    // PNG and BMP of 8 bits, with names of the user's choice.
+    let options = OpenOptions {
+        names: Some("p{col} in row {row}".into()),
+        ..OpenOptions::default()
+    };
+    let eight = folder(|dir, r, c, image| {
+        let image = image.mapv(|v| (v >> 8) as u8);
+        emstream::io::array::save_png(dir.join(format!("p{c} in row {r}.png")), image.view(), false).unwrap();
+    });
+    let map = ebsd::open(eight.path(), &options, &control()).unwrap();
+    assert_eq!(map.scan.info().frame.pixel, Pixel::U8);
+    assert_eq!(patterns(&*map.scan), want.mapv(|v| (v / 256.0).floor()));
+}
+
+#[test]
+fn bad_folders_and_archives_say_what_is_wrong() {
+    let good = || folder(|dir, r, c, image| tiff16(&dir.join(format!("{r}_{c}.tiff")), image));
+    let read_all = |path: &Path| -> String {
+        let map = match ebsd::open(path, &OpenOptions::default(), &control()) {
+            Ok(map) => map,
+            Err(e) => return e.to_string(),
+        };
+        let frame = map.scan.info().frame;
+        let mut out = vec![0; frame.stride() * 20];
+        let all: Vec<u64> = (0..map.scan.info().frames()).collect();
+        match map.scan.read(&all, frame.stride(), &mut out, &control()) {
+            Ok(()) => panic!("{} was read", path.display()),
+            Err(e) => e.to_string(),
+        }
+    };
+    // A missing image is a point without pattern.
+    let dir = good();
+    std::fs::remove_file(dir.path().join("1_2.tiff")).unwrap();
+    let map = open(dir.path());
+    assert!(!map.present[[1, 2]] && map.present.iter().filter(|p| **p).count() == 19);
+    let notes = map.scan.info().notes.join("; ");
+    assert!(
+        notes.contains("the first point without an image is row 1, column 2"),
+        "{notes}"
+    );
+    // Two sizes.
+    let dir = good();
+    tiff16(&dir.path().join("2_3.tiff"), &Array2::zeros((20, 30)));
+    let e = read_all(dir.path());
+    assert!(
+        e.contains("2_3.tiff: size of the image: 20 × 30 pixels, the first image has 48 × 60"),
+        "{e}"
+    );
+    // A damaged image.
+    let dir = good();
+    let bytes = std::fs::read(dir.path().join("3_0.tiff")).unwrap();
+    std::fs::write(dir.path().join("3_0.tiff"), &bytes[..bytes.len() / 2]).unwrap();
+    let e = read_all(dir.path());
+    assert!(e.contains("3_0.tiff") && !e.contains('\n'), "{e}");
+    std::fs::write(dir.path().join("3_0.tiff"), b"nothing").unwrap();
+    let e = read_all(dir.path());
+    assert!(e.contains("the name says .tiff, but the file does not begin like one"), "{e}");
+    // Nothing that is named, nothing at all.
+    let dir = tempfile::tempdir().unwrap();
+    assert!(read_all(dir.path()).contains("there are no images"));
+    tiff16(&dir.path().join("first.tiff"), &Array2::zeros((4, 4)));
+    assert!(read_all(dir.path()).contains("no image is named ROW_COL (there is first.tiff, for example)"));
+    tiff16(&dir.path().join("0_0.tiff"), &Array2::zeros((4, 4)));
+    tiff16(&dir.path().join("a0_0.tiff"), &Array2::zeros((4, 4)));
+    assert!(read_all(dir.path()).contains("row 0, column 0 belongs to pattern 0 already"));
+
+    // Archives: cut, changed, and claiming more than deflate can make.
+    let path = dir.path().join("bad.zip");
+    let bytes = std::fs::read(data("patterns.zip")).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();
+    assert!(read_all(&path).contains("directory of the zip archive"));
+    let mut changed = bytes.clone();
+    changed[2000] ^= 255;
+    std::fs::write(&path, &changed).unwrap();
+    let e = read_all(&path);
+    assert!(e.contains("zip archive: ") && e.contains("Images/0_"), "{e}");
+    // The sizes stand in the directory: a claim of 200 MB for a few kB, then of 3 GB.
+    let entry = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    for (claim, says) in [
+        (200u32 << 20, "do not make the size that is claimed"),
+        (3 << 30, "may have at most"),
+    ] {
+        let mut bomb = bytes.clone();
+        bomb[entry + 24..entry + 28].copy_from_slice(&claim.to_le_bytes());
+        std::fs::write(&path, &bomb).unwrap();
+        let e = read_all(&path);
+        assert!(e.contains(says), "{e}");
+    }
+}
+
+#[test]
+fn binary_stacks_of_another_size_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("map.up1");
+    let bytes = std::fs::read(data("map.up1")).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 10]).unwrap();
+    assert!(error(&path).contains("(19 whole patterns)"));
+    let mut other = bytes.clone();
+    other[0] = 2;
+    std::fs::write(&path, &other).unwrap();
+    assert!(error(&path).contains("version 2; files of version 1 and from 3 on are read"));
+    let mut other = bytes.clone();
+    other[25] = 1;
+    std::fs::write(&path, &other).unwrap();
+    assert!(error(&path).contains("hexagonal"));
+    other[17..25].fill(255);
+    other[25] = 0;
+    std::fs::write(&path, &other).unwrap();
+    assert!(!error(&path).is_empty());
+    std::fs::write(&path, &bytes[..20]).unwrap();
+    assert!(error(&path).contains("inside the header"));
+    std::fs::write(&path, b"").unwrap();
+    assert!(!error(&path).is_empty());
+}
+
+fn convert(input: &Path, params: &Params, given: Given, output: &Path) -> emstream::Result<Converted> {
+    let map = ebsd::open(input, &OpenOptions::default(), &control())?;
+    convert::run(map, given, params, output, false, &control())
+}
+
+fn params(bin: usize, mode: BinMode) -> Params {
+    Params {
+        bin,
+        mode,
+        ..Params::default()
+    }
+}
+
+#[test]
+fn conversion_of_an_archive_gives_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let reference = open(&data("store.h5"));
+    let want = patterns(&*reference.scan);
+    let raw = patterns(&*open(&data("patterns.zip")).scan);
+    for gzip in [0, 3] {
+        let path = dir.path().join(format!("out{gzip}.h5"));
+        let given = Given {
+            orientations: Some(ebsd::read_ctf(&data("map.ctf")).unwrap()),
+            ..Given::default()
+        };
+        let p = Params {
+            gzip,
+            ..params(2, BinMode::Mean)
+        };
+        let done = convert(&data("patterns.zip"), &p, given, &path).unwrap();
+        assert_eq!((done.patterns, done.nav, done.resumed), (20, [4, 5], 0));
+        let map = open(&path);
+        assert_eq!(patterns(&*map.scan), want);
+        assert_eq!(map.static_background, reference.static_background);
+        assert_eq!(map.steps(), [Some(0.25); 2]);
+        check_column(&map.data, "euler2", 6, DEG, 3e-7);
+        check_column(&map.data, "bs", 10, 1.0, 0.0);
+        let file = hdf5::File::open(&path).unwrap();
+        let bse = file.dataset("Scan/EBSD/Data/bse_map").unwrap().read_2d::<f64>().unwrap();
+        for (got, pattern) in bse.iter().zip(raw.rows()) {
+            assert_eq!(*got, pattern.sum() / 2880.0);
+        }
+        drop(file);
+        let left: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert!(left.iter().all(|n| n.to_string_lossy().ends_with(".h5")), "{left:?}");
+    }
+    // Sums take the next larger type; the remainder is cropped.
+    let path = dir.path().join("sum.h5");
+    let done = convert(&data("patterns.zip"), &params(7, BinMode::Sum), Given::default(), &path).unwrap();
+    assert_eq!((done.frame.height, done.frame.width, done.frame.pixel), (6, 8, Pixel::U32));
+    assert!(
+        done.warnings.iter().any(|w| w.contains("crops 6 rows and 4 columns")),
+        "{:?}",
+        done.warnings
+    );
+    let sums = patterns(&*open(&path).scan);
+    for (got, pattern) in sums.rows().into_iter().zip(raw.rows()) {
+        let image = pattern.to_shape((48, 60)).unwrap();
+        for y in 0..6 {
+            for x in 0..8 {
+                let block = image.slice(ndarray::s![7 * y..7 * y + 7, 7 * x..7 * x + 7]);
+                assert_eq!(got[8 * y + x], block.sum());
+            }
+        }
+    }
+    let e = convert(&data("patterns.zip"), &params(2, BinMode::Mean), Given::default(), &path).unwrap_err();
+    assert!(e.to_string().contains("exists already"), "{e}");
+    let e = convert(
+        &data("patterns.zip"),
+        &params(49, BinMode::Mean),
+        Given::default(),
+        &dir.path().join("no.h5"),
+    )
+    .unwrap_err();
+    assert!(e.to_string().starts_with("--bin: 49 for patterns of 48 × 60"), "{e}");
+    let given = Given {
+        static_background: Some(Array2::zeros((3, 3))),
+        ..Given::default()
+    };
+    let e = convert(
+        &data("patterns.zip"),
+        &params(2, BinMode::Mean),
+        given,
+        &dir.path().join("no.h5"),
+    )
+    .unwrap_err();
+    assert!(e.to_string().contains("the patterns have 48 × 60"), "{e}");
+}
+
+/// The scan of a map that fails at one pattern, as a full disk or a damaged file does.
+struct Failing {
+    inner: Box<dyn Scan>,
+    at: u64,
+}
+
+impl Scan for Failing {
+    fn info(&self) -> &emstream::io::ScanInfo {
+        self.inner.info()
+    }
+    fn read(&self, frames: &[u64], stride: usize, out: &mut [u8], control: &Control) -> emstream::Result<()> {
+        if frames.contains(&self.at) {
+            return Err(emstream::Error::Cancelled);
+        }
+        self.inner.read(frames, stride, out, control)
+    }
+}
+
+#[test]
+fn interrupted_conversions_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.h5");
+    let p = params(1, BinMode::Mean);
+    // Memory for one pattern at a time, so that there are blocks to lose.
+    let mut small_memory = control();
+    small_memory.memory = 1;
+    small_memory.block = Some(1);
+    let mut map = open(&data("patterns.zip"));
+    let want = patterns(&*map.scan);
+    map.scan = Box::new(Failing { inner: map.scan, at: 13 });
+    let e = convert::run(map, Given::default(), &p, &path, false, &small_memory).unwrap_err();
+    assert_eq!(e.to_string(), "cancelled");
+    assert!(!path.exists() && dir.path().join("out.h5.part").exists());
+    // Half a number at the end of the log is what a killed process may leave.
+    let log = dir.path().join("out.h5.part.means");
+    let mut bytes = std::fs::read(&log).unwrap();
+    assert!(bytes.len() >= 8, "nothing was kept");
+    let kept = bytes.len() / 8;
+    bytes.extend([1, 2, 3]);
+    std::fs::write(&log, bytes).unwrap();
+    let done = convert(&data("patterns.zip"), &p, Given::default(), &path).unwrap();
+    assert_eq!(done.resumed, kept as u64);
+    assert_eq!(patterns(&*open(&path).scan), want);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+
+    // Another task begins anew.
+    let path = dir.path().join("other.h5");
+    let mut map = open(&data("patterns.zip"));
+    map.scan = Box::new(Failing { inner: map.scan, at: 13 });
+    convert::run(map, Given::default(), &p, &path, false, &small_memory).unwrap_err();
+    let done = convert(&data("patterns.zip"), &params(2, BinMode::Mean), Given::default(), &path).unwrap();
+    assert_eq!((done.resumed, done.frame.height), (0, 24));
+}
+
+#[test]
+fn kikuchipy_files_have_every_point() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kp.h5");
+    let p = Params {
+        target: Target::Kikuchipy,
+        pc: Some([0.421, 0.7794, 0.6049]),
+        pc_convention: "edax".into(),
+        ..params(1, BinMode::Mean)
+    };
+    let given = Given {
+        orientations: Some(ebsd::read_ctf(&data("map.ctf")).unwrap()),
+        ..Given::default()
+    };
+    convert(&data("store_zip.h5"), &p, given, &path).unwrap();
+    let map = open(&path);
+    assert_eq!(map.dialect, "kikuchipy");
+    assert_eq!(patterns(&*map.scan), patterns(&*open(&data("store_zip.h5")).scan));
+    assert_eq!(map.steps(), [Some(0.25); 2]);
+    for (k, angle) in ["euler1", "euler2", "euler3"].into_iter().enumerate() {
+        check_column(&map.data, angle, 5 + k, DEG, 1e-12);
+    }
+    let pc = map.geometry.pc.unwrap();
+    assert!((pc[[0, 0, 1]] - 0.2206).abs() < 1e-12);
+    assert_eq!(map.data.phases[0].space_group, 225);
+    let file = hdf5::File::open(&path).unwrap();
+    assert_eq!(file.dataset("Scan 1/EBSD/Data/patterns").unwrap().shape(), [20, 24, 30]);
 }

@@ -332,11 +332,13 @@ fn real_maps_for_the_eye() {
             from: [72.0, 72.0],
             step: [0.0, 20.0],
             label: Some("a".into()),
+            colour: None,
         },
         Vector {
             from: [72.0, 72.0],
             step: [-18.0, -4.0],
             label: Some("b".into()),
+            colour: None,
         },
     ];
     (heat.vectors, heat.markers) = (&vectors, &markers[..12]);

@@ -4,7 +4,7 @@ mod strain_support;
 
 use emstream::analysis::Recipe;
 use emstream::analysis::compare::adjusted_rand_index;
-use emstream::analysis::lattice::strain::{Deformation, Measure, Strain as Tensor};
+use emstream::analysis::lattice::strain::Strain as Tensor;
 use emstream::analysis::lattice::{Lattice, Vector};
 use emstream::engine::Selection;
 use emstream::io::memory::MemoryScan;
@@ -136,51 +136,8 @@ fn published_upsampling() {
     assert!(differ.iter().all(|n| moved.contains(n)), "{differ:?} {moved:?}");
 }
 
-/// Reference vectors of a grain from its frames: a₀ = (1 + E)⁻¹ a, and E of every frame as a deformation.
-struct Truth {
-    lattices: Vec<Lattice>,
-    gradients: Vec<Deformation>,
-    grains: Vec<i32>,
-}
-
-impl Truth {
-    fn load() -> Self {
-        let e = array("strain/true_strain.npy");
-        let at = |n: usize, i: usize, j: usize| e[[n / NAV[1], n % NAV[1], i, j]];
-        Truth {
-            lattices: truth(),
-            gradients: (0..NAV[0] * NAV[1])
-                .map(|n| Deformation {
-                    yy: 1.0 + at(n, 0, 0),
-                    yx: at(n, 0, 1),
-                    xy: at(n, 1, 0),
-                    xx: 1.0 + at(n, 1, 1),
-                })
-                .collect(),
-            grains: labels("polycrystal/true_grain_id.npy").iter().copied().collect(),
-        }
-    }
-    fn unstrained(&self, n: usize, v: Vector) -> Vector {
-        let f = self.gradients[n];
-        let det = f.determinant();
-        [(f.xx * v[0] - f.yx * v[1]) / det, (f.yy * v[1] - f.xy * v[0]) / det]
-    }
-    fn tensor(&self, n: usize) -> Tensor {
-        self.gradients[n].strain(Measure::Polar).unwrap()
-    }
-}
-
-fn errors_of(tensor: Tensor, truth: Tensor) -> [f64; 4] {
-    [
-        (tensor.xx - truth.xx).abs(),
-        (tensor.yy - truth.yy).abs(),
-        (tensor.xy - truth.xy).abs(),
-        (tensor.rotation - truth.rotation).abs(),
-    ]
-}
-
 /// Ours and LiberTEM's median and 95th percentile of each quantity: at most 2 % above.
-fn compare(names: &[&str], ours: Vec<Vec<f64>>, theirs: Vec<Vec<f64>>) {
+fn compare(names: &[&str], ours: [Vec<f64>; 7], theirs: [Vec<f64>; 7]) {
     let mut report = String::new();
     let mut good = true;
     for ((name, ours), theirs) in names.iter().zip(ours).zip(theirs) {
@@ -200,40 +157,11 @@ fn closeness(name: &str, params: Params, reference: &str) {
     let (_dir, path) = polycrystal();
     let labels = given(labels("polycrystal/true_grain_id.npy"));
     let result = run(&*open(&path), labels, &cluster::Params::default(), &params, &control(2)).unwrap();
-    let truth = Truth::load();
+    let truth = Truth::reference();
     let theirs = libertem(reference);
-    let (mut our_vectors, mut their_vectors) = (vec![Vec::new(); 3], vec![Vec::new(); 3]);
-    let (mut our_strain, mut their_strain) = (vec![Vec::new(); 4], vec![Vec::new(); 4]);
-    for grain in 0..6 {
-        let frames: Vec<usize> = (0..truth.grains.len()).filter(|&n| truth.grains[n] == grain).collect();
-        let first = frames[0];
-        let [a0, b0] = [truth.lattices[first].a, truth.lattices[first].b].map(|v| truth.unstrained(first, v));
-        let maps = result.against(&Reference::Vectors { a: a0, b: b0 }, None, &params).unwrap();
-        for &n in &frames {
-            // Errors of vectors depend on the basis; all are compared in LiberTEM's.
-            let expected = in_basis(&truth.lattices[n], &theirs[n]);
-            for (found, errors) in [
-                (in_basis(&fit(&result, n).lattice, &theirs[n]), &mut our_vectors),
-                (theirs[n], &mut their_vectors),
-            ] {
-                errors[0].push(off(found.a, expected.a));
-                errors[1].push(off(found.b, expected.b));
-                errors[2].push(off(found.zero, expected.zero));
-            }
-            let [a0, b0] = [expected.a, expected.b].map(|v| truth.unstrained(n, v));
-            let f = Deformation::between(theirs[n].a, theirs[n].b, a0, b0).unwrap();
-            let wanted = truth.tensor(n);
-            assert_eq!(maps.quality[n], Quality::Good);
-            for k in 0..4 {
-                our_strain[k].push(errors_of(maps.strain[n], wanted)[k]);
-                their_strain[k].push(errors_of(f.strain(Measure::Polar).unwrap(), wanted)[k]);
-            }
-        }
-    }
+    let [ours, theirs] = errors(&result, &truth, &theirs, 6, &params);
     eprintln!("{name}");
-    our_vectors.extend(our_strain);
-    their_vectors.extend(their_strain);
-    compare(&["a", "b", "zero", "xx", "yy", "xy", "rotation"], our_vectors, their_vectors);
+    compare(&QUANTITIES, ours, theirs);
 }
 
 #[test]
@@ -291,8 +219,7 @@ fn default_recipe_knows_zero_and_how_good_it_is() {
         &control(2),
     )
     .unwrap();
-    let truth = Truth::load();
-    let (mut covered, mut claims) = (0usize, 0usize);
+    let truth = Truth::reference();
     for (n, expected) in truth.lattices.iter().enumerate() {
         let f = fit(&result, n);
         // Not modulo the lattice: the direct beam itself.
@@ -301,20 +228,8 @@ fn default_recipe_knows_zero_and_how_good_it_is() {
             "frame {n}: zero {:?}",
             f.lattice.zero
         );
-        let expected = in_basis(expected, &f.lattice);
-        let e = f.errors.unwrap();
-        for (found, truth, error) in [
-            (f.lattice.zero, expected.zero, e.zero),
-            (f.lattice.a, expected.a, e.a),
-            (f.lattice.b, expected.b, e.b),
-        ] {
-            for k in 0..2 {
-                claims += 1;
-                covered += usize::from((found[k] - truth[k]).abs() <= error[k]);
-            }
-        }
     }
-    let share = covered as f64 / claims as f64;
+    let share = coverage(&result, &truth.lattices);
     eprintln!("standard errors cover the truth in {:.1} % of all cases", 100.0 * share);
     assert!((share - 0.683).abs() < 0.05, "{share}");
     // Strain against the cluster's own median: its median is zero.

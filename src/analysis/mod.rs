@@ -10,6 +10,7 @@
 pub mod binning;
 pub mod bullseye;
 pub mod compare;
+pub mod condition;
 pub mod correlate;
 pub mod cut;
 pub mod descan;
@@ -18,8 +19,10 @@ mod fft2;
 pub mod grid;
 pub mod hdbscan;
 pub mod lattice;
+pub mod lobes;
 pub mod maskspec;
 mod moments;
+pub mod orientation;
 pub mod peaks;
 pub mod probe;
 pub mod template;

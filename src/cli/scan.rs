@@ -41,6 +41,10 @@ pub struct ScanArgs {
     #[arg(long, value_name = "FILE|Y0:Y1,X0:X1")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roi: Option<String>,
+    /// How names of single images tell row and column, e.g. '{row}_{col}' or '*_x{col}y{row}' [default: the last two numbers]
+    #[arg(long, value_name = "TEMPLATE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
     /// Replace bad pixels by the local median: a mask (.npy, .png) or `auto`
     #[arg(long, value_name = "FILE|auto")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +62,7 @@ impl ScanArgs {
             offset: self.offset.or(file.offset),
             sync_offset: self.sync_offset.or(file.sync_offset),
             roi: self.roi.or(file.roi),
+            names: self.names.or(file.names),
             bad_pixels: self.bad_pixels.or(file.bad_pixels),
         }
     }
@@ -75,6 +80,7 @@ impl ScanArgs {
             dtype: self.dtype.clone(),
             offset: self.offset,
             sync_offset: self.sync_offset.unwrap_or(0),
+            names: self.names.clone(),
             bad_pixels: match self.bad_pixels.as_deref() {
                 None => BadPixels::None,
                 Some("auto") => BadPixels::Auto,

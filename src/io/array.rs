@@ -3,7 +3,7 @@
 //! Files are told apart by their first bytes, not by their names. Nothing is allocated that a header merely claims:
 //! every reader takes the largest number of bytes that the array may have.
 
-mod image;
+pub(crate) mod image;
 mod masks;
 mod npy;
 mod npz;

@@ -24,6 +24,8 @@ pub struct OpenOptions {
     pub offset: Option<u64>,
     /// `--sync-offset`: n > 0 skips the first n stored frames, n < 0 puts -n blank frames before the first.
     pub sync_offset: i64,
+    /// `--names`: how names of single images tell row and column, e.g. `{row}_{col}`.
+    pub names: Option<String>,
     /// `--bad-pixels`.
     pub bad_pixels: BadPixels,
 }
@@ -69,6 +71,9 @@ enum Format {
 /// # Errors
 /// [`Error::Io`], [`Error::Format`], [`Error::Unsupported`], [`Error::Limit`] and [`Error::Parameter`] with file and place.
 pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box<dyn Scan>> {
+    if let Some(map) = ebsd::open_patterns(path, options)? {
+        return repair::wrap(map.scan, &options.bad_pixels, control);
+    }
     let file = ReadAt::open(path)?;
     let format = tell(&file, options)?;
     if options.dataset.is_some() && format != Format::Hdf5 {

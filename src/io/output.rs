@@ -139,6 +139,21 @@ pub(super) fn plain(error: std::io::Error) -> std::io::Error {
     }
 }
 
+/// Gives a finished file that was meant to stay its final name.
+pub(crate) fn rename(path: &Path, target: &Path, overwrite: bool) -> Result<()> {
+    check_free(target, overwrite)?;
+    fs::rename(path, target).map_err(|e| Error::io(target, "cannot rename the finished file", e))
+}
+
+/// Refuses a target that exists unless it may be replaced.
+pub(crate) fn check_free(target: &Path, overwrite: bool) -> Result<()> {
+    if !overwrite && is_taken(target) {
+        Err(exists_error(target))
+    } else {
+        Ok(())
+    }
+}
+
 /// Gives a temporary file its final name.
 pub(crate) fn persist(temp: TempPath, target: &Path, overwrite: bool) -> Result<()> {
     if !overwrite && is_taken(target) {

@@ -6,7 +6,7 @@ use crate::engine::{Collector, Job, Needs, Operator};
 use crate::error::{Error, Result};
 use crate::kernels::correlate::joint::{self, Fit, Params, Part};
 
-/// Fits of every selected frame, in selection order; see [`crate::kernels::correlate::joint`]. Runs on the CPU.
+/// Fits of every selected frame, in selection order; see [`crate::kernels::correlate::joint`].
 pub struct JointFit(pub Params);
 
 impl Operator for JointFit {
@@ -33,10 +33,10 @@ impl Operator for JointFit {
         })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
-        joint::stage(job.frame, &self.0)
+        joint::cpu::stage(job.frame, &self.0)
     }
-    fn gpu(&self, _: &Job<'_>, _: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
-        Err(Error::Device("the joint fit runs on the CPU only (use --backend cpu)".into()))
+    fn gpu(&self, job: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
+        joint::gpu::stage(gpu, job.frame, &self.0)
     }
     fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = Vec<Fit>>>> {
         Ok(Box::new(InOrder(vec![None; job.selection.len() as usize])))

@@ -6,7 +6,7 @@ use super::geometry::{Geometry, TARGET};
 use super::scalebar::{ScaleBar, scale_bar};
 use super::ticks;
 use crate::io::Axis;
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 
 /// Which values the colour map spans.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -80,6 +80,8 @@ pub struct Marker {
     pub radius: f64,
     /// Written to the right of the circle.
     pub label: Option<String>,
+    /// Instead of the figure's ink.
+    pub colour: Option<[u8; 3]>,
 }
 
 impl Marker {
@@ -89,6 +91,15 @@ impl Marker {
             at: [y, x],
             radius,
             label: None,
+            colour: None,
+        }
+    }
+
+    /// The same in a colour of its own.
+    pub fn coloured(self, colour: [u8; 3]) -> Self {
+        Marker {
+            colour: Some(colour),
+            ..self
         }
     }
 }
@@ -102,6 +113,8 @@ pub struct Vector {
     pub step: [f64; 2],
     /// Written at the head.
     pub label: Option<String>,
+    /// Instead of the figure's ink.
+    pub colour: Option<[u8; 3]>,
 }
 
 /// A map of values; build with [`HeatMap::new`] and set fields.
@@ -120,8 +133,10 @@ pub struct HeatMap<'a> {
     pub axis: Axis,
     pub markers: &'a [Marker],
     pub vectors: &'a [Vector],
-    /// Colour of markers and vectors.
+    /// Colour of markers and vectors that have none of their own.
     pub ink: [u8; 3],
+    /// What the colours of markers mean, written below the map.
+    pub legend: &'a [([u8; 3], &'a str)],
 }
 
 impl<'a> HeatMap<'a> {
@@ -138,6 +153,7 @@ impl<'a> HeatMap<'a> {
             markers: &[],
             vectors: &[],
             ink: WHITE,
+            legend: &[],
         }
     }
 
@@ -152,7 +168,8 @@ impl<'a> HeatMap<'a> {
             log: self.log,
             unit: self.unit,
         };
-        let mut page = Page::new(&geometry, self.title, bar.width(), 160, scale_bar(&self.axis, cols));
+        let scale = scale_bar(&self.axis, cols);
+        let mut page = Page::new(&geometry, self.title, bar.width(), 160, scale, !self.legend.is_empty());
         let (left, top) = page.origin;
         paint(&mut page.figure, page.origin, &geometry, self.data, |v| {
             self.colours.rgb(position(v, limits, self.log))
@@ -162,6 +179,13 @@ impl<'a> HeatMap<'a> {
         let beyond = |out: &dyn Fn(f64) -> bool| self.data.iter().any(|v| !v.is_nan() && out(*v));
         let clipped = (beyond(&|v| v < limits.0), beyond(&|v| v > limits.1));
         bar.draw(&mut page.figure, page.side, top, geometry.height().max(160), clipped);
+        let (mut x, y) = page.foot;
+        for (colour, text) in self.legend {
+            page.figure.ring((x + 7.0, y), 6.0, 4.4, INK, 0.7);
+            page.figure.ring((x + 7.0, y), 6.0, 2.6, *colour, 1.0);
+            page.figure.text(x + 20.0, y, TEXT, Align::Left, INK, text);
+            x += 20.0 + f64::from(text_width(text, TEXT)) + 22.0;
+        }
         page.figure
     }
 }
@@ -189,7 +213,11 @@ pub(super) fn paint(
     data: ArrayView2<'_, f64>,
     colour: impl Fn(f64) -> Rgb,
 ) {
-    let colours = geometry.reduce(data).mapv(colour);
+    paint_colours(figure, (left, top), geometry, &geometry.reduce(data).mapv(colour));
+}
+
+/// Fills the picture of a map of colours that has the reduced size.
+pub(super) fn paint_colours(figure: &mut Figure, (left, top): (usize, usize), geometry: &Geometry, colours: &Array2<Rgb>) {
     for y in 0..geometry.height() {
         for x in 0..geometry.width() {
             let (row, col) = geometry.source(x, y);
@@ -228,14 +256,18 @@ fn draw_marks(
         (left as f64 + px, top as f64 + py)
     };
     let finite = |p: [f64; 2]| p.iter().all(|v| v.is_finite() && v.abs() < 1e6);
-    let rim: Rgb = if ink.iter().map(|&c| c as u32).sum::<u32>() > 300 {
-        [0, 0, 0]
-    } else {
-        WHITE
+    let rim_of = |ink: Rgb| -> Rgb {
+        if ink.iter().map(|&c| u32::from(c)).sum::<u32>() > 300 {
+            [0, 0, 0]
+        } else {
+            WHITE
+        }
     };
     for marker in markers.iter().filter(|m| finite(m.at) && m.radius.is_finite()) {
         let centre = place(marker.at[0], marker.at[1]);
         let radius = (marker.radius * geometry.per_pixel()).clamp(3.0, 1e4);
+        let ink = marker.colour.unwrap_or(ink);
+        let rim = rim_of(ink);
         figure.ring(centre, radius, 3.4, rim, 0.55);
         figure.ring(centre, radius, 1.5, ink, 1.0);
         if let Some(label) = &marker.label {
@@ -249,6 +281,8 @@ fn draw_marks(
         if length < 1.0 {
             continue;
         }
+        let ink = vector.colour.unwrap_or(ink);
+        let rim = rim_of(ink);
         let (ux, uy) = ((head.0 - tail.0) / length, (head.1 - tail.1) / length);
         let barb = 12f64.min(length / 2.0);
         let end = |side: f64| (head.0 - barb * (ux + side * 0.5 * uy), head.1 - barb * (uy - side * 0.5 * ux));
@@ -278,11 +312,13 @@ pub(super) struct Page {
     pub origin: (usize, usize),
     /// Left of what stands beside the map.
     pub side: usize,
+    /// Where text may go on beside the scale bar, middle of the line.
+    pub foot: (f64, f64),
 }
 
 impl Page {
-    /// `side` pixels of room at the right, at least `least` pixels of height for what stands there.
-    pub(super) fn new(geometry: &Geometry, title: &str, side: usize, least: usize, bar: Option<ScaleBar>) -> Page {
+    /// `side` pixels of room at the right, at least `least` pixels of height for what stands there; `foot`: room for a line below.
+    pub(super) fn new(geometry: &Geometry, title: &str, side: usize, least: usize, bar: Option<ScaleBar>, foot: bool) -> Page {
         const MARGIN: usize = 22;
         const GAP: usize = 20;
         let origin = (MARGIN, if title.is_empty() { MARGIN } else { 62 });
@@ -294,7 +330,7 @@ impl Page {
             .map_or(0, |b| bar_width + 14 + text_width(&b.label, TEXT).ceil() as usize);
         let body = (geometry.width() + GAP + side).max(bar_room).max(340);
         let height = geometry.height().max(least);
-        let strip = if bar.is_some() { 46 } else { MARGIN };
+        let strip = if bar.is_some() || foot { 46 } else { MARGIN };
         let mut figure = Figure::new(body + 2 * MARGIN, origin.1 + height + strip);
         let (title, size) = fit_text(title, TITLE, body as f32);
         figure.text(MARGIN as f64, 32.0, size, Align::Left, INK, &title);
@@ -314,6 +350,10 @@ impl Page {
             figure,
             origin,
             side: MARGIN + geometry.width() + GAP,
+            foot: (
+                (MARGIN + if bar_room > 0 { bar_room + 40 } else { 0 }) as f64,
+                (origin.1 + geometry.height()) as f64 + 23.5,
+            ),
         }
     }
 }

@@ -43,7 +43,14 @@ impl<'a> LabelMap<'a> {
         let count_width = legend.iter().map(|l| wide(&l.2)).max().unwrap_or(0);
         const ROW: usize = 30;
         let room = 34 + name_width + 18 + count_width;
-        let mut page = Page::new(&geometry, self.title, room, legend.len() * ROW, scale_bar(&self.axis, cols));
+        let mut page = Page::new(
+            &geometry,
+            self.title,
+            room,
+            legend.len() * ROW,
+            scale_bar(&self.axis, cols),
+            false,
+        );
         let (left, top) = page.origin;
         let small = geometry.thin(self.labels);
         for y in 0..geometry.height() {

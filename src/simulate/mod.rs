@@ -5,6 +5,7 @@
 //! [`SimulatedBullseye`] are the same for convergent-beam patterns of gold through a patterned aperture.
 
 mod bullseye;
+mod ebsd;
 mod field;
 mod frames;
 mod grains;
@@ -13,6 +14,7 @@ mod stream;
 mod truth;
 
 pub use bullseye::{Bullseye, Pose, SimulatedBullseye};
+pub use ebsd::{Kikuchi, SimulatedKikuchi, Structure};
 pub use frames::{Lattice, Simulated};
 pub use polycrystal::{Grain, Grains, Polycrystal};
 pub use stream::truth_path;

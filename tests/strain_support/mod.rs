@@ -2,12 +2,14 @@
 #![allow(dead_code)]
 
 use emstream::analysis::lattice::basis::change_of_basis;
+use emstream::analysis::lattice::strain::{Deformation, Measure, Strain as Tensor};
 use emstream::analysis::lattice::{Fit, Lattice, Vector, length};
 use emstream::control::Control;
 use emstream::engine::{Backend, Selection};
 use emstream::io::{self, OpenOptions, Scan, array};
+use emstream::simulate::Simulated;
 use emstream::workflows::cluster;
-use emstream::workflows::strain::{self, Given, Params, Strain, Templates};
+use emstream::workflows::strain::{self, Given, Params, Quality, Reference, Strain, Templates};
 use ndarray::{Array2, ArrayD};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -143,4 +145,123 @@ pub fn spread(mut values: Vec<f64>) -> [f64; 2] {
     values.sort_by(f64::total_cmp);
     let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
     [at(0.5), at(0.95)]
+}
+
+/// Reference vectors of a grain from its frames: a₀ = (1 + E)⁻¹ a, and E of every frame as a deformation.
+pub struct Truth {
+    pub lattices: Vec<Lattice>,
+    pub gradients: Vec<Deformation>,
+    pub grains: Vec<i32>,
+}
+
+impl Truth {
+    /// Of the bundled scan.
+    pub fn reference() -> Self {
+        let e = array("strain/true_strain.npy");
+        let at = |n: usize, i: usize, j: usize| e[[n / NAV[1], n % NAV[1], i, j]];
+        Truth {
+            lattices: truth(),
+            gradients: (0..NAV[0] * NAV[1])
+                .map(|n| Deformation {
+                    yy: 1.0 + at(n, 0, 0),
+                    yx: at(n, 0, 1),
+                    xy: at(n, 1, 0),
+                    xx: 1.0 + at(n, 1, 1),
+                })
+                .collect(),
+            grains: labels("polycrystal/true_grain_id.npy").iter().copied().collect(),
+        }
+    }
+    /// Of a simulated scan.
+    pub fn of(scan: &Simulated) -> Self {
+        let all: Vec<_> = (0..scan.info().frames()).map(|n| scan.lattice(n)).collect();
+        Truth {
+            lattices: all
+                .iter()
+                .map(|l| Lattice {
+                    zero: l.zero,
+                    a: l.a,
+                    b: l.b,
+                })
+                .collect(),
+            gradients: all
+                .iter()
+                .map(|l| Deformation {
+                    yy: 1.0 + l.strain[0][0],
+                    yx: l.strain[0][1],
+                    xy: l.strain[1][0],
+                    xx: 1.0 + l.strain[1][1],
+                })
+                .collect(),
+            grains: all.iter().map(|l| l.grain as i32).collect(),
+        }
+    }
+    fn unstrained(&self, n: usize, v: Vector) -> Vector {
+        let f = self.gradients[n];
+        let det = f.determinant();
+        [(f.xx * v[0] - f.yx * v[1]) / det, (f.yy * v[1] - f.xy * v[0]) / det]
+    }
+    fn tensor(&self, n: usize) -> Tensor {
+        self.gradients[n].strain(Measure::Polar).unwrap()
+    }
+}
+
+fn errors_of(tensor: Tensor, truth: Tensor) -> [f64; 4] {
+    [
+        (tensor.xx - truth.xx).abs(),
+        (tensor.yy - truth.yy).abs(),
+        (tensor.xy - truth.xy).abs(),
+        (tensor.rotation - truth.rotation).abs(),
+    ]
+}
+
+pub const QUANTITIES: [&str; 7] = ["a", "b", "zero", "xx", "yy", "xy", "rotation"];
+
+/// Errors of every frame, ours and LiberTEM's: of a, b, zero in LiberTEM's basis, and of strain and rotation.
+pub fn errors(result: &Strain, truth: &Truth, theirs: &[Lattice], grains: i32, params: &Params) -> [[Vec<f64>; 7]; 2] {
+    let mut all: [[Vec<f64>; 7]; 2] = Default::default();
+    for grain in 0..grains {
+        let frames: Vec<usize> = (0..truth.grains.len()).filter(|&n| truth.grains[n] == grain).collect();
+        let first = frames[0];
+        let [a0, b0] = [truth.lattices[first].a, truth.lattices[first].b].map(|v| truth.unstrained(first, v));
+        let maps = result.against(&Reference::Vectors { a: a0, b: b0 }, None, params).unwrap();
+        for &n in &frames {
+            // Errors of vectors depend on the basis; all are compared in LiberTEM's.
+            let expected = in_basis(&truth.lattices[n], &theirs[n]);
+            let [a0, b0] = [expected.a, expected.b].map(|v| truth.unstrained(n, v));
+            let f = Deformation::between(theirs[n].a, theirs[n].b, a0, b0).unwrap();
+            assert_eq!(maps.quality[n], Quality::Good);
+            for (found, tensor, errors) in [
+                (in_basis(&fit(result, n).lattice, &theirs[n]), maps.strain[n], 0),
+                (theirs[n], f.strain(Measure::Polar).unwrap(), 1),
+            ] {
+                let vectors = [(found.a, expected.a), (found.b, expected.b), (found.zero, expected.zero)];
+                let tensor = errors_of(tensor, truth.tensor(n));
+                let values = vectors.into_iter().map(|(p, q)| off(p, q)).chain(tensor);
+                all[errors].iter_mut().zip(values).for_each(|(list, v)| list.push(v));
+            }
+        }
+    }
+    all
+}
+
+/// Share of all true components that lie within the standard errors.
+pub fn coverage(result: &Strain, truth: &[Lattice]) -> f64 {
+    let (mut covered, mut claims) = (0usize, 0usize);
+    for (n, truth) in truth.iter().enumerate() {
+        let f = fit(result, n);
+        let expected = in_basis(truth, &f.lattice);
+        let e = f.errors.unwrap();
+        for (found, truth, error) in [
+            (f.lattice.zero, expected.zero, e.zero),
+            (f.lattice.a, expected.a, e.a),
+            (f.lattice.b, expected.b, e.b),
+        ] {
+            for k in 0..2 {
+                claims += 1;
+                covered += usize::from((found[k] - truth[k]).abs() <= error[k]);
+            }
+        }
+    }
+    covered as f64 / claims as f64
 }

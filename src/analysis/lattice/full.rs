@@ -22,6 +22,8 @@ const MOST_VECTORS: usize = 200;
 const MOST_CLUSTERED: usize = 20_000;
 /// Points nearest to the assumed direct beam that are tried as the origin.
 const ORIGINS: usize = 3;
+/// Points nearest to the direct beam whose vectors from it are candidates for a further lattice.
+const NEAREST: usize = 8;
 
 /// Parameters of the search; the defaults are those of LiberTEM-blobfinder's `FullMatcher`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -210,36 +212,76 @@ impl FullMatch {
         Ok(())
     }
 
+    /// A further lattice in peaks that lie on none of those found so far, e.g. a weak superlattice. The first of `points` is the direct
+    /// beam, which belongs to every lattice: the vectors from it to its nearest points are candidates, too, since a superlattice
+    /// has few sites by which its own vectors are repeated. `None` if fewer than `min_match_further` points lie on the best one.
+    ///
+    /// # Errors
+    /// As [`FullMatch::find`].
+    pub fn find_further(&self, points: &[Vector]) -> Result<Option<LatticeMatch>> {
+        self.check(points, None, None)?;
+        let Some((&zero, others)) = points.split_first() else {
+            return Ok(None);
+        };
+        let from_zero = |p: &Vector| [p[0] - zero[0], p[1] - zero[1]];
+        let mut nearest: Vec<Vector> = others.iter().map(from_zero).collect();
+        nearest.sort_by(|p, q| length(*p).total_cmp(&length(*q)));
+        nearest.truncate(NEAREST);
+        let (mut candidates, _) = self.candidates(points)?;
+        candidates.extend(nearest);
+        let best = self.best_of(points, &vec![1.0; points.len()], zero, &[zero], &candidates);
+        Ok(best.filter(|m| m.points.len() >= self.min_match_further))
+    }
+
     /// The best lattice of a cloud, its points counted in the cloud, and the candidate vectors.
     fn best(&self, cloud: &[Vector], weights: &[f64], guess: Vector) -> Result<(Option<LatticeMatch>, Vec<Vector>)> {
-        let all = differences(cloud, self.min_delta, self.max_delta.unwrap_or(f64::INFINITY));
-        let brute = &all[..all.len().min(MOST_VECTORS)];
-        let mut candidates = Vec::new();
+        let (candidates, clusters) = self.candidates(cloud)?;
+        let origins = self.origins(cloud, guess);
+        let mut best = self.best_of(cloud, weights, guess, &origins, &candidates);
+        if best.is_none() && clusters && self.recipe == Recipe::Default {
+            best = self.best_of(cloud, weights, guess, &origins, &self.brute(cloud));
+        }
+        Ok((best, candidates))
+    }
+
+    /// The shortest differences of the points of a cloud.
+    fn brute(&self, cloud: &[Vector]) -> Vec<Vector> {
+        let mut all = differences(cloud, self.min_delta, self.max_delta.unwrap_or(f64::INFINITY));
+        all.truncate(MOST_VECTORS);
+        all
+    }
+
+    /// Candidate vectors, and whether they are clusters of differences.
+    fn candidates(&self, cloud: &[Vector]) -> Result<(Vec<Vector>, bool)> {
         if cloud.len() > self.min_points {
+            let mut all = differences(cloud, self.min_delta, self.max_delta.unwrap_or(f64::INFINITY));
+            all.truncate(MOST_CLUSTERED);
             let hdbscan = Hdbscan {
                 min_cluster_size: (cloud.len() / self.cluster_fraction).max(2),
                 min_samples: Some((cloud.len() / self.sample_fraction).max(1)),
                 ..Hdbscan::default()
             };
-            candidates = clustered(&all[..all.len().min(MOST_CLUSTERED)], &hdbscan, self.tolerance)?;
+            let mut candidates = clustered(&all, &hdbscan, self.tolerance)?;
             candidates.truncate(self.max_candidates);
+            if candidates.len() >= self.min_candidates {
+                return Ok((candidates, true));
+            }
         }
-        let clusters = candidates.len() >= self.min_candidates;
-        if !clusters {
-            candidates = brute.to_vec();
-        }
-        let mut best = self.best_of(cloud, weights, guess, &candidates);
-        if best.is_none() && clusters && self.recipe == Recipe::Default {
-            best = self.best_of(cloud, weights, guess, brute);
-        }
-        Ok((best, candidates))
+        Ok((self.brute(cloud), false))
     }
 
-    fn best_of(&self, cloud: &[Vector], weights: &[f64], guess: Vector, candidates: &[Vector]) -> Option<LatticeMatch> {
+    fn best_of(
+        &self,
+        cloud: &[Vector],
+        weights: &[f64],
+        guess: Vector,
+        origins: &[Vector],
+        candidates: &[Vector],
+    ) -> Option<LatticeMatch> {
         let matcher = self.matcher();
         let mut scratch = Scratch::default();
         let mut best: Option<(f64, Lattice)> = None;
-        for zero in self.origins(cloud, guess) {
+        for &zero in origins {
             for (n, &a) in candidates.iter().enumerate() {
                 for &b in &candidates[n + 1..] {
                     let start = Lattice { zero, a, b };

@@ -2,6 +2,8 @@
 
 mod bands;
 mod bse;
+mod convert;
+mod maps;
 mod process;
 
 use super::roi;
@@ -28,6 +30,8 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Convert(Box<convert::Args>),
+    Maps(Box<maps::Args>),
     Process(Box<process::Args>),
     Bands(Box<bands::Args>),
     Bse(Box<bse::Args>),
@@ -35,6 +39,8 @@ enum Command {
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
     match args.command {
+        Command::Convert(a) => convert::run(*a, session),
+        Command::Maps(a) => maps::run(*a, session),
         Command::Process(a) => process::run(*a, session),
         Command::Bands(a) => bands::run(*a, session),
         Command::Bse(a) => bse::run(*a, session),

@@ -3,9 +3,9 @@
 use super::npy::expected;
 use super::{Element, checked_len, shaped};
 use crate::error::{Error, Result};
+use crate::pixel::Pixel;
 use ndarray::ArrayD;
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, Read, Seek};
 use std::path::Path;
 use tiff::decoder::DecodingResult;
 
@@ -26,7 +26,7 @@ fn brightest<V: Copy + PartialOrd + Default>(samples: &[V], alpha: bool) -> V {
     }
 }
 
-pub(super) fn read_png<T: Element>(path: &Path, file: BufReader<File>, max_bytes: u64) -> Result<ArrayD<T>> {
+pub(crate) fn read_png<T: Element>(path: &Path, file: impl BufRead + Seek, max_bytes: u64) -> Result<ArrayD<T>> {
     let failed = |e: png::DecodingError| match e {
         png::DecodingError::IoError(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => Error::io(path, "cannot read", e),
         png::DecodingError::LimitsExceeded => Error::limit(path, format!("a PNG image above {max_bytes} bytes")),
@@ -65,7 +65,34 @@ pub(super) fn read_png<T: Element>(path: &Path, file: BufReader<File>, max_bytes
     shaped(path, &[frame.height as usize, frame.width as usize], false, values)
 }
 
-pub(super) fn read_tiff<T: Element>(path: &Path, file: BufReader<File>, max_bytes: u64) -> Result<ArrayD<T>> {
+/// The pixel type that holds a PNG image's values.
+pub(crate) fn png_pixel(path: &Path, file: impl BufRead + Seek) -> Result<Pixel> {
+    let reader = png::Decoder::new(file).read_info();
+    let reader = reader.map_err(|e| Error::format(path, "PNG image", e.to_string()))?;
+    Ok(match reader.info().bit_depth {
+        png::BitDepth::Sixteen => Pixel::U16,
+        _ => Pixel::U8,
+    })
+}
+
+/// The pixel type that holds a TIFF image's values: 64-bit floats are rounded.
+pub(crate) fn tiff_pixel(path: &Path, file: impl Read + Seek) -> Result<Pixel> {
+    let failed = |e: tiff::TiffError| Error::format(path, "TIFF image", e.to_string());
+    let mut decoder = tiff::decoder::Decoder::new(file).map_err(failed)?;
+    let bits = decoder.colortype().map_err(failed)?.bit_depth();
+    let format = decoder.find_tag(tiff::tags::Tag::SampleFormat).map_err(failed)?;
+    // One number a channel: 1 unsigned (also when absent), 2 signed, 3 float.
+    let format = format.and_then(|v| v.into_u16_vec().ok()).and_then(|v| v.first().copied());
+    Ok(match (format.unwrap_or(1), bits) {
+        (1, ..=8) => Pixel::U8,
+        (1, ..=16) => Pixel::U16,
+        (1, _) => Pixel::U32,
+        (2, _) => Pixel::I32,
+        _ => Pixel::F32,
+    })
+}
+
+pub(crate) fn read_tiff<T: Element>(path: &Path, file: impl Read + Seek, max_bytes: u64) -> Result<ArrayD<T>> {
     let failed = |e: tiff::TiffError| match e {
         tiff::TiffError::IoError(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => Error::io(path, "cannot read", e),
         tiff::TiffError::LimitsExceeded => Error::limit(path, format!("a TIFF image above {max_bytes} bytes")),

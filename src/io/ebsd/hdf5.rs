@@ -43,14 +43,14 @@ const BACKGROUND: [&str; 4] = [
 /// Our names of columns and those of the programs.
 const POINTS: [(&str, &[&str]); 10] = [
     ("phase", &["Phase"]),
-    ("bands", &["Bands", "NIndexedBands"]),
-    ("error", &["Error"]),
-    ("mad", &["MAD", "Mean Angular Deviation"]),
-    ("bc", &["BC", "Band Contrast", "RadonQuality"]),
-    ("bs", &["BS", "Band Slope"]),
-    ("ci", &["CI"]),
-    ("iq", &["IQ"]),
-    ("fit", &["Fit"]),
+    ("bands", &["Bands", "NIndexedBands", "bands"]),
+    ("error", &["Error", "error"]),
+    ("mad", &["MAD", "Mean Angular Deviation", "mad"]),
+    ("bc", &["BC", "Band Contrast", "RadonQuality", "bc"]),
+    ("bs", &["BS", "Band Slope", "bs"]),
+    ("ci", &["CI", "ci"]),
+    ("iq", &["IQ", "iq"]),
+    ("fit", &["Fit", "fit"]),
     ("sem", &["SEM Signal"]),
 ];
 /// Most phases that are read.
@@ -181,11 +181,11 @@ pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) 
     }))
 }
 
-/// The group of the map of an open file and the places of its patterns.
+/// The group of the map of an open file, the places of its patterns and their number.
 ///
 /// # Errors
 /// [`Error::Format`] if there is no map or its positions contradict each other.
-pub(super) fn layout_of(file: &File, path: &Path) -> Result<(String, Places)> {
+pub(super) fn layout_of(file: &File, path: &Path) -> Result<(String, Places, usize)> {
     let missing = || Error::format(path, "file", "there is no EBSD map in it (a group EBSD with Data and Header)");
     let layout = probe(file).ok_or_else(missing)?;
     let (stack, program) = *layout.stacks.first().ok_or_else(missing)?;
@@ -202,7 +202,8 @@ pub(super) fn layout_of(file: &File, path: &Path) -> Result<(String, Places)> {
         count: count.unwrap_or(usize::MAX),
     };
     let places = source.places(None)?;
-    Ok((layout.group, places))
+    let count = source.count;
+    Ok((layout.group, places, count))
 }
 
 /// A map's group while it is being read.
@@ -227,8 +228,12 @@ impl Source<'_> {
     /// # Errors
     /// [`Error::Format`] if it has another length.
     fn column(&self, names: &[&str]) -> Result<Option<Vec<f64>>> {
-        let paths = names.iter().map(|n| format!("{}/Data/{n}", self.group));
-        let Some(path) = paths.into_iter().find(|p| is(self.file, p, LocationType::Dataset)) else {
+        // kikuchipy keeps what belongs to orientations in an orix crystal map.
+        let folders = ["Data", "CrystalMap/crystal_map/data"];
+        let mut paths = folders
+            .iter()
+            .flat_map(|f| names.iter().map(move |n| format!("{}/{f}/{n}", self.group)));
+        let Some(path) = paths.find(|p| is(self.file, p, LocationType::Dataset)) else {
             return Ok(None);
         };
         let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
@@ -308,6 +313,12 @@ impl Source<'_> {
                 data.put(name, "", spread(places, &values))?;
             }
         }
+        if let Some(ids) = self.column(&["phase_id"])? {
+            // orix counts from 0; −1 is not indexed.
+            let first = if self.phases().iter().any(|p| p.id == 0) { 1.0 } else { 0.0 };
+            let ids: Vec<f64> = ids.iter().map(|&p| if p < 0.0 { 0.0 } else { p + first }).collect();
+            data.put("phase", "", spread(places, &ids))?;
+        }
         for (name, theirs) in [("x", ["X Position", "X"]), ("y", ["Y Position", "Y"])] {
             if let Some(values) = self.column(&theirs)?.filter(|v| v.iter().any(|&x| x != 0.0)) {
                 data.put(name, "µm", spread(places, &values))?;
@@ -324,6 +335,10 @@ impl Source<'_> {
             };
         }
         data.phases = self.phases();
+        if data.phases.iter().any(|p| p.id == 0) {
+            data.phases.iter_mut().for_each(|p| p.id += 1);
+        }
+        data.phases.retain(|p| p.id > 0);
         Ok(data)
     }
 
@@ -359,9 +374,9 @@ impl Source<'_> {
         if all.iter().flatten().all(|&v| v == 0.0) {
             return Ok(None);
         }
-        // EDAX writes radians, Bruker degrees; our own files say it.
+        // EDAX and orix write radians, Bruker degrees; our own files say it.
         let unit = text::attribute(self.file, &format!("{data}/phi1"), "unit");
-        let degrees = unit.map_or(self.program != Program::Edax, |u| u == "deg");
+        let degrees = unit.map_or(self.program == Program::H5Ebsd, |u| u == "deg");
         if degrees {
             all.iter_mut().flatten().for_each(|v| *v = v.to_radians());
         }
@@ -370,7 +385,12 @@ impl Source<'_> {
 
     /// Phases: groups `Header/Phases/N` or `Header/Phase/N`.
     fn phases(&self) -> Vec<Phase> {
-        let groups = ["Header/Phases", "Header/Phase", "Header/phases"];
+        let groups = [
+            "Header/Phases",
+            "Header/Phase",
+            "Header/phases",
+            "CrystalMap/crystal_map/header/phases",
+        ];
         let found = groups.iter().map(|g| format!("{}/{g}", self.group));
         let Some(base) = found.into_iter().find(|g| is(self.file, g, LocationType::Group)) else {
             return Vec::new();
@@ -391,7 +411,7 @@ impl Source<'_> {
     fn phase(&self, group: &str, id: i32) -> Option<Phase> {
         let number = |n: &str| text::number(self.file, &format!("{group}/{n}"));
         let numbers = |n: &str| text::numbers(self.file, &format!("{group}/{n}"), 6);
-        let name = ["Phase Name", "MaterialName", "Name"]
+        let name = ["Phase Name", "MaterialName", "Name", "name"]
             .iter()
             .find_map(|n| text::dataset(self.file, &format!("{group}/{n}")))?;
         let mut lattice = [0.0; 6];
@@ -412,10 +432,11 @@ impl Source<'_> {
                 for (slot, n) in lattice.iter_mut().zip(edax) {
                     *slot = number(n).unwrap_or(0.0);
                 }
-                if let Some(all) = numbers("LatticeConstants").filter(|v| v.len() == 6) {
+                let six = numbers("LatticeConstants").or_else(|| numbers("structure/lattice/abcABG"));
+                if let Some(all) = six.filter(|v| v.len() == 6) {
                     lattice.copy_from_slice(&all);
                 }
-                // EDAX and Bruker write degrees.
+                // EDAX, Bruker and orix write degrees.
                 lattice[3..].iter_mut().for_each(|a| *a = a.to_radians());
             }
         }
@@ -424,7 +445,10 @@ impl Source<'_> {
             name,
             lattice,
             laue: number("Laue Group").map_or(0, |v| v as u8),
-            space_group: number("Space Group").or(number("IT")).map_or(0, |v| v as u16),
+            space_group: ["Space Group", "IT", "space_group"]
+                .iter()
+                .find_map(|n| number(n))
+                .map_or(0, |v| v as u16),
         })
     }
 

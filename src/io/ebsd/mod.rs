@@ -1,14 +1,24 @@
 //! EBSD maps: the patterns of a map as a [`Scan`] in map order, whatever the order of the file, and all that is known of its points.
 
+mod ang;
+mod binary;
+mod ctf;
 mod data;
 mod hdf5;
+mod images;
+mod kikuchipy;
 mod mapped;
 mod patterns;
 mod store;
+mod table;
 
+pub use ang::read_ang;
+pub use ctf::{read_ctf, write_ctf};
 pub use data::{Column, Geometry, Lattice, MapData, Phase};
+pub use images::read_image;
 pub use patterns::{Codec, PatternWriter};
-pub use store::{Description, Store};
+pub use store::{Description, Store, StoreLayout};
+pub use table::Orientations;
 
 pub(super) use self::hdf5::open_scan;
 
@@ -84,12 +94,49 @@ impl PatternMap {
 /// # Errors
 /// As [`super::open`].
 pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<PatternMap> {
-    let file = ReadAt::open(path)?;
-    if h5::has_signature(&file)?
-        && let Some(mut map) = self::hdf5::open_map(&file, options, control)?
-    {
-        map.scan = repair::wrap(map.scan, &options.bad_pixels, control)?;
-        return Ok(map);
+    let mut map = match open_patterns(path, options)? {
+        Some(map) => map,
+        None => {
+            let file = ReadAt::open(path)?;
+            let map = if h5::has_signature(&file)? {
+                self::hdf5::open_map(&file, options, control)?
+            } else {
+                None
+            };
+            match map {
+                Some(map) => map,
+                // The general door repairs bad pixels itself.
+                None => return Ok(PatternMap::plain(super::open(path, options, control)?)),
+            }
+        }
+    };
+    map.scan = repair::wrap(map.scan, &options.bad_pixels, control)?;
+    Ok(map)
+}
+
+/// Opens formats that hold nothing but EBSD patterns; `None` for all others. `bad_pixels` is left to the caller.
+pub(super) fn open_patterns(path: &Path, options: &OpenOptions) -> Result<Option<PatternMap>> {
+    if path.is_dir() {
+        return images::open_map(path, options).map(Some);
     }
-    Ok(PatternMap::plain(super::open(path, options, control)?))
+    // Raw frames that are described by the user are raw, whatever their name.
+    let described = options.sig_shape.is_some() && options.dtype.is_some();
+    let file = ReadAt::open(path)?;
+    if described {
+        return Ok(None);
+    }
+    if binary::is_up(path) {
+        return binary::open_up(file, options).map(Some);
+    }
+    if binary::is_nordif(path) {
+        return binary::open_nordif(file, options).map(Some);
+    }
+    let mut head = [0; 4];
+    if file.len() >= 4 {
+        file.read(0, &mut head)?;
+    }
+    if head == images::ZIP_MAGIC {
+        return images::open_map(path, options).map(Some);
+    }
+    Ok(None)
 }

@@ -45,8 +45,9 @@ pub(super) struct Place<'a> {
     /// The file under its present name, and the name for messages.
     pub file: &'a Path,
     pub path: &'a Path,
-    /// Number of patterns, and the place in the file of each.
+    /// Number of patterns, of places for them in the file, and the place of each.
     pub count: u64,
+    pub places: u64,
     pub order: Option<Vec<u32>>,
 }
 
@@ -63,6 +64,7 @@ impl PatternWriter {
             file,
             path,
             count,
+            places,
             order,
         } = place;
         let failed = |e: hdf5::Error| hdf5_error(path, "cannot write", &e);
@@ -73,7 +75,7 @@ impl PatternWriter {
         let kind = Stored::parse(frame.pixel.name()).map(|s| s.kind);
         let kind = kind.ok_or_else(|| Error::Internal(format!("no stored type for {}", frame.pixel)))?;
         let dtype = native_type(kind).map_err(failed)?;
-        let shape = (count as usize, frame.height, frame.width);
+        let shape = (places as usize, frame.height, frame.width);
         let mut builder = group.new_dataset_builder().obj_track_times(false);
         builder = match codec {
             // All space is taken now and nothing of it is written by the library, so that patterns can go past it.
@@ -89,13 +91,7 @@ impl PatternWriter {
         let dataset = builder.empty_as(&dtype).shape(shape).create(part.as_str()).map_err(failed)?;
         group.file().and_then(|f| f.flush()).map_err(failed)?;
         let plain = match codec {
-            Codec::None => {
-                let start = dataset
-                    .offset()
-                    .ok_or_else(|| Error::Internal(format!("{name}: no space was taken")))?;
-                let file = File::options().write(true).open(file);
-                Some((file.map_err(|e| Error::io(path, "cannot write", e))?, start))
-            }
+            Codec::None => Some(plain(&dataset, file, path)?),
             Codec::Gzip(_) => None,
         };
         Ok(PatternWriter {
@@ -112,6 +108,33 @@ impl PatternWriter {
                 Codec::Gzip(level) => u32::from(level.clamp(1, 9)),
             },
         })
+    }
+
+    /// Goes on with an uncompressed stack; `None` if there is none of this shape and type.
+    pub(super) fn resume(place: Place<'_>, name: &str, frame: FrameShape) -> Result<Option<PatternWriter>> {
+        let part = part_name(name);
+        if !place.group.link_exists(&part) {
+            return Ok(None);
+        }
+        let failed = |e: hdf5::Error| hdf5_error(place.path, "cannot read", &e);
+        let dataset = place.group.dataset(&part).map_err(failed)?;
+        let kind = crate::io::h5::kind_of(&dataset.dtype().map_err(failed)?).map(|s| s.kind.default_pixel());
+        let same = dataset.shape() == [place.places as usize, frame.height, frame.width] && kind == Some(frame.pixel);
+        if !same || dataset.layout() != Layout::Contiguous {
+            return Ok(None);
+        }
+        let plain = plain(&dataset, place.file, place.path)?;
+        Ok(Some(PatternWriter {
+            group: place.group,
+            name: name.to_owned(),
+            dataset,
+            path: place.path.to_owned(),
+            frame,
+            count: place.count,
+            order: place.order,
+            plain: Some(plain),
+            level: 0,
+        }))
     }
 
     /// Shape and pixel type of the patterns.
@@ -205,6 +228,17 @@ impl PatternWriter {
         written.map_err(|e| hdf5_error(&self.path, "cannot write", &e))
     }
 
+    /// Waits until what was put so far is on the disk; nothing to do for compressed stacks, which the library writes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses.
+    pub fn sync(&self) -> Result<()> {
+        match &self.plain {
+            Some((file, _)) => file.sync_data().map_err(|e| Error::io(&self.path, "cannot write", e)),
+            None => Ok(()),
+        }
+    }
+
     /// Gives the stack its name, in place of an older one. `meaning` is one sentence for its description.
     ///
     /// # Errors
@@ -214,17 +248,24 @@ impl PatternWriter {
         put_text(&self.dataset, "unit", unit).map_err(failed)?;
         put_texts(&self.dataset, "axes", &["pattern", "y", "x"]).map_err(failed)?;
         put_text(&self.dataset, "description", meaning).map_err(failed)?;
-        if let Some((file, _)) = &self.plain {
-            // Pixels must be on the disk before a name says that they are.
-            file.sync_data().map_err(|e| Error::io(&self.path, "cannot write", e))?;
-        }
+        // Pixels must be on the disk before a name says that they are.
+        self.sync()?;
         super::store::replace(&self.group, &part_name(&self.name), &self.name).map_err(failed)?;
         self.group.file().and_then(|f| f.flush()).map_err(failed)
     }
 }
 
+/// The file of an uncompressed stack and the byte of its first pattern.
+fn plain(dataset: &Dataset, file: &Path, path: &Path) -> Result<(File, u64)> {
+    let start = dataset
+        .offset()
+        .ok_or_else(|| Error::Internal("no space was taken for patterns".into()))?;
+    let file = File::options().write(true).open(file);
+    Ok((file.map_err(|e| Error::io(path, "cannot write", e))?, start))
+}
+
 /// Writes all of `bytes` at a place of a file.
-pub(super) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> std::io::Result<()> {
+fn write_all_at(file: &File, bytes: &[u8], at: u64) -> std::io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
     #[cfg(windows)]

@@ -28,6 +28,16 @@ pub struct Description<'a> {
     pub static_background: Option<&'a Array2<f64>>,
 }
 
+/// Layouts of new files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StoreLayout {
+    /// h5ebsd-like: the points that have patterns, in map order.
+    #[default]
+    H5Ebsd,
+    /// kikuchipy's: all points, row by row; zeros where there is no pattern.
+    Kikuchipy,
+}
+
 /// An EBSD file that is being made or changed.
 ///
 /// A new file appears under its name with [`Store::finish`]. In an existing file every dataset appears complete or not at all: it is written
@@ -41,8 +51,9 @@ pub struct Store {
     target: PathBuf,
     overwrite: bool,
     group: String,
-    /// Number of patterns, and their places in the file in map order where those differ.
+    /// Number of patterns, of places for them in the file, and the place of each in map order where that differs.
     count: u64,
+    places: u64,
     order: Option<Vec<u32>>,
 }
 
@@ -55,32 +66,69 @@ pub(super) fn replace(group: &Group, part: &str, name: &str) -> hdf5::Result<()>
 }
 
 impl Store {
-    /// Starts a new file beside `path`, in map order.
+    /// Starts a new file beside `path`.
     ///
     /// # Errors
     /// [`Error::Io`] if `path` exists and `overwrite` is false, or its folder is missing or not writable.
     pub fn create(path: &Path, what: &Description<'_>, overwrite: bool) -> Result<Store> {
-        let temp = output::temp_file(path, overwrite)?.into_temp_path();
-        let at = temp.to_path_buf();
-        Store::write_new(&at, path, Some(temp), what, overwrite)
+        Store::create_as(path, StoreLayout::H5Ebsd, what, overwrite)
     }
 
-    fn write_new(at: &Path, path: &Path, temp: Option<TempPath>, what: &Description<'_>, overwrite: bool) -> Result<Store> {
+    /// [`Store::create`] for any layout.
+    ///
+    /// # Errors
+    /// As [`Store::create`].
+    pub fn create_as(path: &Path, layout: StoreLayout, what: &Description<'_>, overwrite: bool) -> Result<Store> {
+        let temp = output::temp_file(path, overwrite)?.into_temp_path();
+        let at = temp.to_path_buf();
+        let mut store = Store::create_part(&at, path, layout, what, overwrite)?;
+        store.temp = Some(temp);
+        Ok(store)
+    }
+
+    /// Starts a new file at `part`, which stays if the work is interrupted; [`Store::finish`] renames it to `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses.
+    pub fn create_part(part: &Path, path: &Path, layout: StoreLayout, what: &Description<'_>, overwrite: bool) -> Result<Store> {
         let failed = |e: hdf5::Error| hdf5_error(path, "cannot write", &e);
-        let file = File::create(at).map_err(|e| hdf5_error(path, "cannot create", &e))?;
-        let count = what.present.iter().filter(|&&p| p).count() as u64;
-        write_layout(&file, what).map_err(failed)?;
+        let file = File::create(part).map_err(|e| hdf5_error(path, "cannot create", &e))?;
+        match layout {
+            StoreLayout::H5Ebsd => write_layout(&file, what),
+            StoreLayout::Kikuchipy => super::kikuchipy::write_layout(&file, what),
+        }
+        .map_err(failed)?;
         file.flush().map_err(failed)?;
-        Ok(Store {
+        Ok(Store::made(file, part, path, layout, what, overwrite))
+    }
+
+    /// Goes on with a file that [`Store::create_part`] began with the same description.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be opened.
+    pub fn resume_part(part: &Path, path: &Path, layout: StoreLayout, what: &Description<'_>, overwrite: bool) -> Result<Store> {
+        let file = File::open_rw(part).map_err(|e| hdf5_error(part, "cannot open for writing", &e))?;
+        Ok(Store::made(file, part, path, layout, what, overwrite))
+    }
+
+    fn made(file: File, at: &Path, path: &Path, layout: StoreLayout, what: &Description<'_>, overwrite: bool) -> Store {
+        let filled: Vec<u32> = (0u32..).zip(what.present).filter(|(_, p)| **p).map(|(i, _)| i).collect();
+        let (count, all) = (filled.len() as u64, what.present.len() as u64);
+        let (group, places) = match layout {
+            StoreLayout::H5Ebsd => ("/Scan/EBSD", count),
+            StoreLayout::Kikuchipy => (super::kikuchipy::GROUP, all),
+        };
+        Store {
             file,
-            temp,
+            temp: None,
             path: at.to_owned(),
             target: path.to_owned(),
             overwrite,
-            group: "/Scan/EBSD".into(),
+            group: group.to_owned(),
             count,
-            order: None,
-        })
+            places,
+            order: (places != count).then_some(filled),
+        }
     }
 
     /// Opens an existing file to add to it. Open it before the scan of the same file: HDF5 refuses writers once a file is open for reading.
@@ -94,7 +142,7 @@ impl Store {
     }
 
     fn of(file: File, at: &Path, path: &Path) -> Result<Store> {
-        let (group, places) = super::hdf5::layout_of(&file, path)?;
+        let (group, places, stored) = super::hdf5::layout_of(&file, path)?;
         let order = places.order();
         let in_order = order.iter().zip(0u32..).all(|(&place, i)| place == i);
         Ok(Store {
@@ -105,7 +153,8 @@ impl Store {
             overwrite: true,
             group,
             count: order.len() as u64,
-            order: (!in_order).then_some(order),
+            places: stored as u64,
+            order: (!in_order || stored != order.len()).then_some(order),
         })
     }
 
@@ -123,16 +172,27 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] if the disk refuses.
     pub fn pattern_writer(&self, name: &str, frame: FrameShape, codec: Codec) -> Result<PatternWriter> {
+        PatternWriter::new(self.place()?, name, frame, codec)
+    }
+
+    /// Goes on with an uncompressed stack that was not finished; `None` if there is none of this shape and type.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be opened.
+    pub fn resume_writer(&self, name: &str, frame: FrameShape) -> Result<Option<PatternWriter>> {
+        PatternWriter::resume(self.place()?, name, frame)
+    }
+
+    fn place(&self) -> Result<Place<'_>> {
         let failed = |e: hdf5::Error| hdf5_error(&self.target, "cannot write", &e);
-        let group = self.file.group(&format!("{}/Data", self.group)).map_err(failed)?;
-        let place = Place {
-            group,
+        Ok(Place {
+            group: self.file.group(&format!("{}/Data", self.group)).map_err(failed)?,
             file: &self.path,
             path: &self.target,
             count: self.count,
+            places: self.places,
             order: self.order.clone(),
-        };
-        PatternWriter::new(place, name, frame, codec)
+        })
     }
 
     /// Writes or replaces an array below the map's group, e.g. `Data/bse_map` (rows, columns), `Bands/theta`, `VirtualBSE/values`.
@@ -170,8 +230,14 @@ impl Store {
             let what = format!("{name}: shape {:?} for {} patterns", array.shape(), self.count);
             return Err(Error::Internal(what));
         }
-        let Some(order) = &self.order else {
-            return self.put(name, array, meta);
+        let order = match &self.order {
+            Some(order) if self.places == self.count => order,
+            None => return self.put(name, array, meta),
+            Some(_) => {
+                return Err(Error::Internal(format!(
+                    "{name}: rows for a file that keeps a place for every point"
+                )));
+            }
         };
         // Row i of the file belongs to the present point whose place is i.
         let mut from = vec![0; order.len()];
@@ -202,6 +268,7 @@ impl Store {
         synced.map_err(|e| Error::io(&target, "cannot write", e))?;
         match temp {
             Some(temp) => output::persist(temp, &target, overwrite),
+            None if path != target => output::rename(&path, &target, overwrite),
             None => Ok(()),
         }
     }
@@ -209,10 +276,6 @@ impl Store {
 
 /// All of the layout but patterns.
 fn write_layout(file: &File, what: &Description<'_>) -> hdf5::Result<()> {
-    let string = |at: &Group, name: &str, value: &str| {
-        let value = results::text(value)?;
-        at.new_dataset::<VarLenUnicode>().create(name)?.write_scalar(&value)
-    };
     string(file, "Manufacturer", "emstream")?;
     string(file, "Version", env!("CARGO_PKG_VERSION"))?;
     let data = file.create_group("Scan/EBSD/Data")?;
@@ -337,8 +400,13 @@ fn write_layout(file: &File, what: &Description<'_>) -> hdf5::Result<()> {
     Ok(())
 }
 
-fn scalar<T: H5Type>(group: &Group, name: &str, value: T) -> hdf5::Result<hdf5::Dataset> {
+pub(super) fn scalar<T: H5Type>(group: &Group, name: &str, value: T) -> hdf5::Result<hdf5::Dataset> {
     let dataset = group.new_dataset::<T>().create(name)?;
     dataset.write_scalar(&value)?;
     Ok(dataset)
+}
+
+pub(super) fn string(group: &Group, name: &str, value: &str) -> hdf5::Result<()> {
+    let value = results::text(value)?;
+    group.new_dataset::<VarLenUnicode>().create(name)?.write_scalar(&value)
 }

@@ -2,6 +2,8 @@
 
 pub mod bands;
 pub mod bse;
+pub mod convert;
+pub mod maps;
 mod output;
 pub mod process;
 mod stages;

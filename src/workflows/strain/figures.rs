@@ -193,11 +193,18 @@ fn largest(result: &Strain) -> Vec<usize> {
     order
 }
 
-fn arrows(m: &Match, mark: &str) -> [Vector; 2] {
+/// Colours that stand out on Inferno, and on each other for colour-blind eyes: spots found, those of lattices (best first, then
+/// further ones), and where a lattice expects them.
+const FOUND: [u8; 3] = [255, 255, 255];
+const LATTICES: [[u8; 3]; 4] = [[64, 224, 255], [120, 255, 120], [170, 200, 255], [210, 210, 210]];
+const CALCULATED: [u8; 3] = [64, 160, 255];
+
+fn arrows(m: &Match, mark: &str, colour: [u8; 3]) -> [Vector; 2] {
     let arrow = |step, name: &str| Vector {
         from: m.lattice.zero,
         step,
         label: Some(format!("{name}{mark}")),
+        colour: Some(colour),
     };
     [arrow(m.lattice.a, "a"), arrow(m.lattice.b, "b")]
 }
@@ -205,17 +212,20 @@ fn arrows(m: &Match, mark: &str) -> [Vector; 2] {
 fn cluster_lattice(result: &Strain, info: &ScanInfo, c: usize) -> Named {
     let cluster = &result.clusters[c];
     let radius = result.template.crop() as f64;
-    let circle = |p: &[f64; 2], r: f64| Marker::circle(p[0], p[1], r);
-    let mut markers: Vec<Marker> = cluster.peaks.iter().map(|p| circle(p, radius / 2.0)).collect();
+    let circle = |p: &[f64; 2], r: f64, colour| Marker::circle(p[0], p[1], r).coloured(colour);
+    let mut legend = vec![(FOUND, "peaks")];
+    let mut markers: Vec<Marker> = cluster.peaks.iter().map(|p| circle(p, radius / 2.0, FOUND)).collect();
     let mut vectors = Vec::new();
-    for (k, m) in cluster.matches.iter().enumerate() {
-        markers.extend(m.refined.iter().map(|p| circle(p, radius)));
-        let mark = if k == 0 { String::new() } else { (k + 1).to_string() };
-        vectors.extend(arrows(m, &mark));
+    for ((m, colour), n) in cluster.matches.iter().zip(LATTICES).zip(0..) {
+        markers.extend(m.refined.iter().map(|p| circle(p, radius, colour)));
+        let mark = if n == 0 { String::new() } else { (n + 1).to_string() };
+        vectors.extend(arrows(m, &mark, colour));
+        legend.push((colour, ["lattice", "second lattice", "third", "fourth"][n]));
     }
     if let (Some(lattice), Some(sites)) = (cluster.lattice(), result.sites.get(c)) {
-        let site = |i: &[i32; 2]| circle(&lattice.position(f64::from(i[0]), f64::from(i[1])), SITE);
+        let site = |i: &[i32; 2]| circle(&lattice.position(f64::from(i[0]), f64::from(i[1])), SITE, CALCULATED);
         markers.extend(sites.iter().map(site));
+        legend.push((CALCULATED, "refined"));
     }
     let title = format!("Cluster {c}: log-sum of {} frames", cluster.frames);
     let mut figure = HeatMap::new(result.clustering.cluster_logsums[c].view(), &title);
@@ -224,13 +234,11 @@ fn cluster_lattice(result: &Strain, info: &ScanInfo, c: usize) -> Named {
     figure.axis = info.sig_axes[1].clone();
     figure.markers = &markers;
     figure.vectors = &vectors;
+    figure.legend = &legend;
     let caption = match cluster.matches.len() {
         0 => format!("Cluster {c}: the peaks found lie on no lattice"),
-        n => format!(
-            "Cluster {c}: peaks found (rings), those on a lattice (double rings), the sites that are refined (dots), and the \
-             vectors of {n} {}",
-            if n == 1 { "lattice" } else { "lattices" }
-        ),
+        1 => format!("Cluster {c}: peaks of the log-sum, the lattice they lie on, and the sites that are refined in every frame"),
+        n => format!("Cluster {c}: peaks of the log-sum and the {n} lattices they lie on; the first is refined in every frame"),
     };
     Named {
         name: format!("lattice_{c:02}"),
@@ -291,9 +299,9 @@ fn sample(result: &Strain, info: &ScanInfo) -> Option<Named> {
     let mut markers: Vec<Marker> = Vec::new();
     for spot in &sample.spots {
         let [y, x] = spot.peak.refined.map(f64::from);
-        markers.push(Marker::circle(y, x, radius / 2.0));
+        markers.push(Marker::circle(y, x, radius / 2.0).coloured(FOUND));
         if spot.matched {
-            markers.push(Marker::circle(y, x, radius));
+            markers.push(Marker::circle(y, x, radius).coloured(LATTICES[0]));
         }
     }
     let mut vectors = Vec::new();
@@ -304,12 +312,12 @@ fn sample(result: &Strain, info: &ScanInfo) -> Option<Named> {
             indices: Vec::new(),
             refined: Vec::new(),
         };
-        vectors.extend(arrows(&m, ""));
+        vectors.extend(arrows(&m, "", LATTICES[0]));
         let label = result.clustering.labels.get(sample.number).copied().unwrap_or(-1);
         let sites = usize::try_from(label).ok().and_then(|l| result.sites.get(l));
         for site in sites.into_iter().flatten() {
             let p = fit.lattice.position(f64::from(site[0]), f64::from(site[1]));
-            markers.push(Marker::circle(p[0], p[1], SITE));
+            markers.push(Marker::circle(p[0], p[1], SITE).coloured(CALCULATED));
         }
     }
     let [y, x] = sample.at;
@@ -320,10 +328,10 @@ fn sample(result: &Strain, info: &ScanInfo) -> Option<Named> {
     figure.axis = info.sig_axes[1].clone();
     figure.markers = &markers;
     figure.vectors = &vectors;
+    figure.legend = &[(FOUND, "found"), (LATTICES[0], "in the fit"), (CALCULATED, "fitted lattice")];
     let caption = match fit {
         Some(f) => format!(
-            "Frame at ({y}, {x}): spots found (rings), those in the fit (double rings), the fitted lattice (dots, vectors); {} \
-             spots, mean distance {:.3} px",
+            "Frame at ({y}, {x}): spots found, those in the fit, and the fitted lattice; {} spots, mean distance {:.3} px",
             f.matched, f.error
         ),
         None => format!("Frame at ({y}, {x}): spots found; no lattice fits them"),

@@ -1,7 +1,8 @@
 //! `--correlation joint`: after the fast refinement, zero, a and b of every frame from the pixels of all its disks at once.
 //!
-//! The shape of the disks is not known beforehand: it is fitted freely in a sample of the frames, and the median shape is then
-//! fixed for all. Frames whose joint fit does not converge keep their fast result. See [`crate::kernels::correlate::joint`].
+//! The shape of the disks is not known beforehand: it is fitted freely in a sample of the frames, with and without the pixels' own
+//! width; what describes more frames better is taken, and its median is then fixed for all. Frames whose joint fit does not
+//! converge keep their fast result. See [`crate::kernels::correlate::joint`].
 
 use super::Refined;
 use crate::analysis::lattice::{Fit, Lattice, StandardErrors};
@@ -26,26 +27,31 @@ pub(super) fn refine(
     selection: &Selection,
     refined: &mut Refined,
     (radius, most): (f64, i32),
+    backend: &Backend,
     warnings: &mut Vec<String>,
     control: &Control,
 ) -> Result<()> {
     let starts: Vec<Option<joint::Lattice>> = refined.fits.iter().map(|f| f.as_ref().map(|f| start(&f.lattice))).collect();
-    let free = Settings {
-        shape: Shape::disk(radius),
-        free_shape: true,
-    };
     let (some, from) = sample(selection, &starts)?;
-    let shapes = fit(scan, &some, from, free, most, control)?;
-    let shape = Shape::typical(&shapes).ok_or_else(|| {
+    let fit_sample = |smooth| {
+        let shape = Shape {
+            smooth,
+            ..Shape::disk(radius)
+        };
+        let free = Settings { shape, free_shape: true };
+        fit(scan, &some, from.clone(), free, most, &Backend::Cpu, control)
+    };
+    let (sharp, smooth) = (fit_sample(false)?, fit_sample(true)?);
+    let shape = better(&sharp, &smooth).ok_or_else(|| {
         let what = "joint: the spots of the sampled frames are no disks that can be fitted; try fast";
         Error::parameter("--correlation", what)
     })?;
-    log::info!("disks of radius {:.3} px with an edge of {:.2} px", shape.radius, shape.edge);
+    log::info!("{shape}");
     let fixed = Settings {
         shape,
         free_shape: false,
     };
-    let fits = fit(scan, selection, starts, fixed, most, control)?;
+    let fits = fit(scan, selection, starts, fixed, most, backend, control)?;
 
     let mut kept = 0;
     for (old, new) in refined.fits.iter_mut().zip(&fits) {
@@ -72,6 +78,19 @@ fn start(l: &Lattice) -> joint::Lattice {
     }
 }
 
+/// The typical shape of the fits that have the smaller χ² in more frames; `None` if neither converged in any.
+fn better(sharp: &[joint::Fit], smooth: &[joint::Fit]) -> Option<Shape> {
+    let good = |f: &joint::Fit| f.status == Status::Converged;
+    let both = || sharp.iter().zip(smooth).filter(|(p, q)| good(p) && good(q));
+    let smoother = both().filter(|(p, q)| q.chi2 < p.chi2).count();
+    let (first, second) = if 2 * smoother > both().count() {
+        (smooth, sharp)
+    } else {
+        (sharp, smooth)
+    };
+    Shape::typical(first).or_else(|| Shape::typical(second))
+}
+
 /// Evenly chosen frames that have a lattice to start from.
 fn sample(selection: &Selection, starts: &[Option<joint::Lattice>]) -> Result<(Selection, Vec<Option<joint::Lattice>>)> {
     let [ny, nx] = selection.nav();
@@ -93,6 +112,7 @@ fn fit(
     starts: Vec<Option<joint::Lattice>>,
     settings: Settings,
     most: i32,
+    backend: &Backend,
     control: &Control,
 ) -> Result<Vec<joint::Fit>> {
     let params = Params {
@@ -102,8 +122,7 @@ fn fit(
     };
     let mut pass = Pass::new("joint fit", scan, selection);
     let fits = pass.add(JointFit(params));
-    // A fit of six numbers to some hundred pixels, in float64: the CPU's work on any backend.
-    pass.run(&Backend::Cpu, &Resident::none(), control)?.take(fits)
+    pass.run(backend, &Resident::none(), control)?.take(fits)
 }
 
 /// The joint result; χ² scales the errors, so that they hold for pixels with a gain as well.

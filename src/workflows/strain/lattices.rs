@@ -5,8 +5,9 @@ use crate::analysis::Recipe;
 use crate::analysis::correlate::correlation_map;
 use crate::analysis::lattice::basis::{change_of_basis, common};
 use crate::analysis::lattice::directbeam::{Cloud, direct_beam};
-use crate::analysis::lattice::{Lattice, Matcher, Vector, length};
-use crate::analysis::peaks::find_peaks;
+use crate::analysis::lattice::{FullMatch, Lattice, LatticeMatch, Matcher, Vector, length};
+use crate::analysis::lobes::{SideLobes, noise_level};
+use crate::analysis::peaks::{Peak, find_peaks};
 use crate::analysis::template::Template;
 use crate::control::Control;
 use crate::error::Result;
@@ -16,6 +17,13 @@ use ndarray::Array2;
 const SAME_CRYSTAL: f64 = 0.1;
 /// A lattice that chance would produce more often than this is none: within `tolerance`, and within a pixel.
 const CHANCE: [f64; 2] = [1e-6, 1e-3];
+/// The lattice is looked for in this many twentieths of the spots asked for, and what chance would produce must be this many
+/// times rarer: the weakest spots of patterned probes may be none and hide the lattice of the strong ones.
+const TRIES: [(usize, f64); 3] = [(20, 1.0), (12, 100.0), (8, 100.0)];
+/// Spots of a cluster at most, of which the strongest and, for further lattices, others are used.
+const MOST_SPOTS: usize = 400;
+/// Lattices of a cluster at most.
+const MOST_LATTICES: usize = 4;
 
 /// A lattice in the peaks of a cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +50,8 @@ impl Match {
 pub struct ClusterLattice {
     /// Selected frames in it.
     pub frames: usize,
-    /// Highest maxima (y, x) of its log-sum's correlation with the template, highest first, and their heights.
+    /// Highest maxima (y, x) of its log-sum's correlation with the template, without side lobes (published: with them), highest
+    /// first, and their heights.
     pub peaks: Vec<Vector>,
     pub heights: Vec<f64>,
     /// Lattices, best first; none if chance would produce the best as well.
@@ -72,16 +81,24 @@ pub fn find(
         Recipe::Default => template.offset(),
         Recipe::Published => [0.0; 2],
     };
+    let lobes = SideLobes::of(template)?;
     let mut clusters = Vec::with_capacity(logsums.len());
+    // Of each cluster all maxima that are no noise, highest first.
+    let mut outstanding = Vec::with_capacity(logsums.len());
     for (map, &frames) in logsums.iter().zip(sizes) {
         control.check()?;
-        let found = find_peaks(correlation_map(map.view(), template, recipe)?.view(), params.lattice_peaks);
+        let correlation = correlation_map(map.view(), template, recipe)?;
+        let mut found = match recipe {
+            Recipe::Default => lobes.spots(correlation.view(), MOST_SPOTS.max(params.lattice_peaks)),
+            Recipe::Published => find_peaks(correlation.view(), params.lattice_peaks),
+        };
+        let position = |p: &Peak| [p.y as f64 + offset[0], p.x as f64 + offset[1]];
+        let noise = noise_level(correlation.view());
+        outstanding.push(found.iter().filter(|p| p.value > noise).map(position).collect::<Vec<_>>());
+        found.truncate(params.lattice_peaks);
         clusters.push(ClusterLattice {
             frames,
-            peaks: found
-                .iter()
-                .map(|p| [p.y as f64 + offset[0], p.x as f64 + offset[1]])
-                .collect(),
+            peaks: found.iter().map(position).collect(),
             heights: found.iter().map(|p| p.value).collect(),
             matches: Vec::new(),
         });
@@ -107,31 +124,72 @@ pub fn find(
             direct_beam(&clouds, params.tolerance)
         }),
     };
-    let search = params.search(recipe);
+    let search = FullMatch {
+        min_delta: match recipe {
+            Recipe::Default => lobes.reach(),
+            Recipe::Published => 0.0,
+        },
+        ..params.search(recipe)
+    };
     let frame = logsums.first().map_or((0, 0), |m| m.dim());
-    for cluster in &mut clusters {
+    for (cluster, spots) in clusters.iter_mut().zip(&outstanding) {
         control.check()?;
-        let found = search.find(&cluster.peaks, None, zero)?;
-        for m in found.matches {
-            // Any three points lie on a lattice, and peaks of noise on many.
-            if recipe == Recipe::Default
-                && cluster.matches.is_empty()
-                && by_chance(&cluster.peaks, &m.fit.lattice, &search.matcher(), frame)
-            {
-                break;
+        cluster.matches = match recipe {
+            Recipe::Published => {
+                let found = search.find(&cluster.peaks, None, zero)?;
+                found.matches.into_iter().map(|m| on_lattice(&cluster.peaks, m)).collect()
             }
-            cluster.matches.push(Match {
-                lattice: m.fit.lattice,
-                error: m.fit.error,
-                refined: m.points.iter().map(|&n| cluster.peaks[n]).collect(),
-                indices: m.indices,
-            });
-        }
+            Recipe::Default => best_first(spots, params.lattice_peaks, zero, &search, frame)?,
+        };
     }
     if recipe == Recipe::Default {
         common_bases(&mut clusters);
     }
     Ok(clusters)
+}
+
+/// The lattice of the highest `most` spots, then further ones of the highest spots that lie on none of those found before.
+fn best_first(
+    spots: &[Vector],
+    most: usize,
+    zero: Option<Vector>,
+    search: &FullMatch,
+    frame: (usize, usize),
+) -> Result<Vec<Match>> {
+    let mut matches = Vec::new();
+    for (share, doubt) in TRIES {
+        let strongest = &spots[..spots.len().min(most * share / 20)];
+        // Any three points lie on a lattice, and peaks of noise on many.
+        let found = search.find(strongest, None, zero)?.matches.into_iter().next();
+        if let Some(first) = found.filter(|m| !by_chance(strongest, &m.fit.lattice, &search.matcher(), frame, doubt)) {
+            matches.push(on_lattice(strongest, first));
+            break;
+        }
+    }
+    let Some(direct_beam) = matches.first().map(|m| m.lattice.zero) else {
+        return Ok(matches);
+    };
+    while matches.len() < MOST_LATTICES {
+        let on_none = |p: &&Vector| matches.iter().all(|m| search.matcher().site(&m.lattice, **p).is_none());
+        let mut rest = vec![direct_beam];
+        rest.extend(spots.iter().filter(on_none).take(most));
+        let Some(next) = search.find_further(&rest)? else { break };
+        if by_chance(&rest, &next.fit.lattice, &search.matcher(), frame, 1.0) {
+            break;
+        }
+        matches.push(on_lattice(&rest, next));
+    }
+    Ok(matches)
+}
+
+/// What is kept of a match among `peaks`.
+fn on_lattice(peaks: &[Vector], m: LatticeMatch) -> Match {
+    Match {
+        lattice: m.fit.lattice,
+        error: m.fit.error,
+        refined: m.points.iter().map(|&n| peaks[n]).collect(),
+        indices: m.indices,
+    }
 }
 
 /// A given lattice with the peaks on it.
@@ -151,7 +209,8 @@ fn sites_of(peaks: &[Vector], lattice: &Lattice, matcher: &Matcher) -> Match {
 
 /// Whether peaks anywhere in the frame would lie on `lattice` as often as these do. Three of them made the lattice; the rest
 /// are counted within the tolerance and within a pixel, and compared with the share of the frame that is so near to a site.
-fn by_chance(peaks: &[Vector], lattice: &Lattice, matcher: &Matcher, (h, w): (usize, usize)) -> bool {
+/// `doubt`: how many times rarer than usual a chance must be.
+fn by_chance(peaks: &[Vector], lattice: &Lattice, matcher: &Matcher, (h, w): (usize, usize), doubt: f64) -> bool {
     // Every such step of pixels tells the share well enough.
     let step = (h.max(w) / 128).max(1);
     !CHANCE.iter().enumerate().any(|(n, &rare)| {
@@ -171,7 +230,7 @@ fn by_chance(peaks: &[Vector], lattice: &Lattice, matcher: &Matcher, (h, w): (us
         let inside = grid().filter(|&p| near.site(lattice, p).is_some()).count() as f64;
         let share = inside / grid().count().max(1) as f64;
         let on = peaks.iter().filter(|&&p| near.site(lattice, p).is_some()).count();
-        at_least(on.saturating_sub(3), peaks.len().saturating_sub(3), share) < rare
+        at_least(on.saturating_sub(3), peaks.len().saturating_sub(3), share) < rare / doubt
     })
 }
 
@@ -243,7 +302,7 @@ mod tests {
             b: [-22.0, 5.0],
         };
         let search = Params::default().search(Recipe::Default);
-        let accepts = |peaks: &[Vector], l: &Lattice| !by_chance(peaks, l, &search.matcher(), (144, 144));
+        let accepts = |peaks: &[Vector], l: &Lattice| !by_chance(peaks, l, &search.matcher(), (144, 144), 1.0);
         let (mut noise, mut right, mut accepted) = (0, 0, 0);
         for _ in 0..100 {
             let mut peaks: Vec<Vector> = (0..20).map(|_| [anywhere(), anywhere()]).collect();

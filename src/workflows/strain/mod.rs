@@ -215,7 +215,8 @@ pub fn run(
         let most = params.indices.first.abs().max(params.indices.last.abs());
         let start = (params.lattice_radius, most);
         clustering.timings.frames("joint fit", scan, selection, || {
-            joint::refine(scan, selection, &mut refined, start, &mut clustering.warnings, control)
+            let warnings = &mut clustering.warnings;
+            joint::refine(scan, selection, &mut refined, start, backend, warnings, control)
         })?;
     }
 

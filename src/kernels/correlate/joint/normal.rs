@@ -1,6 +1,7 @@
 //! Normal equations of the joint fit: each spot's own numbers eliminated, the common ones solved by Cholesky's decomposition.
 
-use super::{Lattice, PixelOf, Shape, Spot};
+use super::cpu::{PixelOf, Spot};
+use super::{Lattice, Shape};
 
 /// Common unknowns: zero, a, b in (y, x), radius, edge.
 pub(super) const GLOBALS: usize = 8;
@@ -57,6 +58,17 @@ impl Normal {
         }
     }
 
+    /// Equations for the lattice with a Fisher matrix that is known; for its inverse.
+    pub(super) fn of(matrix: impl Fn(usize, usize) -> f64) -> Self {
+        let mut normal = Normal::new(6);
+        for i in 0..6 {
+            for j in 0..6 {
+                normal.matrix[i][j] = matrix(i, j);
+            }
+        }
+        normal
+    }
+
     /// Adds a spot.
     pub(super) fn add(&mut self, spot: &Spot, pixels: &[PixelOf], lattice: &Lattice, shape: &Shape, floor: f64) -> Local {
         let p = lattice.spot(spot.index);
@@ -69,7 +81,7 @@ impl Normal {
         let (mut score, mut common_score) = ([0.0; 2], [0.0; SEEN]);
         // What is not on the disk sees the background alone: sums are enough.
         let (mut n, mut sum, mut squares) = (pixels.len() as f64, spot.sum, spot.squares);
-        let reach = shape.radius + shape.edge / 2.0;
+        let reach = shape.reach();
         for pixel in pixels {
             let (dy, dx) = (f64::from(pixel.y) - centre[0], f64::from(pixel.x) - centre[1]);
             let d = dy * dy + dx * dx;
@@ -80,8 +92,7 @@ impl Normal {
             sum -= pixel.value;
             squares -= pixel.value * pixel.value;
             let d = d.sqrt();
-            let ramp = (shape.radius - d) / shape.edge;
-            let s = (ramp + 0.5).min(1.0);
+            let [s, by_radius, by_edge] = shape.profile(d);
             let expected = (background + amplitude * s).max(floor);
             let weight = 1.0 / expected;
             let rest = pixel.value - expected;
@@ -92,9 +103,9 @@ impl Normal {
             own[0][0] += s * s * weight;
             own[0][1] += s * weight;
             own[1][1] += weight;
-            if s < 1.0 && d > 0.0 {
-                let slope = amplitude / shape.edge;
-                let g = [slope * dy / d, slope * dx / d, slope, -slope * ramp];
+            if by_radius > 0.0 && d > 0.0 {
+                let slope = amplitude * by_radius;
+                let g = [slope * dy / d, slope * dx / d, slope, amplitude * by_edge];
                 for i in 0..seen {
                     common_score[i] += g[i] * rest;
                     mixed[0][i] += s * g[i] * weight;

@@ -1,205 +1,30 @@
-//! One fit per frame: zero, a and b from the pixels of all disks at once.
-//!
-//! The counts around the spots n = (h, k) of a lattice are modelled as
-//!
-//! λ(x) = B_n + A_n · s(|x − p_n|),  p_n = zero + h a + k b,  s(d) = clip((R − d)/w + 1/2, 0, 1),
-//!
-//! a disk of radius R with an edge of width w (1 px for a sharp disk on pixels) on a background that is constant in the spot's
-//! window. zero, a and b are common to all spots; A_n and B_n are each spot's own. The Poisson likelihood is maximised by Fisher
-//! scoring (iteratively reweighted Gauss–Newton with weights 1/λ): A_n and B_n are eliminated spot by spot (Schur complement), which leaves
-//! six equations. Their matrix is the Fisher information, its inverse the covariance of the result. Spots without counts weigh nothing.
-//!
-//! R and w can be fitted too ([`Settings::free_shape`]); a wrong radius costs accuracy (10 % of 1.7 px: twice the error), so fit
-//! them in some frames, take [`Shape::typical`], and keep it for all.
-//!
-//! On the simulated polycrystal scan of the tests the median errors are 0.0069, 0.0036 and 0.0041 px for zero, a and b: within 7 %
-//! of the Cramér–Rao bound (0.0065, 0.0038, 0.0045), where the fast correlation with a weighted fit has 0.0163, 0.0084 and 0.0099.
-//!
-//! Pixels are float64 here and operations are those of IEEE 754 in a fixed order: the same bits on every CPU. A frame costs about
-//! (pixels in windows) × 3 iterations × 10 operations and no memory beyond the windows (12 bytes a pixel, kept between frames).
+//! CPU path: frame by frame in float64.
 
-mod normal;
-mod stage;
-
-pub use stage::{Params, Part, cost, stage, work};
-
+use super::normal::{GLOBALS, Local, Normal};
+use super::{ENOUGH, FLOOR, Fit, Lattice, NOTHING, Params, Part, STEPS, Settings, Shape, Status, base, enough, window};
+use crate::backend::stage::CpuStage;
 use crate::error::{Error, Result};
-use crate::pixel::Sample;
-use normal::{GLOBALS, Local, Normal};
-
-/// Profile of the disks.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shape {
-    /// Radius in pixels at half height.
-    pub radius: f64,
-    /// Width of the edge in pixels.
-    pub edge: f64,
-}
-
-impl Shape {
-    /// A sharp disk.
-    pub const fn disk(radius: f64) -> Self {
-        Shape { radius, edge: 1.0 }
-    }
-    /// Where the profile reaches zero.
-    fn reach(&self) -> f64 {
-        self.radius + self.edge / 2.0
-    }
-    /// Median radius and edge of the fits that converged; `None` if there are none.
-    pub fn typical<'a>(fits: impl IntoIterator<Item = &'a Fit>) -> Option<Shape> {
-        let good: Vec<&Fit> = fits.into_iter().filter(|f| f.status == Status::Converged).collect();
-        let median = |value: fn(&Fit) -> f64| {
-            let mut v: Vec<f64> = good.iter().map(|f| value(f)).collect();
-            v.sort_by(f64::total_cmp);
-            let (low, high) = (v.get(v.len().wrapping_sub(1) / 2)?, v.get(v.len() / 2)?);
-            Some((low + high) / 2.0)
-        };
-        Some(Shape {
-            radius: median(|f| f.shape.radius)?,
-            edge: median(|f| f.shape.edge)?,
-        })
-    }
-}
-
-/// A lattice (y, x) in detector pixels: spot (h, k) lies at zero + h a + k b.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lattice {
-    pub zero: [f64; 2],
-    pub a: [f64; 2],
-    pub b: [f64; 2],
-}
-
-impl Lattice {
-    /// Position of spot (h, k).
-    pub fn spot(&self, [h, k]: [i32; 2]) -> [f64; 2] {
-        [0, 1].map(|i| self.zero[i] + f64::from(h) * self.a[i] + f64::from(k) * self.b[i])
-    }
-
-    /// Indices from −`most` to `most` of all spots at least `margin` pixels inside a frame of `height` × `width`.
-    pub fn indices(&self, height: usize, width: usize, margin: f64, most: i32) -> Vec<[i32; 2]> {
-        let inside = |p: [f64; 2]| {
-            let within = |v: f64, n: usize| v >= margin && v <= n as f64 - 1.0 - margin;
-            within(p[0], height) && within(p[1], width)
-        };
-        (-most..=most)
-            .flat_map(|h| (-most..=most).map(move |k| [h, k]))
-            .filter(|&i| inside(self.spot(i)))
-            .collect()
-    }
-
-    /// Shortest distance between two of its spots.
-    fn spacing(&self) -> f64 {
-        let length = |h: f64, k: f64| (h * self.a[0] + k * self.b[0]).hypot(h * self.a[1] + k * self.b[1]);
-        let mut shortest = f64::INFINITY;
-        for h in 0..=3 {
-            for k in -3..=3 {
-                if h > 0 || k > 0 {
-                    shortest = shortest.min(length(f64::from(h), f64::from(k)));
-                }
-            }
-        }
-        shortest
-    }
-}
-
-/// Radius of the window around each spot: room for some background, as far as the neighbours leave it.
-fn window(shape: &Shape, lattice: &Lattice) -> f64 {
-    (shape.reach() + AROUND).min(lattice.spacing() - shape.reach())
-}
-
-/// How frames are fitted.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
-    /// Shape of the disks, or where its fit starts.
-    pub shape: Shape,
-    /// Fit the shape in every frame.
-    pub free_shape: bool,
-}
-
-/// How a fit ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    Converged,
-    /// Not converged after 30 steps: numbers are given, but should not be trusted.
-    Slow,
-    /// It ran away from the start: the frame shows another lattice.
-    Lost,
-    /// Fewer than three spots that span a plane, no counts, or disks that overlap.
-    Undetermined,
-}
-
-/// The lattice of one frame. All numbers are NaN when the status is `Lost` or `Undetermined`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Fit {
-    pub lattice: Lattice,
-    /// Covariance of (zero y, zero x, a y, a x, b y, b x) for counts; scale it with `chi2` if pixels are not counts.
-    pub covariance: [[f64; 6]; 6],
-    pub shape: Shape,
-    /// Pearson's χ² per degree of freedom: about 1 for counts and a model that holds; the gain for scaled counts.
-    pub chi2: f64,
-    /// Spots that were used.
-    pub spots: u32,
-    pub steps: u32,
-    pub status: Status,
-}
-
-impl Fit {
-    /// Standard errors of zero, a and b in (y, x).
-    pub fn errors(&self) -> Lattice {
-        let e = |i: usize| self.covariance[i][i].sqrt();
-        Lattice {
-            zero: [e(0), e(1)],
-            a: [e(2), e(3)],
-            b: [e(4), e(5)],
-        }
-    }
-
-    fn failed(status: Status, shape: Shape) -> Self {
-        let nothing = [f64::NAN; 2];
-        Fit {
-            lattice: Lattice {
-                zero: nothing,
-                a: nothing,
-                b: nothing,
-            },
-            covariance: [[f64::NAN; 6]; 6],
-            shape,
-            chi2: f64::NAN,
-            spots: 0,
-            steps: 0,
-            status,
-        }
-    }
-}
-
-/// Steps after which a fit is given up.
-const STEPS: u32 = 30;
-/// Steps that count as none: in standard errors, and in pixels at the spot that moves most.
-const ENOUGH: f64 = 0.02;
-const NOTHING: f64 = 1e-5;
-/// Smallest intensity of the model relative to the frame's mean.
-const FLOOR: f64 = 0.02;
-/// Background seen around a disk, in pixels.
-const AROUND: f64 = 2.0;
+use crate::pixel::{FrameShape, Frames, LEAF, Sample};
+use crate::with_pixel;
 
 /// A pixel of a spot's window, relative to the spot's first whole position.
 #[derive(Debug, Clone, Copy)]
-struct PixelOf {
-    y: i16,
-    x: i16,
-    value: f64,
+pub(super) struct PixelOf {
+    pub y: i16,
+    pub x: i16,
+    pub value: f64,
 }
 
 /// A spot, its window and what is fitted for it alone.
 #[derive(Debug, Clone)]
-struct Spot {
-    index: [i32; 2],
-    base: [f64; 2],
-    pixels: std::ops::Range<usize>,
-    sum: f64,
-    squares: f64,
-    amplitude: f64,
-    background: f64,
+pub(super) struct Spot {
+    pub index: [i32; 2],
+    pub base: [f64; 2],
+    pub pixels: std::ops::Range<usize>,
+    pub sum: f64,
+    pub squares: f64,
+    pub amplitude: f64,
+    pub background: f64,
 }
 
 /// Fits frames of one size; keeps its memory from frame to frame.
@@ -218,7 +43,7 @@ impl Joint {
     /// # Errors
     /// [`Error::Parameter`] for a radius or an edge that is not positive, or larger than the frame.
     pub fn new(height: usize, width: usize, settings: Settings) -> Result<Self> {
-        let Shape { radius, edge } = settings.shape;
+        let Shape { radius, edge, .. } = settings.shape;
         let most = height.min(width) as f64;
         if !(radius > 0.0 && radius < most && edge > 0.0 && edge < most) {
             let what = format!("a disk of radius {radius} px with an edge of {edge} px in frames of {height}×{width}");
@@ -240,14 +65,9 @@ impl Joint {
         let first = self.settings.shape;
         let mut shape = first;
         let failed = |status| Fit::failed(status, first);
-        let numbers = [start.zero, start.a, start.b];
-        if frame.len() != self.height * self.width || numbers.iter().flatten().any(|v| !v.is_finite()) {
+        let Some(window) = window(&shape, start).filter(|_| frame.len() == self.height * self.width) else {
             return failed(Status::Undetermined);
-        }
-        let window = window(&shape, start);
-        if window < shape.reach() + 0.5 {
-            return failed(Status::Undetermined);
-        }
+        };
         self.collect(frame, start, indices, window);
         let (count, total) = self
             .spots
@@ -343,10 +163,9 @@ impl Joint {
         let reach = window.ceil() as i64;
         let (h, w) = (self.height as i64, self.width as i64);
         for &index in indices {
-            let base = start.spot(index).map(f64::round);
-            if !(base[0] >= 0.0 && base[1] >= 0.0 && base[0] < h as f64 && base[1] < w as f64) {
+            let Some(base) = base(start, index, self.height, self.width) else {
                 continue;
-            }
+            };
             let (y0, x0) = (base[0] as i64, base[1] as i64);
             let first = self.pixels.len();
             let (mut sum, mut squares) = (0.0, 0.0);
@@ -375,19 +194,14 @@ impl Joint {
                 background: 0.0,
             });
         }
-        // A window of which less than half lies in the frame cannot tell disk and background apart.
-        let enough = std::f64::consts::PI * window * window / 2.0;
-        self.spots.retain(|s| s.pixels.len() as f64 >= enough);
+        self.spots.retain(|s| s.pixels.len() as f64 >= enough(window));
     }
 
     /// First amplitudes and backgrounds: the mean beyond the disk, and the weighted mean above it on the disk.
     fn guess(&mut self, shape: &Shape, floor: f64) {
         for spot in &mut self.spots {
             let pixels = &self.pixels[spot.pixels.clone()];
-            let profile = |p: &PixelOf| {
-                let d = f64::from(p.y).hypot(f64::from(p.x));
-                ((shape.radius - d) / shape.edge + 0.5).clamp(0.0, 1.0)
-            };
+            let profile = |p: &PixelOf| shape.profile(f64::from(p.y).hypot(f64::from(p.x)))[0];
             let (mut n, mut sum) = (0.0, 0.0);
             for p in pixels.iter().filter(|p| profile(p) == 0.0) {
                 n += 1.0;
@@ -409,4 +223,54 @@ impl Joint {
 fn moved(step: &[f64; GLOBALS], [h, k]: [i32; 2]) -> f64 {
     let d = [0, 1].map(|i| step[i] + f64::from(h) * step[2 + i] + f64::from(k) * step[4 + i]);
     d[0].hypot(d[1])
+}
+
+/// A stage for one worker.
+///
+/// # Errors
+/// Those of [`Joint::new`].
+pub fn stage(shape: FrameShape, params: &Params) -> Result<Box<dyn CpuStage<Part = Part>>> {
+    Ok(Box::new(Stage {
+        shape,
+        joint: Joint::new(shape.height, shape.width, params.settings)?,
+        params: params.clone(),
+        part: None,
+    }))
+}
+
+struct Stage {
+    shape: FrameShape,
+    joint: Joint,
+    params: Params,
+    part: Option<Part>,
+}
+
+impl CpuStage for Stage {
+    type Part = Part;
+
+    fn frames(&mut self, frames: Frames<'_>) -> Result<()> {
+        let part = self.part.get_or_insert_with(|| Part {
+            first: frames.first(),
+            fits: Vec::with_capacity(LEAF as usize),
+        });
+        for i in 0..frames.count() {
+            let number = frames.first() + i as u64;
+            part.fits.push(match self.params.start(number) {
+                None => Fit::failed(Status::Undetermined, self.params.settings.shape),
+                Some(start) => {
+                    let indices = start.indices(self.shape.height, self.shape.width, 0.0, self.params.most);
+                    with_pixel!(self.shape.pixel, T => self.joint.fit(frames.frame::<T>(i), &start, &indices))
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn end_leaf(&mut self) -> Result<Option<Part>> {
+        Ok(self.part.take())
+    }
+
+    fn finish(&mut self) -> Result<Option<Part>> {
+        Ok(None)
+    }
 }

@@ -1,0 +1,129 @@
+//! `emstream ebsd convert`
+
+use super::super::scan::ScanArgs;
+use super::super::session::Session;
+use clap::ValueEnum;
+use emstream::io::ebsd::{self, read_ang, read_ctf, read_image};
+use emstream::workflows::ebsd::convert::{self, BinMode, Given, Params, Target};
+use emstream::{Error, Result};
+use std::path::PathBuf;
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    /// Rounded mean, ties to even
+    Mean,
+    /// Sum, in the next larger integer type
+    Sum,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum To {
+    /// The h5ebsd-like layout that the other commands work on
+    Emstream,
+    /// kikuchipy's h5ebsd
+    Kikuchipy,
+}
+
+/// Patterns of any format into one HDF5 file, binned, with orientations and a map of mean intensities; goes on where it was interrupted
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder or zip of images, .h5, .h5oina, .up1, .up2, NORDIF .dat, or any scan
+    input: PathBuf,
+    /// Output file
+    #[arg(short, long, value_name = "FILE.h5")]
+    output: PathBuf,
+    /// Orientations, phases, map size and steps (Oxford)
+    #[arg(long, value_name = "FILE.ctf", conflicts_with = "ang")]
+    ctf: Option<PathBuf>,
+    /// The same from EDAX
+    #[arg(long, value_name = "FILE.ang")]
+    ang: Option<PathBuf>,
+    /// Static background: an image of the patterns' size before binning [default: the one in the input]
+    #[arg(long, value_name = "FILE")]
+    background: Option<PathBuf>,
+    /// Pixels that become one, along each side
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    bin: usize,
+    /// How they become one
+    #[arg(long, value_enum, default_value = "mean")]
+    bin_mode: Mode,
+    /// Compress patterns, level 1 to 9: smaller and slower, and not resumable [default: none]
+    #[arg(long, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
+    gzip: u8,
+    /// Step of the map in µm [default: from the files]
+    #[arg(long, value_name = "Y,X")]
+    step: Option<String>,
+    /// Pattern centre of the map [default: from the files]
+    #[arg(long, value_name = "X,Y,Z")]
+    pc: Option<String>,
+    /// How --pc counts: bruker, edax, oxford or emsoft
+    #[arg(long, value_name = "NAME", default_value = "bruker")]
+    pc_convention: String,
+    /// Layout of the output
+    #[arg(long, value_enum, default_value = "emstream")]
+    to: To,
+    #[command(flatten)]
+    how: ScanArgs,
+}
+
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    if args.how.roi.is_some() {
+        return Err(Error::parameter("--roi", "convert takes the whole map"));
+    }
+    let orientations = match (&args.ctf, &args.ang) {
+        (Some(ctf), _) => Some(read_ctf(ctf)?),
+        (None, Some(ang)) => Some(read_ang(ang)?),
+        (None, None) => None,
+    };
+    let params = Params {
+        bin: args.bin,
+        mode: match args.bin_mode {
+            Mode::Mean => BinMode::Mean,
+            Mode::Sum => BinMode::Sum,
+        },
+        gzip: args.gzip,
+        target: match args.to {
+            To::Emstream => Target::Emstream,
+            To::Kikuchipy => Target::Kikuchipy,
+        },
+        step: args.step.as_deref().map(|t| numbers::<2>("--step", t)).transpose()?,
+        pc: args.pc.as_deref().map(|t| numbers::<3>("--pc", t)).transpose()?,
+        pc_convention: args.pc_convention.clone(),
+    };
+    let mut options = args.how.options()?;
+    if let (None, Some(o)) = (options.nav_shape, &orientations) {
+        options.nav_shape = Some(o.data.nav);
+    }
+    let map = ebsd::open(&args.input, &options, &session.control)?;
+    let given = Given {
+        orientations,
+        static_background: args.background.as_deref().map(read_image).transpose()?,
+    };
+    let done = convert::run(map, given, &params, &args.output, session.overwrite, &session.control)?;
+    done.warnings.iter().for_each(|w| log::warn!("{}: {w}", args.input.display()));
+    let [rows, columns] = done.nav;
+    println!(
+        "{} patterns of {} × {} {}, map of {rows} × {columns}{}",
+        done.patterns,
+        done.frame.height,
+        done.frame.width,
+        done.frame.pixel,
+        if done.resumed > 0 {
+            format!(", {} of them from an earlier run", done.resumed)
+        } else {
+            String::new()
+        }
+    );
+    Ok(())
+}
+
+/// `a,b,…` as so many numbers.
+fn numbers<const N: usize>(name: &str, text: &str) -> Result<[f64; N]> {
+    let values: Vec<f64> = text
+        .split(',')
+        .filter_map(|t| t.trim().parse().ok())
+        .filter(|v: &f64| v.is_finite())
+        .collect();
+    let what = || Error::parameter(name, format!("'{text}' is not {N} numbers with commas between them"));
+    values.try_into().map_err(|_| what())
+}

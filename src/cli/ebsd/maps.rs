@@ -1,0 +1,62 @@
+//! `emstream ebsd maps`
+
+use super::super::scan::ScanArgs;
+use super::super::session::Session;
+use emstream::io::results::OutputDir;
+use emstream::workflows::ebsd::maps::{self, Params};
+use emstream::{Error, Result, workflows};
+use std::path::PathBuf;
+
+/// Maps of band contrast, slope, angular deviation, phase, Euler angles and crystal directions (inverse-pole-figure colours)
+#[derive(clap::Args)]
+pub struct Args {
+    /// A .ctf or .ang, or a file of patterns with orientations
+    input: PathBuf,
+    /// Folder for figures, report and result.h5
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Columns from this .ctf or .ang instead of the input's own
+    #[arg(long, value_name = "FILE")]
+    ctf: Option<PathBuf>,
+    /// Show only points with, e.g., 'phase==1 & bc>10'; angles in degrees
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
+    /// Directions of the sample for crystal directions [default: x,y,z]
+    #[arg(long, value_name = "x,y,z", value_delimiter = ',')]
+    direction: Option<Vec<String>>,
+    /// Laue group of all phases [default: from the file]
+    #[arg(long, value_name = "GROUP")]
+    symmetry: Option<String>,
+    /// Parameters from a file; flags go before
+    #[arg(long, value_name = "FILE.toml")]
+    params: Option<PathBuf>,
+    #[command(flatten)]
+    how: ScanArgs,
+}
+
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    let mut params = match &args.params {
+        None => Params::default(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|e| Error::io(file, "cannot read", e))?;
+            toml::from_str(&text).map_err(|e| Error::format(file, "parameters", e.message().to_owned()))?
+        }
+    };
+    params.condition = args.condition.or(params.condition);
+    params.symmetry = args.symmetry.or(params.symmetry);
+    super::super::set(&mut params.directions, args.direction);
+    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let source = args.ctf.as_ref().unwrap_or(&args.input);
+    let table = maps::load(source, &args.how.options()?, &session.control)?;
+    let result = maps::run(&table, &params)?;
+    result.warnings.iter().for_each(|w| log::warn!("{}: {w}", source.display()));
+    let written = maps::write(
+        &table,
+        &result,
+        &workflows::to_toml(&params)?,
+        std::slice::from_ref(source),
+        dir,
+    )?;
+    log::info!("maps in {}", written.display());
+    Ok(())
+}
