@@ -150,7 +150,7 @@ fn the_program_reads_templates_from_images_stacks_and_scans() {
     let bright = frame.mapv(|v| v as f32 * 1.5);
     let dim = frame.mapv(|v| v as f32 * 0.5);
     array::save_npy(&path("one.npy"), frame.view(), false).unwrap();
-    array::save_tiff(&path("two.tif"), &[bright.view(), dim.view()], false).unwrap();
+    array::save_tiff(path("two.tif"), &[bright.view(), dim.view()], false).unwrap();
     let mut scan = ndarray::Array4::<f32>::zeros((1, 2, 90, 101));
     scan.slice_mut(s![0, 0, .., ..]).assign(&bright);
     scan.slice_mut(s![0, 1, .., ..]).assign(&dim);

@@ -134,7 +134,7 @@ fn least_squares(rows: &[Vec<f64>], known: &[([f64; 2], [f64; 2])], weights: &[f
     let scale = m.iter().flat_map(|r| &r[..n]).fold(0.0f64, |a, v| a.max(v.abs()));
     for i in 0..n {
         let pivot = (i..n).max_by(|&a, &b| m[a][i].abs().total_cmp(&m[b][i].abs()))?;
-        if !(m[pivot][i].abs() > 1e-10 * scale) {
+        if m[pivot][i].abs() <= 1e-10 * scale || !scale.is_finite() {
             return None;
         }
         m.swap(i, pivot);

@@ -56,7 +56,7 @@ impl Simulated {
         let t = self.truth();
         put(file, "grain_id", &t.grain_id, "grain of each scan position")?;
         put(
-            &file,
+            file,
             "zero",
             &t.zero,
             "direct beam (y, x) in px: spot (h, k) lies at zero + h a + k b",
