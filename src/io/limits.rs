@@ -39,6 +39,22 @@ impl Sizes {
     }
 }
 
+/// Checks a claimed map shape (rows, columns) for so many stored patterns: a map may be mostly empty, but memory for its points is not taken
+/// because a name or a header claims it.
+///
+/// # Errors
+/// [`Error::Limit`] for more than [`MAX_POINTS`] points, or a million and a thousand times as many as there are patterns.
+pub(crate) fn check_points(path: &Path, nav: [usize; 2], patterns: usize) -> Result<()> {
+    let points = nav[0].checked_mul(nav[1]).filter(|&n| n <= MAX_POINTS);
+    match points {
+        Some(n) if n <= 1_000_000 || n / 1000 <= patterns => Ok(()),
+        _ => Err(Error::limit(
+            path,
+            format!("a map of {} × {} points for {patterns} patterns", nav[0], nav[1]),
+        )),
+    }
+}
+
 /// Checks a claimed scan shape (ny, nx) and frame shape (height, width) with `pixel_bytes` a pixel.
 ///
 /// # Errors

@@ -2,8 +2,11 @@
 
 use super::super::scan::ScanArgs;
 use super::super::session::Session;
+use super::super::set;
+use super::{effective, params_file};
 use clap::ValueEnum;
 use emstream::io::ebsd::{self, read_ang, read_ctf, read_image};
+use emstream::io::results::write_file;
 use emstream::workflows::ebsd::convert::{self, BinMode, Given, Params, Target};
 use emstream::{Error, Result};
 use std::path::PathBuf;
@@ -41,56 +44,65 @@ pub struct Args {
     /// Static background: an image of the patterns' size before binning [default: the one in the input]
     #[arg(long, value_name = "FILE")]
     background: Option<PathBuf>,
-    /// Pixels that become one, along each side
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    bin: usize,
-    /// How they become one
-    #[arg(long, value_enum, default_value = "mean")]
-    bin_mode: Mode,
+    /// Pixels that become one, along each side [default: 1]
+    #[arg(long, value_name = "N")]
+    bin: Option<usize>,
+    /// How they become one [default: mean]
+    #[arg(long, value_enum)]
+    bin_mode: Option<Mode>,
     /// Compress patterns, level 1 to 9: smaller and slower, and not resumable [default: none]
-    #[arg(long, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
-    gzip: u8,
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=9))]
+    gzip: Option<u8>,
     /// Step of the map in µm [default: from the files]
     #[arg(long, value_name = "Y,X")]
     step: Option<String>,
     /// Pattern centre of the map [default: from the files]
     #[arg(long, value_name = "X,Y,Z")]
     pc: Option<String>,
-    /// How --pc counts: bruker, edax, oxford or emsoft
-    #[arg(long, value_name = "NAME", default_value = "bruker")]
-    pc_convention: String,
-    /// Layout of the output
-    #[arg(long, value_enum, default_value = "emstream")]
-    to: To,
+    /// How --pc counts: bruker, edax, oxford or emsoft [default: bruker]
+    #[arg(long, value_name = "NAME")]
+    pc_convention: Option<String>,
+    /// Layout of the output [default: emstream]
+    #[arg(long, value_enum)]
+    to: Option<To>,
+    /// Parameters from a file; flags go before
+    #[arg(long, value_name = "FILE.toml")]
+    params: Option<PathBuf>,
     #[command(flatten)]
     how: ScanArgs,
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    if args.how.roi.is_some() {
-        return Err(Error::parameter("--roi", "convert takes the whole map"));
-    }
     let orientations = match (&args.ctf, &args.ang) {
         (Some(ctf), _) => Some(read_ctf(ctf)?),
         (None, Some(ang)) => Some(read_ang(ang)?),
         (None, None) => None,
     };
-    let params = Params {
-        bin: args.bin,
-        mode: match args.bin_mode {
-            Mode::Mean => BinMode::Mean,
-            Mode::Sum => BinMode::Sum,
-        },
-        gzip: args.gzip,
-        target: match args.to {
-            To::Emstream => Target::Emstream,
-            To::Kikuchipy => Target::Kikuchipy,
-        },
-        step: args.step.as_deref().map(|t| numbers::<2>("--step", t)).transpose()?,
-        pc: args.pc.as_deref().map(|t| numbers::<3>("--pc", t)).transpose()?,
-        pc_convention: args.pc_convention.clone(),
-    };
-    let mut options = args.how.options()?;
+    let (how, mut params) = params_file::<Params>(args.params.as_deref(), args.how, "convert")?;
+    set(&mut params.bin, args.bin);
+    let mode = args.bin_mode.map(|m| match m {
+        Mode::Mean => BinMode::Mean,
+        Mode::Sum => BinMode::Sum,
+    });
+    set(&mut params.mode, mode);
+    set(&mut params.gzip, args.gzip);
+    let target = args.to.map(|t| match t {
+        To::Emstream => Target::Emstream,
+        To::Kikuchipy => Target::Kikuchipy,
+    });
+    set(&mut params.target, target);
+    params.step = args
+        .step
+        .as_deref()
+        .map(|t| numbers::<2>("--step", t))
+        .transpose()?
+        .or(params.step);
+    params.pc = args.pc.as_deref().map(|t| numbers::<3>("--pc", t)).transpose()?.or(params.pc);
+    set(&mut params.pc_convention, args.pc_convention);
+    if how.roi.is_some() {
+        return Err(Error::parameter("--roi", "convert takes the whole map"));
+    }
+    let mut options = how.options()?;
     if let (None, Some(o)) = (options.nav_shape, &orientations) {
         options.nav_shape = Some(o.data.nav);
     }
@@ -101,6 +113,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     };
     let done = convert::run(map, given, &params, &args.output, session.overwrite, &session.control)?;
     done.warnings.iter().for_each(|w| log::warn!("{}: {w}", args.input.display()));
+    let text = effective(&how, "convert", &params)?;
+    write_file(args.output.with_extension("params.toml"), true, text.as_bytes())?;
     let [rows, columns] = done.nav;
     println!(
         "{} patterns of {} × {} {}, map of {rows} × {columns}{}",

@@ -8,7 +8,7 @@ use super::mapped::{Mapped, Places};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::h5::{self, fault, text};
-use crate::io::limits::{MAX_EDGE, MAX_POINTS};
+use crate::io::limits::{self, MAX_EDGE, MAX_POINTS};
 use crate::io::open::OpenOptions;
 use crate::io::readat::ReadAt;
 use crate::io::{Scan, h5::open_file};
@@ -271,10 +271,8 @@ impl Source<'_> {
             Some(nav) => nav,
             None => [edge(&ROWS)?, edge(&COLUMNS)?],
         };
-        let points = nav[0].checked_mul(nav[1]).filter(|&n| n <= MAX_POINTS);
-        let Some(points) = points else {
-            return Err(Error::limit(self.path, format!("a map may have at most {MAX_POINTS} points")));
-        };
+        limits::check_points(self.path, nav, self.count)?;
+        let points = nav[0] * nav[1];
         let beams = (self.column(&BEAM_X)?, self.column(&BEAM_Y)?);
         let (Some(x), Some(y)) = beams else {
             if points != self.count {

@@ -65,7 +65,7 @@ impl Target {
 }
 
 /// What to do with the patterns.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
     /// Edge of the blocks of pixels that are binned; rows and columns that are left over are cropped.
@@ -75,11 +75,27 @@ pub struct Params {
     pub gzip: u8,
     pub target: Target,
     /// Step of the map (y, x) in µm, over what files say.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<[f64; 2]>,
     /// One pattern centre for the map, in `pc_convention`, before binning.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pc: Option<[f64; 3]>,
     /// `bruker`, `edax`, `oxford` or `emsoft`.
     pub pc_convention: String,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Params {
+            bin: 1,
+            mode: BinMode::Mean,
+            gzip: 0,
+            target: Target::Emstream,
+            step: None,
+            pc: None,
+            pc_convention: "bruker".into(),
+        }
+    }
 }
 
 /// What is known besides the patterns' own file.

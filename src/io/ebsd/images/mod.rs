@@ -9,6 +9,7 @@ use super::data::{Geometry, MapData};
 use super::mapped::{Mapped, Places};
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::io::limits;
 use crate::io::open::OpenOptions;
 use crate::io::readat::ReadAt;
 use crate::io::stack::check_request;
@@ -74,14 +75,9 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
     let pixel = options.wanted_pixel()?.unwrap_or(stored.pixel);
     let frame = FrameShape { pixel, ..stored };
     let edges = [nav[0], nav[1], frame.height, frame.width].map(|n| n as u64);
-    let sizes = crate::io::limits::check(path, [edges[0], edges[1]], [edges[2], edges[3]], pixel.bytes())?;
-    if sizes.frames > crate::io::limits::MAX_POINTS as u64 {
-        return Err(Error::limit(
-            path,
-            format!("names make a map of {} × {} points", nav[0], nav[1]),
-        ));
-    }
-    crate::io::limits::check_sig(options.sig_shape, &sizes)?;
+    let sizes = limits::check(path, [edges[0], edges[1]], [edges[2], edges[3]], pixel.bytes())?;
+    limits::check_points(path, nav, images.len())?;
+    limits::check_sig(options.sig_shape, &sizes)?;
 
     let at = images.iter().map(|(at, _)| [at[0] - from, at[1] - from]);
     let places = Places::new(path, "names of images", nav, at)?;
