@@ -6,6 +6,7 @@ pub mod analysis;
 pub mod backend;
 pub mod bench;
 pub mod control;
+mod cubic;
 pub mod engine;
 pub mod error;
 pub mod io;

@@ -24,7 +24,7 @@ use emstream::kernels::displace::{self, Params};
 use emstream::kernels::framemap;
 use emstream::kernels::masks::MaskStack;
 use emstream::kernels::oracle;
-use emstream::ops::MaskProducts;
+use emstream::ops::{Displaced, MaskProducts};
 use emstream::pixel::{FrameShape, Pixel};
 use emstream::with_pixel;
 use ndarray::Array2;
@@ -142,7 +142,7 @@ fn products(
         ..Control::new()
     };
     let mut pass = Pass::new("test", scan, selection);
-    let handle = pass.add(MaskProducts::new(stack).shifted(by.clone()));
+    let handle = pass.add(Displaced::new(MaskProducts::new(stack), by.clone()));
     pass.run(on, &Resident::none(), &control).unwrap().take(handle).unwrap()
 }
 
@@ -202,7 +202,7 @@ fn wrong_shifts_are_refused() {
         (vec![[f64::INFINITY, 0.0]; 16], "shifts: the shift of frame 0 is not a number"),
     ] {
         let mut pass = Pass::new("test", &scan, &all);
-        pass.add(MaskProducts::new(&stack).shifted(Arc::from(shifts)));
+        pass.add(Displaced::new(MaskProducts::new(&stack), Arc::from(shifts)));
         let error = pass.run(&Backend::Cpu, &Resident::none(), &Control::new());
         assert_eq!(error.err().unwrap().to_string(), message);
     }

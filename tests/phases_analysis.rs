@@ -88,7 +88,10 @@ fn trees_labels_and_memberships_are_those_of_hdbscan() {
             };
             let core = core_distances(points.view(), samples);
             let expected = numbers(&mut file, &format!("{name}_core"));
-            assert!(largest_difference(&every_fifth(&core), &expected) < 1e-12, "{name}: core distances");
+            assert!(
+                largest_difference(&every_fifth(&core), &expected) < 1e-12,
+                "{name}: core distances"
+            );
             let mut weights: Vec<f64> = spanning_tree(points.view(), &core).iter().map(|e| e.distance).collect();
             weights.sort_by(f64::total_cmp);
             let expected = numbers(&mut file, &format!("{name}_weights"));
@@ -126,14 +129,22 @@ fn trees_labels_and_memberships_are_those_of_hdbscan() {
                 .collect();
             let reordered = |values: &Array2<f64>| {
                 let picked = values.select(Axis(1), &order);
-                picked.rows().into_iter().step_by(5).flat_map(|r| r.to_vec()).collect::<Vec<_>>()
+                picked
+                    .rows()
+                    .into_iter()
+                    .step_by(5)
+                    .flat_map(|r| r.to_vec())
+                    .collect::<Vec<_>>()
             };
             let found_persistence: Vec<f64> = order.iter().map(|&k| found.persistence()[k]).collect();
             assert!(largest_difference(&found_persistence, &persistence) < 1e-9, "{name}");
             for (what, values) in [
                 ("probabilities", every_fifth(&found.probabilities)),
                 ("outlier_scores", every_fifth(&found.outlier_scores())),
-                ("prob_in_some_cluster", every_fifth(memberships.some_cluster.as_slice().unwrap())),
+                (
+                    "prob_in_some_cluster",
+                    every_fifth(memberships.some_cluster.as_slice().unwrap()),
+                ),
                 ("membership_distance", reordered(&memberships.distance)),
                 ("membership_outlier", reordered(&memberships.outlier)),
                 ("memberships", reordered(&memberships.values)),
@@ -203,17 +214,28 @@ fn the_graph_is_that_of_the_formulas() {
     }
     let pruned = fuzzy.pruned(1.0 / 700.0);
     let distances = graph::entry_distances(&pruned, &lists.view()).unwrap();
-    assert!(largest_difference(&every_fifth(&data_radii(&pruned, &distances)), &numbers(&mut file, "data_radii")) < 1e-5);
+    assert!(
+        largest_difference(
+            &every_fifth(&data_radii(&pruned, &distances)),
+            &numbers(&mut file, "data_radii")
+        ) < 1e-5
+    );
 }
 
 #[test]
 fn the_curve_is_that_of_the_fit() {
     let curve = Curve::fit(0.0, 1.0).unwrap();
     let expected = numbers(&mut reference(), "curve");
-    assert!((curve.a - expected[0]).abs() < 1e-6 && (curve.b - expected[1]).abs() < 1e-6, "{curve:?}");
+    assert!(
+        (curve.a - expected[0]).abs() < 1e-6 && (curve.b - expected[1]).abs() < 1e-6,
+        "{curve:?}"
+    );
     // umap-learn's values for its own defaults.
     let curve = Curve::fit(0.1, 1.0).unwrap();
-    assert!((curve.a - 1.5769434).abs() < 1e-5 && (curve.b - 0.8950608).abs() < 1e-5, "{curve:?}");
+    assert!(
+        (curve.a - 1.5769434).abs() < 1e-5 && (curve.b - 0.8950608).abs() < 1e-5,
+        "{curve:?}"
+    );
     assert!(Curve::fit(2.0, 1.0).is_err() && Curve::fit(0.0, f64::NAN).is_err());
 }
 
@@ -227,7 +249,9 @@ fn the_smoothest_vectors_are_those_of_the_dense_solution() {
     // The dense solution belongs to umap-learn's float32 graph.
     assert!(largest_difference(&spectrum.values, &numbers(&mut file, "eigenvalues")) < 1e-5);
     // In themselves: L v = λ v.
-    let scale: Vec<f64> = (0..pruned.len()).map(|i| 1.0 / pruned.row(i).map(|(_, w)| w).sum::<f64>().sqrt()).collect();
+    let scale: Vec<f64> = (0..pruned.len())
+        .map(|i| 1.0 / pruned.row(i).map(|(_, w)| w).sum::<f64>().sqrt())
+        .collect();
     for (k, lambda) in spectrum.values.iter().enumerate() {
         let v = spectrum.vectors.column(k);
         let residual: f64 = (0..pruned.len())
@@ -262,7 +286,12 @@ fn the_density_state_is_that_of_the_formulas() {
     assert!(worst < 1e-9, "{worst}");
     assert!(largest_difference(&every_fifth(&state.phi_sum), &numbers(&mut file, "state_phi")) < 1e-6);
     assert!((state.mean - expected[0]).abs() < 1e-7 && (state.deviation - expected[1]).abs() < 1e-7);
-    assert!((state.covariance - expected[2]).abs() < 1e-5, "{} {}", state.covariance, expected[2]);
+    assert!(
+        (state.covariance - expected[2]).abs() < 1e-5,
+        "{} {}",
+        state.covariance,
+        expected[2]
+    );
     assert!(largest_difference(&every_fifth(&state.weight), &numbers(&mut file, "state_weight")) < 1e-4);
     let (row, column) = (file.i32("edge_row"), file.i32("edge_column"));
     let (mu, coefficient) = (numbers(&mut file, "edge_mu"), numbers(&mut file, "edge_coefficient"));
@@ -270,9 +299,15 @@ fn the_density_state_is_that_of_the_formulas() {
     let largest = coefficient.iter().fold(0.0_f64, |m, c| m.max(c.abs()));
     for k in 0..mu.len() {
         let (i, j) = (row[[k]] as usize, column[[k]] as usize);
-        let square: f64 = (0..3).map(|d| (f64::from(places[[i, d]]) - f64::from(places[[j, d]])).powi(2)).sum();
+        let square: f64 = (0..3)
+            .map(|d| (f64::from(places[[i, d]]) - f64::from(places[[j, d]])).powi(2))
+            .sum();
         let found = state.coefficient((i, j), mu[k], square, curve, scale);
-        assert!((found - coefficient[k]).abs() < 1e-4 * largest, "{found} instead of {}", coefficient[k]);
+        assert!(
+            (found - coefficient[k]).abs() < 1e-4 * largest,
+            "{found} instead of {}",
+            coefficient[k]
+        );
     }
 }
 
@@ -323,10 +358,20 @@ fn embeddings_keep_neighbours_regions_and_densities() {
                 min_samples: Some(1),
                 ..Hdbscan::default()
             };
-            let labels = soft.fit(positions.view()).unwrap().memberships(positions.view()).unwrap().labels();
+            let labels = soft
+                .fit(positions.view())
+                .unwrap()
+                .memberships(positions.view())
+                .unwrap()
+                .labels();
             let index = adjusted_rand_index(&labels, &truth).unwrap();
-            eprintln!("density {} seed {seed}: kept {kept:.3}, radius {radius:.3}, index {index:.3}", density.is_some());
-            if std::env::var("VAR").is_ok() { continue; }
+            eprintln!(
+                "density {} seed {seed}: kept {kept:.3}, radius {radius:.3}, index {index:.3}",
+                density.is_some()
+            );
+            if std::env::var("VAR").is_ok() {
+                continue;
+            }
             assert!(kept > 0.09 && radius > least_radius, "{kept} {radius}");
             best = best.max(index);
         }
@@ -348,7 +393,10 @@ fn threads_do_not_change_a_bit() {
     };
     let one = run(1);
     for threads in [2, 3] {
-        assert!(one.iter().zip(&run(threads)).all(|(a, b)| a.to_bits() == b.to_bits()), "{threads} threads");
+        assert!(
+            one.iter().zip(&run(threads)).all(|(a, b)| a.to_bits() == b.to_bits()),
+            "{threads} threads"
+        );
     }
     let other = Umap { seed: 11, ..umap };
     assert_ne!(other.fit(&data.view(), &Control::new()).unwrap().positions, one);
@@ -367,7 +415,13 @@ fn reference_points() -> Array2<f64> {
 fn parts_that_are_not_connected_and_new_points() {
     // Three groups far apart, the last too small for a spectrum of its own.
     let points = Array2::from_shape_fn((212, 2), |(i, d)| {
-        let group = if i < 100 { 0.0 } else if i < 200 { 1000.0 } else { 3000.0 };
+        let group = if i < 100 {
+            0.0
+        } else if i < 200 {
+            1000.0
+        } else {
+            3000.0
+        };
         group + ((i * (3 + 4 * d)) % 97) as f64 * 0.1
     });
     let data = lists(points.view(), 6);
@@ -396,7 +450,11 @@ fn parts_that_are_not_connected_and_new_points() {
         let distance_to = |g: usize| {
             let members = (0..212).filter(|&j| group(j) == g);
             members
-                .map(|j| (0..2).map(|d| (placed[[row, d]] - found.positions[[j, d]]).powi(2)).sum::<f32>())
+                .map(|j| {
+                    (0..2)
+                        .map(|d| (placed[[row, d]] - found.positions[[j, d]]).powi(2))
+                        .sum::<f32>()
+                })
                 .fold(f32::INFINITY, f32::min)
         };
         let nearest = (0..3).min_by(|a, b| distance_to(*a).total_cmp(&distance_to(*b))).unwrap();
@@ -408,16 +466,45 @@ fn parts_that_are_not_connected_and_new_points() {
 fn bad_input_of_an_embedding_is_an_error() {
     let data = lists(reference_points().view(), 8);
     let with = |umap: Umap| umap.fit(&data.view(), &Control::new());
-    assert!(matches!(with(Umap { components: 0, ..Umap::default() }), Err(Error::Parameter { .. })));
-    assert!(matches!(with(Umap { components: 65, ..Umap::default() }), Err(Error::Parameter { .. })));
-    assert!(matches!(with(Umap { min_dist: -1.0, ..Umap::default() }), Err(Error::Parameter { .. })));
-    assert!(matches!(with(Umap { epochs: Some(0), ..Umap::default() }), Err(Error::Parameter { .. })));
+    assert!(matches!(
+        with(Umap {
+            components: 0,
+            ..Umap::default()
+        }),
+        Err(Error::Parameter { .. })
+    ));
+    assert!(matches!(
+        with(Umap {
+            components: 65,
+            ..Umap::default()
+        }),
+        Err(Error::Parameter { .. })
+    ));
+    assert!(matches!(
+        with(Umap {
+            min_dist: -1.0,
+            ..Umap::default()
+        }),
+        Err(Error::Parameter { .. })
+    ));
+    assert!(matches!(
+        with(Umap {
+            epochs: Some(0),
+            ..Umap::default()
+        }),
+        Err(Error::Parameter { .. })
+    ));
     let nan = Array2::from_elem((400, 8), f64::NAN);
     assert!(Neighbours::new(data.index.view(), nan.view(), 400).is_err());
     assert!(Neighbours::new(data.index.view(), data.distance.view(), 399).is_err());
     // All points in one place: nothing to tell them apart, but no failure.
     let same = lists(Array2::zeros((50, 3)).view(), 5);
-    let found = Umap { epochs: Some(20), ..Umap::default() }.fit(&same.view(), &Control::new()).unwrap();
+    let found = Umap {
+        epochs: Some(20),
+        ..Umap::default()
+    }
+    .fit(&same.view(), &Control::new())
+    .unwrap();
     assert!(found.positions.iter().all(|p| p.is_finite()));
 }
 
@@ -431,14 +518,21 @@ fn agreement_is_that_of_the_reference() {
         let nmi = file.matrix(&format!("{metric}_nmi"));
         assert!(largest_difference(&found.ari, &ari) < 1e-12, "{metric}");
         assert!(largest_difference(&found.nmi, &nmi) < 1e-12, "{metric}");
-        assert_eq!(found.reference as i32, file.i32(&format!("{metric}_reference"))[[0]], "{metric}");
+        assert_eq!(
+            found.reference as i32,
+            file.i32(&format!("{metric}_reference"))[[0]],
+            "{metric}"
+        );
         let with_reference = numbers(&mut file, &format!("{metric}_agreement"));
         assert!(largest_difference(&found.with_reference, &with_reference) < 1e-12, "{metric}");
         let pairwise = numbers(&mut file, &format!("{metric}_pairwise_agreement"));
         assert!(largest_difference(&found.pairwise, &pairwise) < 1e-12, "{metric}");
     }
     let one = agreement(array![[0, 1, -1]].view()).unwrap();
-    assert_eq!((one.reference, one.with_reference, one.pairwise), (0, vec![1.0; 3], vec![1.0; 3]));
+    assert_eq!(
+        (one.reference, one.with_reference, one.pairwise),
+        (0, vec![1.0; 3], vec![1.0; 3])
+    );
     assert!(agreement(Array2::zeros((0, 3)).view()).is_err());
 }
 
@@ -460,7 +554,11 @@ fn assignments_are_the_best_of_all() {
                 best = best.max(columns.iter().enumerate().map(|(r, &c)| gain[[r, c]]).sum());
             }
         }
-        let found: f64 = assign(gain.view()).iter().enumerate().map(|(r, c)| gain[[r, c.unwrap()]]).sum();
+        let found: f64 = assign(gain.view())
+            .iter()
+            .enumerate()
+            .map(|(r, c)| gain[[r, c.unwrap()]])
+            .sum();
         assert!((found - best).abs() < 1e-12);
     }
 }

@@ -91,7 +91,11 @@ pub fn renamed(labels: &[i32], reference: &[i32]) -> Result<Vec<i32>> {
     // In the order of their numbers, also those whose points all lack a label in the reference.
     let mut present = vec![false; name.len()];
     labels.iter().filter(|l| **l >= 0).for_each(|&l| present[l as usize] = true);
-    for (name, _) in name.iter_mut().zip(&present).filter(|(name, present)| name.is_none() && **present) {
+    for (name, _) in name
+        .iter_mut()
+        .zip(&present)
+        .filter(|(name, present)| name.is_none() && **present)
+    {
         *name = Some(next);
         next += 1;
     }

@@ -9,10 +9,12 @@
 
 pub mod agreement;
 pub mod binning;
+pub mod bullseye;
 pub mod compare;
 pub mod condition;
 pub mod correlate;
 pub mod cut;
+pub mod descan;
 pub mod features;
 mod fft2;
 pub mod grid;
@@ -23,6 +25,7 @@ pub mod maskspec;
 mod moments;
 pub mod orientation;
 pub mod peaks;
+pub mod probe;
 mod symmetric;
 pub mod template;
 pub mod tree;

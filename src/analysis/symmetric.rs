@@ -13,7 +13,10 @@ pub fn eigen(matrix: &Array2<f64>) -> (Vec<f64>, Array2<f64>) {
     let mut a = Array2::from_shape_fn((n, n), |(r, c)| matrix[[r.min(c), r.max(c)]]);
     let mut vectors = Array2::eye(n);
     for _ in 0..SWEEPS {
-        let off: f64 = (0..n).flat_map(|p| (p + 1..n).map(move |q| (p, q))).map(|at| a[at].powi(2)).sum();
+        let off: f64 = (0..n)
+            .flat_map(|p| (p + 1..n).map(move |q| (p, q)))
+            .map(|at| a[at].powi(2))
+            .sum();
         let on: f64 = a.diag().iter().map(|v| v * v).sum();
         if off <= on * f64::EPSILON * f64::EPSILON {
             break;
@@ -29,7 +32,10 @@ pub fn eigen(matrix: &Array2<f64>) -> (Vec<f64>, Array2<f64>) {
     let values = order.iter().map(|&i| a[[i, i]]).collect();
     let mut sorted = vectors.select(ndarray::Axis(1), &order);
     for mut column in sorted.columns_mut() {
-        let largest = column.iter().copied().fold(0.0_f64, |m, v| if v.abs() > m.abs() { v } else { m });
+        let largest = column
+            .iter()
+            .copied()
+            .fold(0.0_f64, |m, v| if v.abs() > m.abs() { v } else { m });
         if largest < 0.0 {
             column.mapv_inplace(|v| -v);
         }
@@ -81,7 +87,9 @@ mod tests {
     #[test]
     fn vectors_are_orthonormal_and_rebuild_the_matrix() {
         let n = 24;
-        let m = Array2::from_shape_fn((n, n), |(r, c)| ((r * c) as f64 * 0.37).sin() + f64::from(u8::from(r == c)) * r as f64);
+        let m = Array2::from_shape_fn((n, n), |(r, c)| {
+            ((r * c) as f64 * 0.37).sin() + f64::from(u8::from(r == c)) * r as f64
+        });
         let (values, v) = eigen(&m);
         let product = v.t().dot(&v);
         let rebuilt = v.dot(&Array2::from_diag(&ndarray::Array1::from(values.clone()))).dot(&v.t());

@@ -3,6 +3,8 @@
 //! The formulas are those of LiberTEM-blobfinder's match patterns (A. Clausen et al., *J. Open Source Softw.* 5 (2020) 2006),
 //! written down in `docs/workflows.md`. Lengths are in detector pixels, offsets in (y, x) order.
 
+use super::bullseye::Bullseye;
+use super::probe;
 use crate::error::{Error, Result};
 use ndarray::Array2;
 use std::path::Path;
@@ -23,6 +25,8 @@ pub enum Pattern {
     Background { radius: f64, outer: f64 },
     /// [`Pattern::Gradient`] with −1 from its edge to `outer`. Not balanced.
     GradientBackground { radius: f64, outer: f64 },
+    /// A bullseye aperture, balanced; drawn as an image like a user's.
+    Bullseye(Bullseye),
     /// A user's image. Its centre is at ((h−1)/2, (w−1)/2).
     User(Array2<f64>),
 }
@@ -36,7 +40,7 @@ pub struct Template {
 
 impl Template {
     /// A template with its default search range: 2R for a disk or gradient, max(2R, Ro) with a background, twice the outer
-    /// radius for a ring, half the diagonal for a user's image.
+    /// radius for a ring, half the diagonal for a bullseye and a user's image.
     ///
     /// # Errors
     /// [`Error::Parameter`] for radii that are not finite and positive, an outer radius not above the inner one, an image
@@ -59,6 +63,7 @@ impl Template {
                 above(*radius, *outer)?;
                 (2.0 * radius).max(*outer)
             }
+            Pattern::Bullseye(b) => half_diagonal(b.size, b.size),
             Pattern::User(image) => {
                 let (h, w) = image.dim();
                 if h == 0 || w == 0 {
@@ -70,7 +75,7 @@ impl Template {
                 if image.iter().all(|&v| v == 0.0) {
                     return Err(bad("the image is zero everywhere".into()));
                 }
-                ((h * h) as f64 + (w * w) as f64).sqrt() / 2.0
+                half_diagonal(h, w)
             }
         };
         Template { pattern, search: 0.0 }.with_search(search)
@@ -96,18 +101,24 @@ impl Template {
         })
     }
 
-    /// Reads `disk:R`, `ring:R1,R2`, `gradient:R`, `background:R[,RO]`, `gradient-background:R[,RO]`, or the path of an image,
-    /// which `load` reads.
+    /// Reads `disk:R`, `ring:R1,R2`, `gradient:R`, `background:R[,RO]`, `gradient-background:R[,RO]`,
+    /// `bullseye:RII,RI,RO,ROO[,cross=W][,size=N]`, `probe:FILE@Y,X,N` ([`probe::cut`]), or the path of an image. `load` reads the
+    /// file: the image, or the mean of the frames in which the probe is.
     ///
     /// # Errors
-    /// As [`Template::new`], for an unknown name or a wrong count of numbers, and what `load` returns.
+    /// As [`Template::new`], [`Bullseye::parse`], [`probe::Spec::parse`] and [`probe::cut`], for an unknown name or a wrong count of
+    /// numbers, and what `load` returns.
     pub fn parse(spec: &str, load: impl FnOnce(&Path) -> Result<Array2<f64>>) -> Result<Self> {
         let Some((name, rest)) = spec.split_once(':') else {
             return match spec {
-                "disk" | "ring" | "gradient" | "background" | "gradient-background" => Err(bad(format!(
-                    "`{spec}` needs a radius, e.g. `{spec}:{}`",
-                    if spec == "ring" { "4,6" } else { "1.5" }
+                "disk" | "gradient" | "background" | "gradient-background" => {
+                    Err(bad(format!("`{spec}` needs a radius, e.g. `{spec}:1.5`")))
+                }
+                "ring" | "bullseye" => Err(bad(format!(
+                    "`{spec}` needs radii, e.g. `{spec}:{}`",
+                    if spec == "ring" { "4,6" } else { "2.8,8,11.5,16,cross=1" }
                 ))),
+                "probe" => Err(bad("`probe` needs a file and a place in it: probe:FILE@Y,X,N".into())),
                 "" => Err(bad("empty (want e.g. `background:1.5,2.5` or the path of an image)".into())),
                 _ => Template::new(Pattern::User(load(Path::new(spec))?)),
             };
@@ -132,10 +143,16 @@ impl Template {
                 [inner, outer] => Template::new(Pattern::Ring { inner, outer }),
                 _ => Err(bad(format!("`{spec}`: a ring takes an inner and an outer radius"))),
             },
+            "bullseye" => Template::new(Pattern::Bullseye(Bullseye::parse(rest)?)),
+            "probe" => {
+                let spec = probe::Spec::parse(rest)?;
+                let frame = load(Path::new(spec.file))?;
+                Template::new(Pattern::User(probe::cut(frame.view(), spec.at, spec.size)?))
+            }
             // A colon belongs to a path when a folder, a drive letter or an extension says so.
             _ if name.len() < 2 || spec.contains(['/', '\\', '.']) => Template::new(Pattern::User(load(Path::new(spec))?)),
             _ => Err(bad(format!(
-                "unknown pattern `{name}` (known: disk:R, ring:R1,R2, gradient:R, background:R,RO, gradient-background:R,RO, or a file)"
+                "unknown pattern `{name}` (known: disk:R, ring:R1,R2, gradient:R, background:R,RO, gradient-background:R,RO, bullseye:RII,RI,RO,ROO, probe:FILE@Y,X,N, or a file)"
             ))),
         }
     }
@@ -201,24 +218,24 @@ impl Template {
     /// The template in a window of `h` × `w` pixels in which index (h/2, w/2) (integer division) means no displacement, for
     /// odd and even sizes of window and image alike. What does not fit is cut off.
     pub fn window(&self, h: usize, w: usize) -> Array2<f64> {
-        match &self.pattern {
-            Pattern::User(image) => {
-                let before = |window: usize, n: usize| (window / 2) as isize - (n / 2) as isize;
-                place(image, [h, w], [before(h, image.nrows()), before(w, image.ncols())])
-            }
-            built_in => sample(built_in, h, w),
-        }
+        let before = |window: usize, n: usize| (window / 2) as isize - (n / 2) as isize;
+        self.padded(h, w, before)
     }
 
     /// The template in a window of `h` × `w` pixels as LiberTEM-blobfinder pads it: floor(extra/2) rows before a user's image.
     /// With an even window and an odd image the centre is then at h/2 − 1, and found positions are one pixel too small.
     pub fn window_published(&self, h: usize, w: usize) -> Array2<f64> {
+        let before = |window: usize, n: usize| (window as isize - n as isize).div_euclid(2);
+        self.padded(h, w, before)
+    }
+
+    /// A formula in a window, or an image with as many zeros before it as `before` says for the lengths of window and image.
+    fn padded(&self, h: usize, w: usize, before: impl Fn(usize, usize) -> isize) -> Array2<f64> {
+        let put = |image: &Array2<f64>| place(image, [h, w], [before(h, image.nrows()), before(w, image.ncols())]);
         match &self.pattern {
-            Pattern::User(image) => {
-                let before = |window: usize, n: usize| (window as isize - n as isize).div_euclid(2);
-                place(image, [h, w], [before(h, image.nrows()), before(w, image.ncols())])
-            }
-            built_in => sample(built_in, h, w),
+            Pattern::Bullseye(b) => put(&b.image()),
+            Pattern::User(image) => put(image),
+            formula => sample(formula, h, w),
         }
     }
 
@@ -231,6 +248,7 @@ impl Template {
             Pattern::Ring { outer, .. } | Pattern::Background { outer, .. } | Pattern::GradientBackground { outer, .. } => {
                 round(*outer)
             }
+            Pattern::Bullseye(b) => [b.size; 2],
             Pattern::User(image) => [image.nrows(), image.ncols()],
         }
     }
@@ -257,6 +275,7 @@ impl std::fmt::Display for Template {
             Pattern::Gradient { radius } => write!(f, "gradient:{radius}"),
             Pattern::Background { radius, outer } => write!(f, "background:{radius},{outer}"),
             Pattern::GradientBackground { radius, outer } => write!(f, "gradient-background:{radius},{outer}"),
+            Pattern::Bullseye(b) => b.fmt(f),
             Pattern::User(image) => write!(f, "image of {}×{} pixels", image.nrows(), image.ncols()),
         }
     }
@@ -315,7 +334,7 @@ fn sample(pattern: &Pattern, h: usize, w: usize) -> Array2<f64> {
                 gradient(r, radius)
             }
         }),
-        Pattern::User(_) => Array2::zeros((h, w)),
+        Pattern::Bullseye(_) | Pattern::User(_) => Array2::zeros((h, w)),
     }
 }
 
@@ -328,6 +347,10 @@ fn place(image: &Array2<f64>, window: [usize; 2], before: [isize; 2]) -> Array2<
             _ => 0.0,
         }
     })
+}
+
+fn half_diagonal(h: usize, w: usize) -> f64 {
+    ((h * h) as f64 + (w * w) as f64).sqrt() / 2.0
 }
 
 fn bad(what: String) -> Error {

@@ -71,6 +71,19 @@ impl Tree {
         Ok(1 + self.distances.iter().filter(|&&x| x >= d).count())
     }
 
+    /// The distance thresholds `(above, to)` that give `k` clusters, `above` excluded: `None` if none does, as with equal distances.
+    pub fn thresholds(&self, k: usize) -> Option<(f64, f64)> {
+        let mut sorted = self.distances.clone();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        let to = match k {
+            0 => return None,
+            1 => f64::INFINITY,
+            k => *sorted.get(k - 2)?,
+        };
+        let above = sorted.get(k - 1).copied().unwrap_or(0.0);
+        (above < to).then_some((above, to))
+    }
+
     /// The label of each position when all but the last `k` − 1 merges are done. Labels 0..k are numbered by the first position
     /// of each cluster.
     ///

@@ -1,8 +1,9 @@
 //! Small arrays that flags name: templates, peaks, labels.
 
 use emstream::io::array::{self, MAX_BYTES};
-use emstream::{Error, Result};
-use ndarray::{Array2, ArrayD, Ix2};
+use emstream::io::{self, OpenOptions};
+use emstream::{Control, Error, Result, workflows};
+use ndarray::{Array2, ArrayD, Axis, Ix2};
 use std::path::Path;
 
 fn two_dimensional<T>(path: &Path, array: ArrayD<T>) -> Result<Array2<T>> {
@@ -12,9 +13,32 @@ fn two_dimensional<T>(path: &Path, array: ArrayD<T>) -> Result<Array2<T>> {
         .map_err(|_| Error::format(path, "shape", what))
 }
 
-/// A template image (h, w).
+/// A template image (h, w), or the mean of the frames of a stack or scan. In HDF5 files the dataset may follow the file's name
+/// as if it were a folder.
 pub fn image(path: &Path) -> Result<Array2<f64>> {
-    two_dimensional(path, array::read_array(path, MAX_BYTES)?)
+    let (file, dataset) = split_dataset(path);
+    if dataset.is_none() && array::is_array(file)? {
+        let array: ArrayD<f64> = array::read_array(file, MAX_BYTES)?;
+        return match array.ndim() {
+            0..=2 => two_dimensional(file, array),
+            n => two_dimensional(file, (2..n).fold(array, |a, _| a.mean_axis(Axis(0)).unwrap_or_default())),
+        };
+    }
+    let options = OpenOptions {
+        dataset,
+        ..OpenOptions::default()
+    };
+    let control = Control::new();
+    workflows::mean_frame(&*io::open(file, &options, &control)?, &control)
+}
+
+/// Splits `FILE/DATASET` where a part of the path is a file.
+fn split_dataset(path: &Path) -> (&Path, Option<String>) {
+    let file = path.ancestors().skip(1).find(|a| a.is_file());
+    match file.and_then(|f| Some((f, path.strip_prefix(f).ok()?.to_str()?))) {
+        Some((file, dataset)) => (file, Some(dataset.replace('\\', "/"))),
+        None => (path, None),
+    }
 }
 
 /// Positions (n, 2) as (y, x).

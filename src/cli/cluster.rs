@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use emstream::analysis::Recipe;
 use emstream::io::results::OutputDir;
 use emstream::workflows::cluster::{self, Clusters, Given, Params, PatternName};
+use emstream::workflows::descan::Descan;
 use emstream::{Error, Result, workflows};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -40,7 +41,8 @@ pub(super) struct Flags {
     /// Built-in template [default: background]
     #[arg(long, value_enum)]
     pattern: Option<PatternArg>,
-    /// Template instead of a built-in pattern: background:R,RO … or a .npy file
+    /// Template instead of a built-in pattern: bullseye:RII,RI,RO,ROO, probe:FILE@Y,X,N, ring:R1,R2 … or an image (.npy, .tif, .png);
+    /// see `emstream template`
     #[arg(long, value_name = "SPEC|FILE")]
     template: Option<String>,
     /// Search range in pixels [default: by the template]
@@ -61,6 +63,9 @@ pub(super) struct Flags {
     /// Weight of the scan coordinates in the features [default: 0.2]
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     position_weight: Option<f64>,
+    /// Take out the wandering of the direct beam: a smooth surface through its positions, or the positions [default: none]
+    #[arg(long, value_enum)]
+    descan: Option<DescanArg>,
     /// Feature peaks (n, 2) from a file instead of finding them
     #[arg(long, value_name = "FILE.npy")]
     peaks: Option<PathBuf>,
@@ -78,6 +83,13 @@ enum PatternArg {
     Gradient,
     GradientBackground,
     Disk,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DescanArg {
+    None,
+    Fit,
+    Measured,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -106,6 +118,14 @@ impl Flags {
             self.recipe.map(|r| match r {
                 RecipeArg::Default => Recipe::Default,
                 RecipeArg::Published => Recipe::Published,
+            }),
+        );
+        set(
+            &mut p.descan,
+            self.descan.map(|d| match d {
+                DescanArg::None => Descan::None,
+                DescanArg::Fit => Descan::Fit,
+                DescanArg::Measured => Descan::Measured,
             }),
         );
         p.log_std |= self.log_std;

@@ -5,7 +5,7 @@ use super::session::Session;
 use clap::Subcommand;
 use emstream::io::Scan;
 use emstream::pixel::Pixel;
-use emstream::simulate::{Grains, Kikuchi, Polycrystal, Simulated, SimulatedKikuchi, Structure};
+use emstream::simulate::{Bullseye, Grains, Kikuchi, Polycrystal, Simulated, SimulatedBullseye, SimulatedKikuchi, Structure};
 use emstream::{Error, Result};
 use std::path::PathBuf;
 
@@ -18,7 +18,10 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    /// A polycrystal: grains with their own lattices, strain, descan, noise; the truth goes to FILE.truth.h5
     Polycrystal(PolycrystalArgs),
+    /// A gold polycrystal in convergent-beam diffraction through a bullseye aperture; the truth goes to FILE.truth.h5
+    Bullseye(BullseyeArgs),
     Ebsd(KikuchiArgs),
 }
 
@@ -84,22 +87,22 @@ impl KikuchiArgs {
     }
 }
 
-/// A polycrystal: grains with their own lattices, strain, descan, noise; the truth goes to FILE.truth.h5
+/// Flags of all simulated scans.
 #[derive(clap::Args)]
-struct PolycrystalArgs {
+struct Common {
     /// Output: .blo (u8), .npy or .h5
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// All parameters from a file
     #[arg(long, value_name = "FILE.toml")]
     params: Option<PathBuf>,
-    /// Scan shape [default: 40,50]
+    /// Scan shape [default: 40,50; bullseye: 24,28]
     #[arg(long, value_name = "Y,X")]
     nav_shape: Option<String>,
-    /// Frame shape [default: 144,144]
+    /// Frame shape [default: 144,144; bullseye: 250,250]
     #[arg(long, value_name = "H,W")]
     sig_shape: Option<String>,
-    /// Pixel type: u8, u16 or f32 [default: u8]
+    /// Pixel type: u8, u16 or f32 [default: u8; bullseye: u16]
     #[arg(long, value_name = "T")]
     dtype: Option<String>,
     /// Number of grains [default: by the size of the scan]
@@ -108,6 +111,49 @@ struct PolycrystalArgs {
     /// Seed of all random numbers [default: 1]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Largest descan in pixels [default: by the size of the frame]
+    #[arg(long, value_name = "PX")]
+    descan: Option<f64>,
+}
+
+impl Common {
+    /// The text of the parameter file.
+    fn text(&self) -> Result<Option<String>> {
+        let read = |file: &PathBuf| std::fs::read_to_string(file).map_err(|e| Error::io(file, "cannot read", e));
+        self.params.as_ref().map(read).transpose()
+    }
+    /// Replaces what was typed.
+    fn apply(
+        &self,
+        nav: &mut [usize; 2],
+        sig: &mut [usize; 2],
+        pixel: &mut Pixel,
+        seed: &mut u64,
+        descan: &mut Option<f64>,
+    ) -> Result<()> {
+        if let Some(t) = &self.nav_shape {
+            *nav = pair("--nav-shape", t)?;
+        }
+        if let Some(t) = &self.sig_shape {
+            *sig = pair("--sig-shape", t)?;
+        }
+        match self.dtype.as_deref() {
+            None => {}
+            Some("u8") => *pixel = Pixel::U8,
+            Some("u16") => *pixel = Pixel::U16,
+            Some("f32") => *pixel = Pixel::F32,
+            Some(other) => return Err(Error::parameter("--dtype", format!("'{other}' is none of u8, u16, f32"))),
+        }
+        *seed = self.seed.unwrap_or(*seed);
+        *descan = self.descan.or(*descan);
+        Ok(())
+    }
+}
+
+#[derive(clap::Args)]
+struct PolycrystalArgs {
+    #[command(flatten)]
+    common: Common,
     /// Multiplies the expectation of every pixel [default: 1]
     #[arg(long, value_name = "X")]
     dose: Option<f64>,
@@ -115,41 +161,67 @@ struct PolycrystalArgs {
 
 impl PolycrystalArgs {
     fn parameters(&self) -> Result<Polycrystal> {
-        let mut p = match &self.params {
-            None => Polycrystal::default(),
-            Some(file) => {
-                let text = std::fs::read_to_string(file).map_err(|e| Error::io(file, "cannot read", e))?;
-                Polycrystal::from_toml(&text)?
-            }
-        };
-        if let Some(t) = &self.nav_shape {
-            p.nav = pair("--nav-shape", t)?;
-        }
-        if let Some(t) = &self.sig_shape {
-            p.sig = pair("--sig-shape", t)?;
-        }
-        match self.dtype.as_deref() {
-            None => {}
-            Some("u8") => p.pixel = Pixel::U8,
-            Some("u16") => p.pixel = Pixel::U16,
-            Some("f32") => p.pixel = Pixel::F32,
-            Some(other) => return Err(Error::parameter("--dtype", format!("'{other}' is none of u8, u16, f32"))),
-        }
-        p.grains = self.grains.map(Grains::Count).or(p.grains);
-        p.seed = self.seed.unwrap_or(p.seed);
+        let mut p = self
+            .common
+            .text()?
+            .map_or_else(|| Ok(Polycrystal::default()), |t| Polycrystal::from_toml(&t))?;
+        self.common
+            .apply(&mut p.nav, &mut p.sig, &mut p.pixel, &mut p.seed, &mut p.descan_max)?;
+        p.grains = self.common.grains.map(Grains::Count).or(p.grains);
         p.dose = self.dose.unwrap_or(p.dose);
         Ok(p)
     }
 }
 
-pub fn run(args: Args, session: &Session) -> Result<()> {
-    match args.what {
-        What::Polycrystal(args) => polycrystal(args, session),
-        What::Ebsd(args) => kikuchi(args, session),
+#[derive(clap::Args)]
+struct BullseyeArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Electrons expected in a frame [default: 7000]
+    #[arg(long, value_name = "N")]
+    electrons: Option<f64>,
+}
+
+impl BullseyeArgs {
+    fn parameters(&self) -> Result<Bullseye> {
+        let mut p = self
+            .common
+            .text()?
+            .map_or_else(|| Ok(Bullseye::default()), |t| Bullseye::from_toml(&t))?;
+        self.common
+            .apply(&mut p.nav, &mut p.sig, &mut p.pixel, &mut p.seed, &mut p.descan_max)?;
+        p.grains = self.common.grains.or(p.grains);
+        p.electrons = self.electrons.unwrap_or(p.electrons);
+        Ok(p)
     }
 }
 
-fn kikuchi(args: KikuchiArgs, session: &Session) -> Result<()> {
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    let (info, truth) = match &args.what {
+        What::Polycrystal(args) => {
+            let scan = Simulated::new(&args.parameters()?)?;
+            let truth = scan.write(&args.common.output, session.overwrite, &session.control)?;
+            (scan.info().clone(), truth)
+        }
+        What::Bullseye(args) => {
+            let scan = SimulatedBullseye::new(&args.parameters()?)?;
+            let truth = scan.write(&args.common.output, session.overwrite, &session.control)?;
+            (scan.info().clone(), truth)
+        }
+        What::Ebsd(args) => return kikuchi(args, session),
+    };
+    let [ny, nx] = info.nav;
+    println!(
+        "{ny} × {nx} frames of {} × {} {}; truth in {}",
+        info.frame.height,
+        info.frame.width,
+        info.frame.pixel,
+        truth.display()
+    );
+    Ok(())
+}
+
+fn kikuchi(args: &KikuchiArgs, session: &Session) -> Result<()> {
     let parameters = args.parameters()?;
     let map = SimulatedKikuchi::new(&parameters)?;
     let ctf = map.write(&args.output, session.overwrite, &session.control)?;
@@ -160,21 +232,6 @@ fn kikuchi(args: KikuchiArgs, session: &Session) -> Result<()> {
         frame.width,
         frame.pixel,
         ctf.display()
-    );
-    Ok(())
-}
-
-fn polycrystal(args: PolycrystalArgs, session: &Session) -> Result<()> {
-    let scan = Simulated::new(&args.parameters()?)?;
-    let info = scan.info();
-    let truth = scan.write(&args.output, session.overwrite, &session.control)?;
-    let [ny, nx] = info.nav;
-    println!(
-        "{ny} × {nx} frames of {} × {} {}; truth in {}",
-        info.frame.height,
-        info.frame.width,
-        info.frame.pixel,
-        truth.display()
     );
     Ok(())
 }

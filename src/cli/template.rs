@@ -1,13 +1,15 @@
 //! `emstream template`
 
+use super::arrays;
 use super::session::Session;
-use super::{arrays, grey};
 use emstream::analysis::template::Template;
-use emstream::io::array;
+use emstream::io::{array, output};
+use emstream::report::{ColourMap, HeatMap, Limits};
 use emstream::{Error, Result};
 use std::path::PathBuf;
 
-/// Show and save a match template: disk:R, gradient:R, background:R,RO, gradient-background:R,RO or a .npy file
+/// Show and save a match template: disk:R, ring:R1,R2, gradient:R, background:R,RO, gradient-background:R,RO,
+/// bullseye:RII,RI,RO,ROO[,cross=W][,size=N], probe:FILE[/DATASET]@Y,X,N (a vacuum probe) or an image (.npy, .tif, .png)
 #[derive(clap::Args)]
 pub struct Args {
     spec: String,
@@ -21,7 +23,12 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let stamp = template.stamp();
     match args.output.extension().and_then(|e| e.to_str()) {
         Some("npy") => array::save_npy(&args.output, stamp.view(), session.overwrite)?,
-        Some("png") => array::save_png(&args.output, grey(&stamp).view(), session.overwrite)?,
+        Some("png") => {
+            let mut map = HeatMap::new(stamp.view(), &args.spec);
+            map.colours = ColourMap::Diverging;
+            map.limits = Limits::SymmetricAboutZero;
+            output::write_file(&args.output, session.overwrite, &map.draw().to_png()?)?;
+        }
         _ => return Err(Error::parameter("--output", "the name must end in .npy or .png")),
     }
     let (h, w) = stamp.dim();

@@ -106,6 +106,18 @@ fn open(path: &Path) -> Result<(Format, BufReader<File>)> {
     Ok((format, BufReader::new(file)))
 }
 
+/// True if the first bytes are those of a format that [`read_array`] reads.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read.
+pub fn is_array(path: impl AsRef<Path>) -> Result<bool> {
+    match open(path.as_ref()) {
+        Ok(_) => Ok(true),
+        Err(Error::Format { .. }) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// Reads an array of any supported format and stored type. A `.npz` must hold one array, or one called `data`;
 /// images come as (y, x), stacks of images as (n, y, x). Of colour pixels the brightest channel counts; transparent ones are 0.
 ///

@@ -1,12 +1,10 @@
-//! [`MaskProducts`]: one number per frame and mask, the feature vectors and virtual detectors; the masks may follow a pattern that
-//! wanders.
+//! [`MaskProducts`]: one number per frame and mask, the feature vectors and virtual detectors.
 
 use crate::backend::cpu::isa::Isa;
 use crate::backend::gpu::Gpu;
 use crate::backend::stage::{CpuStage, GpuStage};
 use crate::engine::{Collector, Job, Needs, Operator, Rows};
 use crate::error::Result;
-use crate::kernels::displace;
 use crate::kernels::masks::cpu::Plan;
 use crate::kernels::masks::{self, MaskStack, Part};
 use crate::pixel::FrameShape;
@@ -16,7 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Products of every selected frame with a mask stack: `frames × masks` values in selection order; see [`crate::kernels::masks`].
 pub struct MaskProducts<'a> {
     stack: Cow<'a, MaskStack>,
-    shifts: Option<displace::Params>,
     /// The CPU kernel's order of work, shared by all workers.
     plan: Mutex<Option<(FrameShape, Arc<Plan>)>>,
 }
@@ -29,23 +26,7 @@ impl<'a> MaskProducts<'a> {
     fn of(stack: Cow<'a, MaskStack>) -> Self {
         MaskProducts {
             stack,
-            shifts: None,
             plan: Mutex::new(None),
-        }
-    }
-
-    /// The same with the masks moved by a vector (y, x) of its own in every selected frame, for patterns that wander over the
-    /// detector; see [`crate::kernels::displace`].
-    pub fn shifted(mut self, shifts: Arc<[[f64; 2]]>) -> Self {
-        self.shifts = Some(displace::Params { shifts });
-        self
-    }
-
-    /// Frames as the mask kernel sees them.
-    fn frame(&self, job: &Job<'_>) -> FrameShape {
-        match self.shifts {
-            Some(_) => displace::moved(job.frame),
-            None => job.frame,
         }
     }
 
@@ -77,13 +58,6 @@ impl Operator for MaskProducts<'_> {
     }
     fn needs(&self, job: &Job<'_>) -> Result<Needs> {
         self.stack.check(job.frame.height, job.frame.width)?;
-        let mut worker = masks::cpu::cost(self.stack.len());
-        let mut output = 0;
-        if let Some(shifts) = &self.shifts {
-            shifts.check(job.selection.len())?;
-            worker = worker + displace::cpu::cost(job.frame);
-            output += 16 * job.selection.len();
-        }
         let row = 4 * self.stack.len() as u64;
         // The plan: an index and a value for each pixel that a mask touches.
         let plan = match &*self.stack {
@@ -94,24 +68,15 @@ impl Operator for MaskProducts<'_> {
         Ok(Needs {
             // The kernel puts 16 frames side by side.
             together: 16,
-            worker,
-            output: output + row * job.selection.len() + plan,
+            worker: masks::cpu::cost(self.stack.len()),
+            output: row * job.selection.len() + plan,
         })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
-        let (isa, frame) = (Isa::active(), self.frame(job));
-        let stage = masks::cpu::stage_on_plan(isa, frame, self.plan(frame)?);
-        Ok(match &self.shifts {
-            Some(shifts) => displace::cpu::stage(isa, job.frame, shifts, stage),
-            None => stage,
-        })
+        Ok(masks::cpu::stage_on_plan(Isa::active(), job.frame, self.plan(job.frame)?))
     }
     fn gpu(&self, job: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
-        let stage = masks::gpu::stage(gpu, self.frame(job), &self.stack)?;
-        match &self.shifts {
-            Some(shifts) => displace::gpu::stage(gpu, job.frame, shifts, stage),
-            None => Ok(stage),
-        }
+        masks::gpu::stage(gpu, job.frame, &self.stack)
     }
     fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = Vec<f32>>>> {
         Ok(Box::new(Rows::new(job.selection.len(), self.stack.len(), |p: Part| {

@@ -2,6 +2,7 @@
 
 mod bands;
 mod correlate;
+mod displaced;
 mod framemap;
 mod joint;
 mod logsum;
@@ -11,6 +12,7 @@ mod statistics;
 
 pub use bands::Bands;
 pub use correlate::{Correlate, Correlations};
+pub use displaced::Displaced;
 pub use framemap::FrameMap;
 pub use joint::JointFit;
 pub use logsum::LogSum;

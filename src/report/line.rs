@@ -55,6 +55,11 @@ impl<'a> LinePlot<'a> {
         }
     }
 
+    /// An empty figure.
+    pub(super) fn blank() -> Figure {
+        Figure::new(WIDTH, HEIGHT)
+    }
+
     /// The points that can be drawn; `None` where the curve is interrupted.
     fn points<'s>(&'s self, series: &'s Series<'a>) -> impl Iterator<Item = Option<(f64, f64)>> + 's {
         let fits = |x: f64, y: f64| x.is_finite() && y.is_finite() && (!self.log_x || x > 0.0) && (!self.log_y || y > 0.0);
@@ -79,7 +84,7 @@ impl<'a> LinePlot<'a> {
             log_x: self.log_x,
             ..Frame::new(x, pad(range(&|p| p.1), self.log_y), self.log_y)
         };
-        let mut figure = Figure::new(WIDTH, HEIGHT);
+        let mut figure = Self::blank();
         let frame = frame.axes(&mut figure, self);
         for (i, series) in self.series.iter().enumerate() {
             let colour = label_colour(i as i32);
@@ -100,7 +105,7 @@ impl<'a> LinePlot<'a> {
         figure
     }
 
-    fn draw_marks(&self, figure: &mut Figure, frame: &Frame) {
+    pub(super) fn draw_marks(&self, figure: &mut Figure, frame: &Frame) {
         // All lines first: the texts lie on white above them.
         for mark in &self.marks {
             match mark {
@@ -180,7 +185,7 @@ fn pad((low, high): (f64, f64), log: bool) -> (f64, f64) {
 }
 
 /// Ranges of the axes and where they lie in the figure.
-struct Frame {
+pub(super) struct Frame {
     x: (f64, f64),
     y: (f64, f64),
     log_x: bool,
@@ -192,7 +197,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(x: (f64, f64), y: (f64, f64), log_y: bool) -> Self {
+    pub(super) fn new(x: (f64, f64), y: (f64, f64), log_y: bool) -> Self {
         Frame {
             x,
             y,
@@ -204,7 +209,7 @@ impl Frame {
             bottom: HEIGHT as f64 - 78.0,
         }
     }
-    fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
+    pub(super) fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let share = |v: f64, (l, h): (f64, f64), log: bool| super::heatmap::position(v, (l, h), log);
         (
             self.left + share(x, self.x, self.log_x) * (self.right - self.left),
@@ -219,7 +224,7 @@ impl Frame {
     }
 
     /// Draws title, ticks, grid and labels; the left margin follows from the width of the labels.
-    fn axes(mut self, figure: &mut Figure, plot: &LinePlot<'_>) -> Frame {
+    pub(super) fn axes(mut self, figure: &mut Figure, plot: &LinePlot<'_>) -> Frame {
         let ty = if self.log_y {
             ticks::logarithmic(self.y.0, self.y.1, 6)
         } else {

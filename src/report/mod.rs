@@ -13,6 +13,7 @@
 
 mod canvas;
 pub mod colour;
+mod dendrogram;
 mod geometry;
 mod heatmap;
 pub mod html;
@@ -26,6 +27,7 @@ pub mod ticks;
 
 pub use canvas::Figure;
 pub use colour::ColourMap;
+pub use dendrogram::Dendrogram;
 pub use heatmap::{HeatMap, Limits, Marker, Vector};
 pub use labels::LabelMap;
 pub use line::{LinePlot, Mark, MergeDistances, Series};

@@ -1,11 +1,12 @@
 //! Several small maps side by side: virtual dark-field images, log-sums of clusters.
 
 use super::canvas::{Align, FAINT, Figure, INK, TEXT, TITLE, WHITE, fit_text};
-use super::colour::ColourMap;
+use super::colour::{ColourMap, UNCLASSIFIED};
 use super::geometry::Geometry;
 use super::heatmap::{Limits, Marker, Vector, marks, paint, position};
 use super::ticks::number;
 use ndarray::ArrayView2;
+use std::collections::BTreeMap;
 
 /// One map of a panel.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Tile<'a> {
     pub limits: Limits,
     /// Logarithmic colours.
     pub log: bool,
+    /// The values are labels with these colours; there is no range then.
+    pub labels: Option<BTreeMap<i32, [u8; 3]>>,
     pub markers: Vec<Marker>,
     pub vectors: Vec<Vector>,
 }
@@ -30,6 +33,7 @@ impl<'a> Tile<'a> {
             colours: ColourMap::default(),
             limits: Limits::default(),
             log: false,
+            labels: None,
             markers: Vec::new(),
             vectors: Vec::new(),
         }
@@ -99,14 +103,18 @@ impl<'a> Panel<'a> {
 
 fn draw_tile(figure: &mut Figure, (x, y): (usize, usize), cell: usize, geometry: &Geometry, tile: &Tile<'_>) {
     let limits = tile.limits.resolve(tile.data, tile.log);
-    paint(figure, (x, y), geometry, tile.data, |v| {
-        tile.colours.rgb(position(v, limits, tile.log))
+    paint(figure, (x, y), geometry, tile.data, |v| match &tile.labels {
+        Some(colours) => colours.get(&(v as i32)).copied().unwrap_or(UNCLASSIFIED),
+        None => tile.colours.rgb(position(v, limits, tile.log)),
     });
     marks(figure, (x, y), geometry, &tile.markers, &tile.vectors, WHITE);
     figure.frame(x, y, geometry.width(), geometry.height(), FAINT);
     let (caption, size) = fit_text(&tile.caption, TEXT, cell as f32);
     let line = (y + geometry.height() + 18) as f64;
     figure.text(x as f64, line, size, Align::Left, INK, &caption);
+    if tile.labels.is_some() {
+        return;
+    }
     let range = format!(
         "{} … {}{}",
         number(limits.0),

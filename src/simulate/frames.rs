@@ -4,6 +4,7 @@ use super::field::{Descan, Field};
 use super::grains::Texture;
 use super::polycrystal::Polycrystal;
 use super::purpose;
+use super::stream::{self, Synthetic};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::{Axis, Scan, ScanInfo};
@@ -302,17 +303,20 @@ impl Scan for Simulated {
         &self.info
     }
     fn read(&self, frames: &[u64], stride: usize, out: &mut [u8], control: &Control) -> Result<()> {
-        let bytes = self.info.frame.bytes();
-        let mut scratch = Vec::new();
-        for (i, &n) in frames.iter().enumerate() {
-            control.check()?;
-            let to = out.get_mut(i * stride..i * stride + bytes);
-            let to = to.ok_or_else(|| Error::Internal(format!("no room for frame {n}")))?;
-            self.counts(n, &mut scratch, to)?;
-        }
-        Ok(())
+        stream::read(self, frames, stride, out, control)
     }
 }
+
+impl Synthetic for Simulated {
+    fn counts(&self, n: u64, scratch: &mut Vec<f32>, out: &mut [u8]) -> Result<()> {
+        Simulated::counts(self, n, scratch, out)
+    }
+    fn fill_truth(&self, file: &hdf5::File) -> hdf5::Result<()> {
+        self.put_truth(file)
+    }
+}
+
+stream::writable!(Simulated);
 
 /// One number for the spot (h, k).
 fn order(h: i32, k: i32) -> u32 {

@@ -1,8 +1,10 @@
 //! Scans with known truth, of any size, for tests, demonstrations and benchmarks.
 //!
 //! A [`Polycrystal`] says what to simulate; [`Simulated`] makes any frame of it at any time, on any thread, always with the same
-//! bits. It is a [`crate::io::Scan`], so passes run on it without a file; [`Simulated::write`] puts it on disk.
+//! bits. It is a [`crate::io::Scan`], so passes run on it without a file; [`Simulated::write`] puts it on disk. [`Bullseye`] and
+//! [`SimulatedBullseye`] are the same for convergent-beam patterns of gold through a patterned aperture.
 
+mod bullseye;
 mod ebsd;
 mod field;
 mod frames;
@@ -11,6 +13,7 @@ mod polycrystal;
 mod stream;
 mod truth;
 
+pub use bullseye::{Bullseye, Pose, SimulatedBullseye};
 pub use ebsd::{Kikuchi, SimulatedKikuchi, Structure};
 pub use frames::{Lattice, Simulated};
 pub use polycrystal::{Grain, Grains, Polycrystal};

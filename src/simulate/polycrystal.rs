@@ -252,7 +252,7 @@ impl Polycrystal {
 }
 
 /// `Pixel` in parameter files.
-mod pixel_name {
+pub(super) mod pixel_name {
     use crate::pixel::Pixel;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

@@ -1,73 +1,146 @@
 //! Frames in order, made by several threads in blocks of bounded size.
 
-use super::frames::Simulated;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::io::{Scan, write};
+use crate::io::{Scan, output, write};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// Blocks need not be larger than this.
 const BLOCK: u64 = 64 << 20;
 
-impl Simulated {
-    /// Writes the scan to `path` (`.blo`, `.npy` or HDF5, see [`write::create`]) and the truth beside it (see
-    /// [`Simulated::write_truth`]). Returns the path of the truth: [`truth_path`]. The scan gets its name last, so that a complete
-    /// scan always has its truth.
-    ///
-    /// # Errors
-    /// As [`write::create`], [`Simulated::stream`] and [`Simulated::write_truth`]; [`Error::Cancelled`] leaves no file.
-    pub fn write(&self, path: &Path, overwrite: bool, control: &Control) -> Result<PathBuf> {
-        let truth = truth_path(path);
-        if !overwrite && truth.exists() {
-            return Err(Error::parameter(
-                truth.display().to_string(),
-                "exists already (use --overwrite to replace it)",
-            ));
-        }
-        let mut writer = write::create(path, self.info().nav, self.info().frame, overwrite)?;
-        self.stream(control, |frames| writer.write(frames))?;
-        self.write_truth(&truth, overwrite, control)?;
-        writer.finish()?;
-        Ok(truth)
-    }
-
-    /// Makes all frames and hands them to `sink` in scan order, several at a time, tightly packed.
-    ///
-    /// Memory: one block of at most 64 MiB and at most a quarter of `control.memory` (but at least one frame), and one frame of f32
-    /// for each thread.
-    ///
-    /// # Errors
-    /// What `sink` says; [`Error::Cancelled`].
-    pub fn stream(&self, control: &Control, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let (frames, bytes) = (self.info().frames(), self.info().frame.bytes());
-        let fit = (control.memory / 4).min(BLOCK) / bytes as u64;
-        let count = fit.clamp(1, frames) as usize;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(control.threads).build();
-        let pool = pool.map_err(|e| Error::Internal(format!("cannot start threads: {e}")))?;
-        let mut block = vec![0u8; count * bytes];
-        control
-            .progress
-            .begin("simulate", frames, frames.saturating_mul(bytes as u64));
-        let result = (0..frames.div_ceil(count as u64)).try_for_each(|b| {
-            let first = b * count as u64;
-            let here = &mut block[..(frames - first).min(count as u64) as usize * bytes];
-            pool.install(|| {
-                here.par_chunks_exact_mut(bytes)
-                    .enumerate()
-                    .try_for_each_init(Vec::new, |scratch, (i, out)| {
-                        control.check()?;
-                        self.counts(first + i as u64, scratch, out)?;
-                        control.progress.advance(1);
-                        Ok(())
-                    })
-            })?;
-            sink(here)
-        });
-        control.progress.end();
-        result
-    }
+/// A scan that is made up frame by frame, with a truth that can be written down.
+pub(super) trait Synthetic: Scan {
+    /// The counts of frame `n` as native-endian pixels, C order. `scratch` is any vector; its memory is reused.
+    fn counts(&self, n: u64, scratch: &mut Vec<f32>, out: &mut [u8]) -> Result<()>;
+    /// Puts the truth and all parameters into a new HDF5 file.
+    fn fill_truth(&self, file: &hdf5::File) -> hdf5::Result<()>;
 }
+
+/// Writes the scan to `path` (`.blo`, `.npy` or HDF5, see [`write::create`]) and the truth beside it (see [`write_truth`]). Returns
+/// the path of the truth: [`truth_path`]. The scan gets its name last, so that a complete scan always has its truth.
+///
+/// # Errors
+/// As [`write::create`], [`stream`] and [`write_truth`]; [`Error::Cancelled`] leaves no file.
+pub(super) fn write_scan(scan: &dyn Synthetic, path: &Path, overwrite: bool, control: &Control) -> Result<PathBuf> {
+    let truth = truth_path(path);
+    if !overwrite && truth.exists() {
+        return Err(Error::parameter(
+            truth.display().to_string(),
+            "exists already (use --overwrite to replace it)",
+        ));
+    }
+    let mut writer = write::create(path, scan.info().nav, scan.info().frame, overwrite)?;
+    stream(scan, control, |frames| writer.write(frames))?;
+    write_truth(scan, &truth, overwrite, control)?;
+    writer.finish()?;
+    Ok(truth)
+}
+
+/// Writes the truth and all parameters to an HDF5 file, which appears complete or not at all.
+///
+/// # Errors
+/// [`Error::Io`] if the file exists and `overwrite` is false, or cannot be written.
+pub(super) fn write_truth(scan: &dyn Synthetic, path: &Path, overwrite: bool, control: &Control) -> Result<()> {
+    control.check()?;
+    let partial = output::temp_file(path, overwrite)?.into_temp_path();
+    let failed = |e: hdf5::Error| Error::io(path, "cannot write", std::io::Error::other(e.to_string()));
+    let fill = || {
+        let file = hdf5::File::create(&partial)?;
+        scan.fill_truth(&file)?;
+        file.flush()
+    };
+    fill().map_err(failed)?;
+    control.check()?;
+    output::persist(partial, path, overwrite)
+}
+
+/// Makes all frames and hands them to `sink` in scan order, several at a time, tightly packed.
+///
+/// Memory: one block of at most 64 MiB and at most a quarter of `control.memory` (but at least one frame), and one frame of f32
+/// for each thread.
+///
+/// # Errors
+/// What `sink` says; [`Error::Cancelled`].
+pub(super) fn stream(scan: &dyn Synthetic, control: &Control, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let (frames, bytes) = (scan.info().frames(), scan.info().frame.bytes());
+    let fit = (control.memory / 4).min(BLOCK) / bytes as u64;
+    let count = fit.clamp(1, frames) as usize;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(control.threads).build();
+    let pool = pool.map_err(|e| Error::Internal(format!("cannot start threads: {e}")))?;
+    let mut block = vec![0u8; count * bytes];
+    control
+        .progress
+        .begin("simulate", frames, frames.saturating_mul(bytes as u64));
+    let result = (0..frames.div_ceil(count as u64)).try_for_each(|b| {
+        let first = b * count as u64;
+        let here = &mut block[..(frames - first).min(count as u64) as usize * bytes];
+        pool.install(|| {
+            here.par_chunks_exact_mut(bytes)
+                .enumerate()
+                .try_for_each_init(Vec::new, |scratch, (i, out)| {
+                    control.check()?;
+                    scan.counts(first + i as u64, scratch, out)?;
+                    control.progress.advance(1);
+                    Ok(())
+                })
+        })?;
+        sink(here)
+    });
+    control.progress.end();
+    result
+}
+
+/// Reads frames as [`Scan::read`] does.
+pub(super) fn read(scan: &dyn Synthetic, frames: &[u64], stride: usize, out: &mut [u8], control: &Control) -> Result<()> {
+    let bytes = scan.info().frame.bytes();
+    let mut scratch = Vec::new();
+    for (i, &n) in frames.iter().enumerate() {
+        control.check()?;
+        let to = out.get_mut(i * stride..i * stride + bytes);
+        let to = to.ok_or_else(|| Error::Internal(format!("no room for frame {n}")))?;
+        scan.counts(n, &mut scratch, to)?;
+    }
+    Ok(())
+}
+
+/// The methods of a made-up scan that write it.
+macro_rules! writable {
+    ($scan:ty) => {
+        impl $scan {
+            /// Writes the scan to `path` (`.blo`, `.npy` or HDF5, by its ending) and the truth beside it, whose path is returned:
+            /// [`crate::simulate::truth_path`]. The scan gets its name last, so that a complete scan always has its truth.
+            ///
+            /// # Errors
+            /// [`crate::Error::Parameter`] if a file exists and `overwrite` is false; [`crate::Error::Io`];
+            /// [`crate::Error::Cancelled`] leaves no file.
+            pub fn write(
+                &self,
+                path: &std::path::Path,
+                overwrite: bool,
+                control: &crate::control::Control,
+            ) -> crate::error::Result<std::path::PathBuf> {
+                $crate::simulate::stream::write_scan(self, path, overwrite, control)
+            }
+
+            /// Makes all frames and hands them to `sink` in scan order, several at a time, tightly packed.
+            ///
+            /// Memory: one block of at most 64 MiB and at most a quarter of `control.memory` (but at least one frame), and one
+            /// frame of f32 for each thread.
+            ///
+            /// # Errors
+            /// What `sink` says; [`crate::Error::Cancelled`].
+            pub fn stream(
+                &self,
+                control: &crate::control::Control,
+                sink: impl FnMut(&[u8]) -> crate::error::Result<()>,
+            ) -> crate::error::Result<()> {
+                $crate::simulate::stream::stream(self, control, sink)
+            }
+        }
+    };
+}
+pub(super) use writable;
 
 /// Where the truth of a scan at `path` goes: the same name with `.truth.h5` added.
 pub fn truth_path(path: &Path) -> PathBuf {

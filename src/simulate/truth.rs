@@ -1,9 +1,9 @@
 //! What is known about a simulated scan, as arrays and as an HDF5 file.
 
 use super::frames::Simulated;
+use super::stream;
 use crate::control::Control;
-use crate::error::{Error, Result};
-use crate::io::output;
+use crate::error::Result;
 use hdf5::types::VarLenUnicode;
 use ndarray::{Array1, Array2, Array3, Array4, ArrayBase, Data, Dimension};
 use rayon::prelude::*;
@@ -49,28 +49,22 @@ impl Simulated {
     /// # Errors
     /// [`Error::Io`] if the file exists and `overwrite` is false, or cannot be written.
     pub fn write_truth(&self, path: &Path, overwrite: bool, control: &Control) -> Result<()> {
-        control.check()?;
-        let partial = output::temp_file(path, overwrite)?.into_temp_path();
-        let failed = |e: hdf5::Error| Error::io(path, "cannot write", std::io::Error::other(e.to_string()));
-        self.fill_file(&partial).map_err(failed)?;
-        control.check()?;
-        output::persist(partial, path, overwrite)
+        stream::write_truth(self, path, overwrite, control)
     }
 
-    fn fill_file(&self, path: &Path) -> hdf5::Result<()> {
-        let file = hdf5::File::create(path)?;
+    pub(super) fn put_truth(&self, file: &hdf5::File) -> hdf5::Result<()> {
         let t = self.truth();
-        put(&file, "grain_id", &t.grain_id, "grain of each scan position")?;
+        put(file, "grain_id", &t.grain_id, "grain of each scan position")?;
         put(
-            &file,
+            file,
             "zero",
             &t.zero,
             "direct beam (y, x) in px: spot (h, k) lies at zero + h a + k b",
         )?;
-        put(&file, "a", &t.a, "lattice vector (y, x) in px")?;
-        put(&file, "b", &t.b, "lattice vector (y, x) in px")?;
-        put(&file, "strain", &t.strain, "E in a = (1 + E) a0, rows and columns (y, x)")?;
-        put(&file, "descan", &t.descan, "zero minus its mean position (y, x) in px")?;
+        put(file, "a", &t.a, "lattice vector (y, x) in px")?;
+        put(file, "b", &t.b, "lattice vector (y, x) in px")?;
+        put(file, "strain", &t.strain, "E in a = (1 + E) a0, rows and columns (y, x)")?;
+        put(file, "descan", &t.descan, "zero minus its mean position (y, x) in px")?;
         let crystals = &self.texture.crystals;
         let rows = |get: fn(&super::grains::Crystal) -> [f64; 2]| {
             Array2::from_shape_fn((crystals.len(), 2), |(i, k)| get(&crystals[i])[k])
@@ -89,30 +83,36 @@ impl Simulated {
         let bad = self.bad_pixels();
         if !bad.is_empty() {
             let bad = Array2::from_shape_fn((bad.len(), 2), |(i, k)| bad[i][k] as i32);
-            put(&file, "bad_pixels", &bad, "dead, hot, then not-a-number pixels (y, x)")?;
+            put(file, "bad_pixels", &bad, "dead, hot, then not-a-number pixels (y, x)")?;
         }
-        let text = self.parameters.to_toml().map_err(|e| hdf5::Error::from(e.to_string()))?;
-        write_text(&file, "parameters", &text)?;
-        let table: toml::Table = toml::from_str(&text).map_err(|e| hdf5::Error::from(e.to_string()))?;
-        for (name, value) in &table {
-            match value {
-                toml::Value::Integer(v) => file.new_attr::<i64>().create(name.as_str())?.write_scalar(v)?,
-                toml::Value::Float(v) => file.new_attr::<f64>().create(name.as_str())?.write_scalar(v)?,
-                toml::Value::String(v) => write_text(&file, name, v)?,
-                toml::Value::Array(v) => {
-                    let numbers: Option<Vec<f64>> = v.iter().map(|v| v.as_float().or(v.as_integer().map(|i| i as f64))).collect();
-                    if let Some(numbers) = numbers {
-                        file.new_attr_builder().with_data(&numbers).create(name.as_str())?;
-                    }
-                }
-                _ => {}
-            }
-        }
-        file.flush()
+        put_parameters(file, self.parameters.to_toml())
     }
 }
 
-fn put<T: hdf5::H5Type, S: Data<Elem = T>, D: Dimension>(
+/// Parameters as attributes of the root, and together as TOML in the attribute `parameters`.
+pub(super) fn put_parameters(file: &hdf5::File, text: Result<String>) -> hdf5::Result<()> {
+    let text = text.map_err(|e| hdf5::Error::from(e.to_string()))?;
+    write_text(file, "parameters", &text)?;
+    let table: toml::Table = toml::from_str(&text).map_err(|e| hdf5::Error::from(e.to_string()))?;
+    for (name, value) in &table {
+        match value {
+            toml::Value::Integer(v) => file.new_attr::<i64>().create(name.as_str())?.write_scalar(v)?,
+            toml::Value::Float(v) => file.new_attr::<f64>().create(name.as_str())?.write_scalar(v)?,
+            toml::Value::String(v) => write_text(file, name, v)?,
+            toml::Value::Array(v) => {
+                let numbers: Option<Vec<f64>> = v.iter().map(|v| v.as_float().or(v.as_integer().map(|i| i as f64))).collect();
+                if let Some(numbers) = numbers {
+                    file.new_attr_builder().with_data(&numbers).create(name.as_str())?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A dataset with its meaning.
+pub(super) fn put<T: hdf5::H5Type, S: Data<Elem = T>, D: Dimension>(
     group: &hdf5::Group,
     name: &str,
     data: &ArrayBase<S, D>,

@@ -1,11 +1,12 @@
 //! What workflows and small commands share: timings, shapes of results, provenance.
 
 use crate::control::Control;
-use crate::engine::{Backend, Done, Selection};
+use crate::engine::{Backend, Done, Pass, Resident, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::results::{Input, Provenance, Timing};
 use crate::kernels::{logsum, statistics};
+use crate::ops::Statistics;
 use crate::pixel::{FrameShape, Frames, Sample};
 use crate::with_pixel;
 use ndarray::{Array2, Array3};
@@ -79,6 +80,21 @@ pub fn read_frame(scan: &dyn Scan, number: u64, control: &Control) -> Result<Arr
     scan.read(&[number], shape.stride(), bytes, control)?;
     let frames = Frames::new(shape, 0, 1, bytes)?;
     with_pixel!(shape.pixel, T => frame_array(shape, frames.frame::<T>(0).iter().map(|v| v.to_f64()).collect()))
+}
+
+/// The mean of all frames of a scan (h, w).
+///
+/// # Errors
+/// Whatever reading reports.
+pub fn mean_frame(scan: &dyn Scan, control: &Control) -> Result<Array2<f64>> {
+    let all = Selection::all(scan.info().nav);
+    let mut pass = Pass::new("mean", scan, &all);
+    let moments = pass.add(Statistics(statistics::Params {
+        squares: false,
+        extrema: false,
+    }));
+    let moments = pass.run(&Backend::Cpu, &Resident::none(), control)?.take(moments)?;
+    frame_array(scan.info().frame, moments.mean())
 }
 
 /// Rows of `width` values per selected frame as (ny, nx, width), `fill` elsewhere.

@@ -2,9 +2,12 @@
 
 pub mod cluster;
 mod common;
+pub mod descan;
 pub mod ebsd;
 pub mod frames;
 pub mod strain;
 pub mod tune;
 
-pub use common::{Timings, frame_array, meaning, provenance, read_frame, scatter_rows, single_logsum, statistic, to_toml, unit};
+pub use common::{
+    Timings, frame_array, mean_frame, meaning, provenance, read_frame, scatter_rows, single_logsum, statistic, to_toml, unit,
+};

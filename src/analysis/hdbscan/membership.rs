@@ -112,7 +112,11 @@ impl Clustering {
         }
         let share = |(&stability, &size): (&f64, &usize)| {
             let most = size as f64 * largest;
-            if most > 0.0 && most.is_finite() { stability / most } else { 0.0 }
+            if most > 0.0 && most.is_finite() {
+                stability / most
+            } else {
+                0.0
+            }
         };
         self.stabilities.iter().zip(&sizes).map(share).collect()
     }
@@ -167,7 +171,10 @@ impl Clustering {
     pub fn memberships(&self, points: ArrayView2<f64>) -> Result<Memberships> {
         let (n, clusters) = (self.labels.len(), self.len());
         if points.nrows() != n {
-            return Err(Error::parameter("points", format!("{} rows for {n} clustered points", points.nrows())));
+            return Err(Error::parameter(
+                "points",
+                format!("{} rows for {n} clustered points", points.nrows()),
+            ));
         }
         let mut result = Memberships {
             distance: Array2::zeros((n, clusters)),
@@ -195,29 +202,31 @@ impl Clustering {
         );
         let ((distance, outlier), (some, values)) = ((rows.0, rows.1), (rows.2, rows.3));
         let mut work: Vec<_> = distance.zip(outlier).zip(some.zip(values)).collect();
-        work.par_iter_mut().enumerate().for_each(|(i, ((distance, outlier), (some, values)))| {
-            for (d, of) in distance.iter_mut().zip(&exemplars) {
-                *d = nearest(points.row(i), of);
-            }
-            shares_by_distance(distance.as_slice_mut().unwrap_or(&mut []));
-            let (left, lambda) = heights.left[i];
-            let merge = |k: usize| parting[left][k].unwrap_or(lambda);
-            let (mut best, mut sum) = (0, 0.0);
-            for k in 0..clusters {
-                if merge(k) > merge(best) {
-                    best = k;
+        work.par_iter_mut()
+            .enumerate()
+            .for_each(|(i, ((distance, outlier), (some, values)))| {
+                for (d, of) in distance.iter_mut().zip(&exemplars) {
+                    *d = nearest(points.row(i), of);
                 }
-                let height = merge(k).max(f64::MIN_POSITIVE);
-                outlier[k] = (-(heights.own[left] + 1e-8) / height).exp().exp();
-                sum += outlier[k];
-            }
-            outlier.iter_mut().for_each(|o| *o /= sum);
-            **some = merge(best) / heights.own[chosen[best]].max(lambda).max(f64::MIN_POSITIVE);
-            let product: f64 = distance.iter().zip(outlier.iter()).map(|(a, o)| a * o).sum();
-            for (m, (a, o)) in values.iter_mut().zip(distance.iter().zip(outlier.iter())) {
-                *m = a * o / product * **some;
-            }
-        });
+                shares_by_distance(distance.as_slice_mut().unwrap_or(&mut []));
+                let (left, lambda) = heights.left[i];
+                let merge = |k: usize| parting[left][k].unwrap_or(lambda);
+                let (mut best, mut sum) = (0, 0.0);
+                for k in 0..clusters {
+                    if merge(k) > merge(best) {
+                        best = k;
+                    }
+                    let height = merge(k).max(f64::MIN_POSITIVE);
+                    outlier[k] = (-(heights.own[left] + 1e-8) / height).exp().exp();
+                    sum += outlier[k];
+                }
+                outlier.iter_mut().for_each(|o| *o /= sum);
+                **some = merge(best) / heights.own[chosen[best]].max(lambda).max(f64::MIN_POSITIVE);
+                let product: f64 = distance.iter().zip(outlier.iter()).map(|(a, o)| a * o).sum();
+                for (m, (a, o)) in values.iter_mut().zip(distance.iter().zip(outlier.iter())) {
+                    *m = a * o / product * **some;
+                }
+            });
         drop(work);
         Ok(result)
     }

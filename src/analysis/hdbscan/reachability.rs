@@ -187,7 +187,11 @@ impl Outside {
         let m = columns.n - 1;
         Outside {
             n: m,
-            columns: columns.values.chunks_exact(columns.n).flat_map(|c| c[1..].iter().copied()).collect(),
+            columns: columns
+                .values
+                .chunks_exact(columns.n)
+                .flat_map(|c| c[1..].iter().copied())
+                .collect(),
             core: core[1..].iter().map(|c| c * c).collect(),
             reach: vec![f64::MAX; m],
             nearest: vec![0; m],
@@ -203,7 +207,11 @@ impl Outside {
     fn compact(&mut self) {
         let stays: Vec<usize> = (0..self.n).filter(|&i| self.core[i].is_finite()).collect();
         let n = self.n;
-        self.columns = self.columns.chunks_exact(n).flat_map(|c| stays.iter().map(|&i| c[i])).collect();
+        self.columns = self
+            .columns
+            .chunks_exact(n)
+            .flat_map(|c| stays.iter().map(|&i| c[i]))
+            .collect();
         self.core = stays.iter().map(|&i| self.core[i]).collect();
         self.reach = stays.iter().map(|&i| self.reach[i]).collect();
         self.nearest = stays.iter().map(|&i| self.nearest[i]).collect();
@@ -227,7 +235,14 @@ pub fn spanning_tree(points: ArrayView2<f64>, core: &[f64]) -> Vec<Edge> {
     let (mut current, mut at, mut joined) = (0, Vec::new(), 0);
     while edges.len() + 1 < n {
         columns.point(current, &mut at);
-        let next = sweep(isa, &mut outside, current as u32, &at, core[current] * core[current], &mut sums);
+        let next = sweep(
+            isa,
+            &mut outside,
+            current as u32,
+            &at,
+            core[current] * core[current],
+            &mut sums,
+        );
         current = outside.point[next] as usize;
         edges.push(Edge {
             from: outside.nearest[next] as usize,

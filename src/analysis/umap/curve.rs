@@ -25,7 +25,10 @@ impl Curve {
             return Err(Error::parameter("spread", format!("{spread} is not above 0")));
         }
         if !(0.0..=spread).contains(&min_dist) {
-            return Err(Error::parameter("--min-dist", format!("{min_dist} is not between 0 and the spread {spread}")));
+            return Err(Error::parameter(
+                "--min-dist",
+                format!("{min_dist} is not between 0 and the spread {spread}"),
+            ));
         }
         let points: Vec<(f64, f64)> = (0..SAMPLES)
             .map(|i| {

@@ -102,7 +102,11 @@ impl State {
         let variance = log_radius.iter().map(|q| (q - mean).powi(2)).sum::<f64>() / count;
         let square = variance + density.variance_shift;
         let covariance = data.iter().zip(&log_radius).map(|(r, q)| r * q).sum::<f64>() / (count - 1.0).max(1.0);
-        let weight = data.iter().zip(&log_radius).map(|(r, q)| r - covariance * (q - mean) / square).collect();
+        let weight = data
+            .iter()
+            .zip(&log_radius)
+            .map(|(r, q)| r - covariance * (q - mean) / square)
+            .collect();
         State {
             log_radius,
             phi_sum,

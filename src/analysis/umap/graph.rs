@@ -36,7 +36,10 @@ impl Graph {
     /// Entries of one row.
     pub fn row(&self, i: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let range = self.start[i]..self.start[i + 1];
-        self.column[range.clone()].iter().map(|&c| c as usize).zip(self.value[range].iter().copied())
+        self.column[range.clone()]
+            .iter()
+            .map(|&c| c as usize)
+            .zip(self.value[range].iter().copied())
     }
     /// The graph without entries below `least`.
     pub fn pruned(&self, least: f64) -> Graph {
@@ -147,7 +150,11 @@ pub fn towards(neighbours: &Neighbours) -> Graph {
 
 /// Strength of the entry at distance `d` for local scales ρ and σ.
 fn strength(d: f64, rho: f64, sigma: f64) -> f64 {
-    if d <= rho || sigma == 0.0 { 1.0 } else { (-(d - rho) / sigma).exp() }
+    if d <= rho || sigma == 0.0 {
+        1.0
+    } else {
+        (-(d - rho) / sigma).exp()
+    }
 }
 
 /// The union W = w + wᵀ − w·wᵀ (element by element) of all points' fuzzy neighbourhoods, w the strengths of each point's list

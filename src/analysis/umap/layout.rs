@@ -133,7 +133,10 @@ impl Layout {
             9..=16 => self.run::<16>(positions, density, control),
             17..=32 => self.run::<32>(positions, density, control),
             33..=MOST_COMPONENTS => self.run::<MOST_COMPONENTS>(positions, density, control),
-            n => Err(Error::parameter("--components", format!("{n} is more than {MOST_COMPONENTS}"))),
+            n => Err(Error::parameter(
+                "--components",
+                format!("{n} is more than {MOST_COMPONENTS}"),
+            )),
         }
     }
 
@@ -161,7 +164,8 @@ impl Layout {
             let state = match (&density, &data) {
                 (Some((density, graph, _)), Some(data)) if share > 1.0 - density.fraction => {
                     let flat: Vec<f32> = places.iter().flatten().copied().collect();
-                    let embedding = ArrayView2::from_shape((places.len(), D), &flat).map_err(|e| Error::Internal(e.to_string()))?;
+                    let embedding =
+                        ArrayView2::from_shape((places.len(), D), &flat).map_err(|e| Error::Internal(e.to_string()))?;
                     Some((State::of(graph, embedding, data, self.curve, density), density.lambda))
                 }
                 _ => None,
@@ -269,7 +273,9 @@ fn attraction<const D: usize>(at: &[f32; D], tail: &[f32; D], head: u32, item: &
     };
     let push = epoch.push.as_ref().map_or(0.0, |push| {
         let edge = (head as usize, item.tail as usize);
-        2.0 * push.state.coefficient(edge, item.mu, f64::from(square), push.curve, push.scale) as f32
+        2.0 * push
+            .state
+            .coefficient(edge, item.mu, f64::from(square), push.curve, push.scale) as f32
     });
     apart.map(|d| epoch.rate * ((coefficient * d).clamp(-CLIP, CLIP) + (push * d).clamp(-CLIP, CLIP)))
 }

@@ -49,7 +49,11 @@ impl<'a> Neighbours<'a> {
         if index.dim() != distance.dim() {
             return Err(Error::parameter(
                 "neighbours",
-                format!("indices {:?} and distances {:?} have different shapes", index.dim(), distance.dim()),
+                format!(
+                    "indices {:?} and distances {:?} have different shapes",
+                    index.dim(),
+                    distance.dim()
+                ),
             ));
         }
         if index.ncols() < 2 {

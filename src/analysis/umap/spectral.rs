@@ -52,7 +52,9 @@ impl Normalised<'_> {
     fn apply(&self, x: &[f64], width: usize, (factor, shift, minus): (f64, f64, f64), to: &mut [f64]) {
         to.par_chunks_mut(width).with_min_len(256).enumerate().for_each(|(i, row)| {
             let own = &x[i * width..][..width];
-            row.iter_mut().zip(own).for_each(|(r, v)| *r = factor * shift * v - minus * *r);
+            row.iter_mut()
+                .zip(own)
+                .for_each(|(r, v)| *r = factor * shift * v - minus * *r);
             for (j, w) in self.graph.row(i) {
                 let w = factor * w * self.scale[i] * self.scale[j];
                 row.iter_mut().zip(&x[j * width..][..width]).for_each(|(r, v)| *r += w * v);
@@ -79,10 +81,13 @@ impl Block {
         for k in 0..self.width {
             for _ in 0..2 {
                 let overlaps: Vec<f64> = (0..k).into_par_iter().map(|l| Block::dot(self, l, self, k)).collect();
-                self.values.par_chunks_exact_mut(self.width).with_min_len(1024).for_each(|row| {
-                    let take: f64 = overlaps.iter().zip(row.iter()).map(|(o, v)| o * v).sum();
-                    row[k] -= take;
-                });
+                self.values
+                    .par_chunks_exact_mut(self.width)
+                    .with_min_len(1024)
+                    .for_each(|row| {
+                        let take: f64 = overlaps.iter().zip(row.iter()).map(|(o, v)| o * v).sum();
+                        row[k] -= take;
+                    });
             }
             let norm = Block::dot(self, k, self, k).sqrt();
             let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
@@ -110,7 +115,10 @@ impl Block {
 pub fn smallest(graph: &Graph, count: usize, source: Source) -> Result<Spectrum> {
     let (n, width) = (graph.len(), count + GUARD);
     if n < width {
-        return Err(Error::parameter("points", format!("{n} are too few for {count} eigenvectors")));
+        return Err(Error::parameter(
+            "points",
+            format!("{n} are too few for {count} eigenvectors"),
+        ));
     }
     let matrix = Normalised::of(graph);
     let mut block = Block {

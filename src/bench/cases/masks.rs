@@ -8,7 +8,7 @@ use crate::backend::stage::Work;
 use crate::error::Result;
 use crate::kernels::displace;
 use crate::kernels::masks::MaskStack;
-use crate::ops::MaskProducts;
+use crate::ops::{Displaced, MaskProducts};
 use crate::pixel::FrameShape;
 use ndarray::Array2;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub fn cases(data: &Arc<Data>) -> Cases {
     };
     let moved = move |_, frames: u64| {
         let shifts = (0..frames).map(|n| [n as f64 * 0.01 % 3.0, 0.5]).collect();
-        Ok(MaskProducts::owned(stack.clone()).shifted(shifts))
+        Ok(Displaced::new(MaskProducts::owned(stack.clone()), shifts))
     };
     let note = "Interpolation of every pixel for the shift of its frame, beside which the stamps are little.";
     all.push(OnFrames::new("300 stamps 7×7, moved", note, work, data, moved).boxed());

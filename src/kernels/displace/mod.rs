@@ -20,6 +20,7 @@ pub mod cpu;
 pub mod gpu;
 
 use crate::backend::stage::Work;
+use crate::cubic;
 use crate::error::{Error, Result};
 use crate::pixel::{FrameShape, Pixel};
 use std::sync::Arc;
@@ -104,17 +105,9 @@ impl Along {
         // Farther out nothing of the frame is left; the number stays small.
         let far = n as f64 + TAPS as f64;
         let s = s.clamp(-far, far);
-        let t = s - s.floor();
-        let (t2, t3) = (t * t, t * t * t);
-        let weights = [
-            -t + 2.0 * t2 - t3,
-            2.0 - 5.0 * t2 + 3.0 * t3,
-            t + 4.0 * t2 - 3.0 * t3,
-            t3 - t2,
-        ];
         Along {
             first: s.floor() as i32 - 1,
-            weights: weights.map(|w| (w / 2.0) as f32),
+            weights: cubic::weights(s - s.floor()).map(|w| w as f32),
         }
     }
 }

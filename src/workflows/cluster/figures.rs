@@ -1,16 +1,24 @@
 //! The figures of `cluster`.
 
 use super::Clustering;
+use crate::analysis::tree::Tree;
 use crate::engine::Selection;
 use crate::error::Result;
 use crate::io::ScanInfo;
-use crate::report::{ColourMap, Figure, HeatMap, LabelMap, Marker, MergeDistances, Panel, Tile};
+use crate::report::colour::label_colours;
+use crate::report::{ColourMap, Dendrogram, Figure, HeatMap, LabelMap, Marker, MergeDistances, Panel, Tile, ticks};
+use crate::workflows::descan;
 use ndarray::{Array2, ArrayView2};
+use std::collections::BTreeMap;
 
 /// Feature maps shown: evenly chosen from the strongest peak to the weakest.
 const FEATURE_MAPS: usize = 12;
 /// Clusters shown with their log-sum and mask, the largest first.
 const SHOWN: usize = 24;
+/// Radius of the circles around feature peaks, in pixels.
+const LARGEST_MARK: f64 = 2.5;
+/// Branches of the merge tree shown, unless there are more clusters.
+const BRANCHES: usize = 40;
 /// Merges shown.
 const MERGES: usize = 40;
 
@@ -31,8 +39,16 @@ pub struct Maps {
 
 /// Draws all figures of a result.
 pub fn draw(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Result<Vec<Named>> {
-    let mut figures = vec![labels(result, maps, info), std_map(result, maps, info), feature_maps(result)?];
+    let mut figures = vec![labels(result, maps, info), correlations(result)];
+    figures.extend(result.descan.as_ref().map(|d| Named {
+        name: "descan",
+        caption: "Where the direct beam is, the surface through it, and what is left".into(),
+        figure: descan::figure(&d.track, &result.selection),
+    }));
+    figures.extend([std_map(result, maps, info), feature_maps(result)?]);
     if let Some(tree) = &result.tree {
+        figures.push(dendrogram(result, tree, maps));
+        figures.push(cuts(result, tree)?);
         let runner_up = result.choice.as_ref().and_then(|c| c.runner_up);
         let plot = MergeDistances {
             distances: tree.distances(),
@@ -66,14 +82,15 @@ fn labels(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {
 }
 
 fn std_map(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {
-    // The smallest circle that is still seen on a magnified pixel.
-    let radius = result.template.extent()[0] as f64 / 2.0;
+    // As large as the template where there is room for it.
+    let radius = (result.template.extent()[0] as f64 / 2.0).min(LARGEST_MARK);
     let markers: Vec<Marker> = result
         .peaks
         .iter()
         .map(|p| Marker::circle(f64::from(p[0]), f64::from(p[1]), radius))
         .collect();
-    let mut map = HeatMap::new(maps.std.view(), "Standard deviation over the scan, with the feature peaks");
+    let std = result.descan.as_ref().map_or(&maps.std, |d| &d.std);
+    let mut map = HeatMap::new(std.view(), "Standard deviation over the scan, with the feature peaks");
     map.unit = "standard deviation (counts)";
     map.log = true;
     map.axis = info.sig_axes[1].clone();
@@ -87,6 +104,113 @@ fn std_map(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {
         caption,
         figure: map.draw(),
     }
+}
+
+/// Log-sum, its correlation with the template and the strongest disk; the map that the peaks come from and its correlation.
+fn correlations(result: &Clustering) -> Named {
+    let logsum = result.descan.as_ref().map_or(&result.logsum, |d| &d.logsum);
+    let mut tiles = vec![
+        Tile::new(logsum.view(), "log-sum of all frames"),
+        Tile::new(result.logsum_correlation.view(), "its correlation with the template"),
+        Tile::new(result.std_correlation.view(), "correlation of the standard deviation"),
+    ];
+    if let Some([y, x]) = result.zero_peak {
+        let radius = result.template.extent()[0] as f64 / 2.0;
+        for tile in &mut tiles[..2] {
+            tile.markers.push(Marker::circle(y, x, radius));
+        }
+    }
+    Named {
+        name: "correlation",
+        caption: "Where the log-sum and the standard deviation resemble the template; the circle marks the strongest disk".into(),
+        figure: Panel::new("Correlation with the template", tiles).draw(),
+    }
+}
+
+/// The top of the merge tree.
+fn dendrogram(result: &Clustering, tree: &Tree, maps: &Maps) -> Named {
+    let colours = label_colours(maps.labels.view());
+    let threshold = tree.thresholds(result.clusters).map(|(above, to)| middle(above, to));
+    let plot = Dendrogram {
+        children: tree.children(),
+        distances: tree.distances(),
+        labels: &result.labels,
+        clusters: result.clusters,
+        threshold,
+        colours: &colours,
+        branches: BRANCHES.max(result.clusters + 4),
+    };
+    Named {
+        name: "dendrogram",
+        caption: "How clusters come together; colours as in the label map".into(),
+        figure: plot.draw(),
+    }
+}
+
+/// A threshold between two distances, on a logarithmic scale where possible.
+fn middle(above: f64, to: f64) -> f64 {
+    match (above > 0.0, to.is_finite()) {
+        (true, true) => (above * to).sqrt(),
+        (_, true) => to / 2.0,
+        (_, false) => above * 1.1,
+    }
+}
+
+/// Label maps for several numbers of clusters. A cluster has the colour of its largest part in the finest map.
+fn cuts(result: &Clustering, tree: &Tree) -> Result<Named> {
+    let k = result.clusters;
+    let mut numbers: Vec<usize> = [k / 2, 3 * k / 4, k, k + 1, 5 * k / 4, 3 * k / 2, 2 * k]
+        .into_iter()
+        .chain(result.choice.as_ref().and_then(|c| c.runner_up))
+        .filter(|&n| n >= 2 && n <= tree.leaves())
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let finest = tree.cut_number(numbers.last().copied().unwrap_or(1))?;
+    let colours = label_colours(result.selection.scatter(&finest, -1).view());
+    let mut maps = Vec::with_capacity(numbers.len());
+    for &n in &numbers {
+        let labels = tree.cut_number(n)?;
+        let named = largest_parts(&labels, &finest);
+        let values: Vec<f64> = labels.iter().map(|&l| f64::from(named[l as usize])).collect();
+        let chosen = if n == k { " (chosen)" } else { "" };
+        let threshold = match tree.thresholds(n) {
+            Some((above, to)) => format!("threshold {}", ticks::number(middle(above, to))),
+            None => "no threshold".into(),
+        };
+        maps.push((
+            result.selection.scatter(&values, -1.0),
+            format!("{n} clusters{chosen}: {threshold}"),
+        ));
+    }
+    let tiles = maps.iter().map(|(map, caption)| {
+        let mut tile = Tile::new(map.view(), caption.clone());
+        tile.labels = Some(colours.clone());
+        tile
+    });
+    let mut panel = Panel::new("Other cuts of the merge tree", tiles.collect());
+    panel.columns = 3;
+    Ok(Named {
+        name: "cuts",
+        caption: "Label maps for other numbers of clusters (--clusters) or thresholds (--distance-threshold)".into(),
+        figure: panel.draw(),
+    })
+}
+
+/// For each label of a coarse partition the label of `fine` that most of its positions have.
+fn largest_parts(labels: &[i32], fine: &[i32]) -> Vec<i32> {
+    let mut counts: BTreeMap<(i32, i32), usize> = BTreeMap::new();
+    for (&l, &f) in labels.iter().zip(fine) {
+        *counts.entry((l, f)).or_default() += 1;
+    }
+    let clusters = labels.iter().max().map_or(0, |m| m + 1);
+    let mut best = vec![(0, 0); clusters.max(0) as usize];
+    for ((l, f), n) in counts {
+        if n > best[l as usize].0 {
+            best[l as usize] = (n, f);
+        }
+    }
+    best.into_iter().map(|b| b.1).collect()
 }
 
 /// Values of one feature over the scan.

@@ -6,6 +6,8 @@
 //! 4. Features scaled by their mean magnitude, with weak scan coordinates, joined by ward's criterion along the scan grid.
 //! 5. One pass: log-sum of the frames of each cluster.
 //!
+//! With `--descan`, the direct beam is followed through the frames after step 1, and steps 2 to 5 see frames moved back.
+//!
 //! Memory for each scan position, beyond what passes use under `--memory`: 4·P bytes of features, 4·(P+2) scaled ones
 //! that become ward's sums, about 200 for its tree, and 4·P while results are written (P feature peaks).
 //!
@@ -28,13 +30,14 @@ use crate::analysis::template::Template;
 use crate::analysis::tree::Tree;
 use crate::analysis::ward::ward;
 use crate::control::Control;
-use crate::engine::{Backend, Pass, Resident, Selection};
+use crate::engine::{Backend, Handle, Operator, Pass, Resident, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::kernels::logsum;
 use crate::kernels::masks::MaskStack;
 use crate::kernels::statistics::{self, Part as Moments};
-use crate::ops::{LogSum, MaskProducts, Statistics};
+use crate::ops::{Displaced, LogSum, MaskProducts, Statistics};
+use crate::workflows::descan::{self, Descan, Track};
 use crate::workflows::{frame_array, single_logsum};
 use ndarray::{Array2, ArrayView2};
 use std::sync::Arc;
@@ -50,6 +53,8 @@ pub struct Clustering {
     pub logsum_correlation: Array2<f64>,
     /// Highest maximum of the log-sum's correlation, (y, x).
     pub zero_peak: Option<[f64; 2]>,
+    /// `None` unless descan was taken out.
+    pub descan: Option<Descanned>,
     /// Feature peaks (y, x), strongest first.
     pub peaks: Vec<[i32; 2]>,
     /// One row per selected frame, one column per peak: unscaled products.
@@ -68,6 +73,15 @@ pub struct Clustering {
     pub timings: Timings,
     /// Things the user should know.
     pub warnings: Vec<String>,
+}
+
+/// Descan, and maps of the frames without it.
+pub struct Descanned {
+    pub track: Track,
+    /// Population standard deviation of the frames moved by whole pixels (h, w).
+    pub std: Array2<f64>,
+    /// Their log-sum (h, w).
+    pub logsum: Array2<f64>,
 }
 
 /// Arrays that replace steps of the recipe.
@@ -125,16 +139,42 @@ pub(in crate::workflows) fn run_with(
     let moments: Moments = done.take(moments)?;
     let logsum = frame_array(frame, single_logsum(done.take(logsum)?, frame))?;
 
+    let correlation = |map: &Array2<f64>| correlation_map(map.view(), &template, params.recipe);
     let std = frame_array(frame, moments.std())?;
-    let std_map = if params.log_std { log_scaled(std) } else { std };
-    let (std_correlation, logsum_correlation) = timings.time("correlation", || {
-        let of = |map: &Array2<f64>| correlation_map(map.view(), &template, params.recipe);
-        Ok((of(&std_map)?, of(&logsum)?))
-    })?;
+    let logsum_correlation = timings.time("log-sum correlation", || correlation(&logsum))?;
     let zero_peak = find_peaks(logsum_correlation.view(), 1).first().map(|p| {
         let offset = template.offset();
         [p.y as f64 + offset[0], p.x as f64 + offset[1]]
     });
+    let descan = match (params.descan, zero_peak) {
+        (Descan::None, _) => None,
+        (_, None) => return Err(Error::parameter("--descan", "no direct beam: the log-sum has no maximum")),
+        (how, Some(zero)) => {
+            let track = descan::track(
+                scan,
+                &selection,
+                &template,
+                zero,
+                how,
+                backend,
+                resident,
+                control,
+                &mut timings,
+            )?;
+            Some(without_descan(
+                track,
+                scan,
+                &selection,
+                backend,
+                resident,
+                control,
+                &mut timings,
+            )?)
+        }
+    };
+    let std = descan.as_ref().map_or(std, |d| d.std.clone());
+    let std_map = if params.log_std { log_scaled(std) } else { std };
+    let std_correlation = timings.time("correlation", || correlation(&std_map))?;
     let peaks = match given.peaks {
         Some(peaks) => peaks,
         None => feature_peaks(&std_correlation, params.feature_peaks, &mut warnings)?,
@@ -145,7 +185,7 @@ pub(in crate::workflows) fn run_with(
         positions: peaks.clone(),
     };
     let mut pass = Pass::new("features", scan, &selection);
-    let products = pass.add(MaskProducts::new(&stack));
+    let products = moved(&mut pass, descan.as_ref(), MaskProducts::new(&stack));
     let mut done = timings.pass("features", scan, &selection, || pass.run(backend, resident, control))?;
     let features = Array2::from_shape_vec((selection.len() as usize, peaks.len()), done.take(products)?)
         .map_err(|e| Error::Internal(format!("feature vectors: {e}")))?;
@@ -161,15 +201,18 @@ pub(in crate::workflows) fn run_with(
     let clusters = labels.iter().copied().max().map_or(0, |m| (m + 1).max(0) as usize);
 
     let mut pass = Pass::new("log-sums", scan, &selection);
-    let sums = pass.add(LogSum::by_label(Arc::from(labels.as_slice())));
+    let by_label = LogSum::by_label(Arc::from(labels.as_slice()));
+    let sums = moved(&mut pass, descan.as_ref(), by_label);
     let mut done = timings.pass("cluster log-sums", scan, &selection, || pass.run(backend, resident, control))?;
     let mut sums: logsum::Part = done.take(sums)?;
     let cluster_logsums = (0..clusters as i32)
         .map(|c| {
-            frame_array(
-                frame,
-                sums.sums.remove(&c).map_or_else(|| vec![0.0; frame.pixels()], |s| s.values),
-            )
+            let sum = sums.sums.remove(&c).map_or_else(|| vec![0.0; frame.pixels()], |s| s.values);
+            let map = frame_array(frame, sum)?;
+            Ok(match &descan {
+                Some(d) => d.track.covered(map),
+                None => map,
+            })
         })
         .collect::<Result<_>>()?;
     warnings.extend(scan.warnings());
@@ -182,6 +225,7 @@ pub(in crate::workflows) fn run_with(
         std_correlation,
         logsum_correlation,
         zero_peak,
+        descan,
         peaks,
         features,
         scale,
@@ -193,6 +237,46 @@ pub(in crate::workflows) fn run_with(
         timings,
         warnings,
     })
+}
+
+/// Adds an operator to a pass, on moved frames if descan is taken out.
+fn moved<'a, O: Operator + 'a>(pass: &mut Pass<'a>, descan: Option<&Descanned>, operator: O) -> Handle<O::Output> {
+    match descan {
+        Some(d) => pass.add(Displaced::new(operator, d.track.shifts.clone())),
+        None => pass.add(operator),
+    }
+}
+
+/// One pass: standard deviation and log-sum of frames moved by whole pixels.
+#[allow(clippy::too_many_arguments)]
+fn without_descan(
+    track: Track,
+    scan: &dyn Scan,
+    selection: &Selection,
+    backend: &Backend,
+    resident: &Resident,
+    control: &Control,
+    timings: &mut Timings,
+) -> Result<Descanned> {
+    let frame = scan.info().frame;
+    // Interpolated frames have less noise between pixels than on them, which would make peaks.
+    let whole = track.whole();
+    let mut pass = Pass::new("statistics without descan", scan, selection);
+    let moments = pass.add(Displaced::new(
+        Statistics(statistics::Params {
+            squares: true,
+            extrema: false,
+        }),
+        whole.clone(),
+    ));
+    let sums = pass.add(Displaced::new(LogSum::all(), whole));
+    let mut done = timings.pass("statistics without descan", scan, selection, || {
+        pass.run(backend, resident, control)
+    })?;
+    let moments: Moments = done.take(moments)?;
+    let std = track.covered(frame_array(frame, moments.std())?);
+    let logsum = track.covered(frame_array(frame, single_logsum(done.take(sums)?, frame))?);
+    Ok(Descanned { track, std, logsum })
 }
 
 /// The same control with another ceiling.

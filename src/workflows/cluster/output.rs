@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::results::{Meta, OutputDir, ResultFile};
 use crate::io::{Scan, ScanInfo};
 use crate::report::html::Report;
-use crate::workflows::{common, frame_array};
+use crate::workflows::{common, descan, frame_array};
 use ndarray::{Array2, Array3, ArrayView1, CowArray, Ix3, arr1};
 use std::path::PathBuf;
 
@@ -81,6 +81,12 @@ pub(in crate::workflows) fn arrays(file: &ResultFile, result: &Clustering, maps:
     if let Some(zero) = result.zero_peak {
         let meta = Meta::new("pixels", &["yx"], "highest maximum of the log-sum's correlation, (y, x)");
         file.put("stats/zero_peak", arr1(&zero).view(), meta)?;
+    }
+
+    if let Some(d) = &result.descan {
+        descan::write(file, &d.track, &result.selection)?;
+        put("descan/std", &d.std, "standard deviation of the frames without descan")?;
+        put("descan/logsum", &d.logsum, "log-sum of the frames without descan")?;
     }
 
     let peaks = Array2::from_shape_fn((result.peaks.len(), 2), |(i, k)| result.peaks[i][k]);
@@ -158,6 +164,14 @@ pub(in crate::workflows) fn summary(what: &str, result: &Clustering, info: &Scan
     report.summary("Feature peaks", result.peaks.len());
     if let Some([y, x]) = result.zero_peak {
         report.summary("Strongest disk of the log-sum", format!("({y:.1}, {x:.1}) px"));
+    }
+    if let Some(d) = &result.descan {
+        let largest = d.track.shifts.iter().fold(0.0f64, |m, s| m.max(s[0].hypot(s[1])));
+        let (spread, outliers) = (d.track.spread, d.track.outliers);
+        report.summary(
+            "Descan taken out",
+            format!("up to {largest:.2} px; measured ± {spread:.2} px about the fit, {outliers} outliers"),
+        );
     }
     report.summary("Backend", format!("{} ({})", backend.name(), backend.adapter()));
     report.summary("emstream", env!("CARGO_PKG_VERSION"));

@@ -3,6 +3,7 @@
 use crate::analysis::Recipe;
 use crate::analysis::template::Template;
 use crate::error::{Error, Result};
+use crate::workflows::descan::Descan;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -98,7 +99,7 @@ pub struct Params {
     /// Outer radius of the subtracted ring.
     pub radius_outer: f64,
     pub pattern: PatternName,
-    /// A template instead of a built-in pattern: a spec like `background:1.5,2.5` or a .npy file.
+    /// A template instead of a built-in pattern: a spec like `background:1.5,2.5` or an image file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
     /// Search range in pixels; default by the pattern.
@@ -114,6 +115,8 @@ pub struct Params {
     pub distance_threshold: Option<f64>,
     /// Weight of the scan coordinates in the features.
     pub position_weight: f64,
+    /// What of the wandering of the direct beam is taken out before features are computed.
+    pub descan: Descan,
     /// Feature peaks (n, 2) as (y, x) instead of finding them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peaks: Option<PathBuf>,
@@ -136,6 +139,7 @@ impl Default for Params {
             clusters: Clusters::Auto,
             distance_threshold: None,
             position_weight: 0.2,
+            descan: Descan::None,
             peaks: None,
             labels: None,
             recipe: Recipe::Default,

@@ -32,9 +32,10 @@ use crate::control::Control;
 use crate::engine::{Backend, Pass, Resident, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
-use crate::kernels::correlate;
+use crate::kernels::{correlate, displace};
 use crate::ops::Correlate;
 use crate::pixel::FrameShape;
+use crate::workflows::descan::Track;
 use ndarray::Array2;
 use refine::{Fitter, Refine};
 use std::sync::Arc;
@@ -158,9 +159,13 @@ pub fn run(
 
     let lattices: Vec<Option<Lattice>> = clusters.iter().map(ClusterLattice::lattice).collect();
     let size = (frame.height, frame.width);
+    let descan = clustering.descan.as_ref().map(|d| &d.track);
+    // Whole pixels leave the values as they are; the search range is large enough for the rest.
+    let moved: Option<Arc<[[f64; 2]]>> = descan.map(Track::whole);
+    let search = template.search() + descan.map_or(0, |t| t.margin().into_iter().max().unwrap_or(0)) as f64;
     let sites: Vec<Vec<[i32; 2]>> = lattices
         .iter()
-        .map(|l| l.map_or_else(Vec::new, |l| lattices::sites(&l, params, template.search(), size)))
+        .map(|l| l.map_or_else(Vec::new, |l| lattices::sites(&l, params, search, size)))
         .collect();
     let offset = match recipe {
         Recipe::Default => template.offset(),
@@ -177,10 +182,11 @@ pub fn run(
         positions: expected.collect(),
         ..kernel
     };
-    let refiner = |labels: Arc<[i32]>, keep: bool| -> Result<Refine> {
+    let refiner = |labels: Arc<[i32]>, moved: Option<Arc<[[f64; 2]]>>, keep: bool| -> Result<Refine> {
+        let seen = if moved.is_some() { displace::moved(frame) } else { frame };
         Ok(Refine {
             correlate: Correlate::new(
-                frame,
+                seen,
                 correlate::Params {
                     labels: labels.clone(),
                     ..kernel.clone()
@@ -193,13 +199,15 @@ pub fn run(
                 matcher: params.matcher(recipe),
                 matching: params.matching,
                 offset,
+                moved,
                 keep,
             }),
         })
     };
     let selection = &clustering.selection;
     let mut pass = Pass::new("refinement", scan, selection);
-    let fits = pass.add(refiner(Arc::from(clustering.labels.as_slice()), params.save_peaks)?);
+    let labels = Arc::from(clustering.labels.as_slice());
+    let fits = refiner(labels, moved.clone(), params.save_peaks)?.on_frames(&mut pass);
     let timings = &mut clustering.timings;
     let mut done = timings.pass("refinement", scan, selection, || pass.run(backend, &resident, control))?;
     let mut refined: Refined = done.take(fits)?;
@@ -223,7 +231,16 @@ pub fn run(
         &mut clustering.warnings,
     )?;
     let sample = match sample_position(params, &clustering, &sizes) {
-        Some(number) => Some(sample(scan, &clustering, number, refiner, control)?),
+        Some(number) => {
+            let moved = moved.as_ref().and_then(|m| m.get(number)).map(|m| Arc::from([*m]));
+            Some(sample(
+                scan,
+                &clustering,
+                number,
+                |labels| refiner(labels, moved, true),
+                control,
+            )?)
+        }
         None => None,
     };
     Ok(Strain {
@@ -313,7 +330,7 @@ fn sample(
     scan: &dyn Scan,
     clustering: &Clustering,
     number: usize,
-    refiner: impl FnOnce(Arc<[i32]>, bool) -> Result<Refine>,
+    refiner: impl FnOnce(Arc<[i32]>) -> Result<Refine>,
     control: &Control,
 ) -> Result<Sample> {
     let [_, nx] = clustering.selection.nav();
@@ -323,7 +340,7 @@ fn sample(
     let at = [frame / nx, frame % nx];
     let one = Selection::from_rect(clustering.selection.nav(), at[0]..at[0] + 1, at[1]..at[1] + 1)?;
     let mut pass = Pass::new("sample frame", scan, &one);
-    let spots = pass.add(refiner(Arc::from([label]), true)?);
+    let spots = refiner(Arc::from([label]))?.on_frames(&mut pass);
     let refined: Refined = pass.run(&Backend::Cpu, &Resident::none(), control)?.take(spots)?;
     Ok(Sample {
         at,

@@ -6,10 +6,10 @@ use crate::analysis::lattice::matching::affine;
 use crate::analysis::lattice::{Fit, Lattice, Matcher, Scratch, Vector};
 use crate::backend::gpu::{Gpu, GpuBlock, Recorder};
 use crate::backend::stage::{Cost, CpuStage, GpuStage};
-use crate::engine::{Collector, Job, Needs, Operator};
+use crate::engine::{Collector, Handle, Job, Needs, Operator, Pass};
 use crate::error::{Error, Result};
 use crate::kernels::correlate::{Part, Peak};
-use crate::ops::Correlate;
+use crate::ops::{Correlate, Displaced};
 use crate::pixel::{Frames, LEAF};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -26,6 +26,9 @@ pub struct Fitter {
     pub matching: Matching,
     /// From a found position to the centre of what was found, see `Template::offset`.
     pub offset: Vector,
+    /// Whole pixels (y, x) by which each selected frame was moved back before its spots were looked for; what is found is in the
+    /// frame as it was.
+    pub moved: Option<Arc<[Vector]>>,
     /// Keep the peaks.
     pub keep: bool,
 }
@@ -78,6 +81,12 @@ impl Fitter {
         self.label(n).and_then(|l| self.sites.get(l)).map_or(&[], Vec::as_slice)
     }
 
+    /// How far selected frame `n` was moved.
+    fn back(&self, n: u64) -> Vector {
+        let of = |moved: &Arc<[Vector]>| moved.get(usize::try_from(n).ok()?).copied();
+        self.moved.as_ref().and_then(of).unwrap_or_default()
+    }
+
     /// Fits every frame of a part; frames are independent, so it does not matter who does.
     fn fit(&self, part: &Part) -> Fitted {
         let mut out = Fitted {
@@ -88,11 +97,17 @@ impl Fitter {
         let (mut points, mut weights, mut scratch) = (Vec::new(), Vec::new(), Scratch::default());
         for (n, ends) in (part.first..).zip(part.offsets.windows(2)) {
             let peaks = part.peaks.get(ends[0] as usize..ends[1] as usize).unwrap_or(&[]);
+            let back = self.back(n);
             points.clear();
-            points.extend(peaks.iter().map(|p| [0, 1].map(|k| f64::from(p.refined[k]) + self.offset[k])));
+            let true_place = |p: &Peak| [0, 1].map(|k| f64::from(p.refined[k]) + self.offset[k] + back[k]);
+            points.extend(peaks.iter().map(true_place));
             weights.clear();
             weights.extend(peaks.iter().map(|p| f64::from(p.elevation)));
             let lattice = self.label(n).and_then(|l| self.lattices.get(l)).copied().flatten();
+            let lattice = lattice.map(|l| Lattice {
+                zero: [l.zero[0] + back[0], l.zero[1] + back[1]],
+                ..l
+            });
             let fit = lattice.and_then(|lattice| match self.matching {
                 Matching::Fast => self.matcher.fast(&points, &weights, &lattice, &mut scratch),
                 Matching::Affine => affine(&points, &weights, self.sites(n)),
@@ -100,6 +115,7 @@ impl Fitter {
             if self.keep {
                 out.spots.extend(peaks.iter().enumerate().map(|(i, peak)| Spot {
                     peak: Peak {
+                        center: [0, 1].map(|k| peak.center[k] + back[k] as i16),
                         refined: points[i].map(|v| v as f32),
                         ..*peak
                     },
@@ -120,6 +136,16 @@ impl Fitter {
 pub struct Refine {
     pub correlate: Correlate,
     pub fitter: Arc<Fitter>,
+}
+
+impl Refine {
+    /// The operator for frames as they are: it moves them first if the fitter says so.
+    pub fn on_frames(self, pass: &mut Pass<'_>) -> Handle<Refined> {
+        match self.fitter.moved.clone() {
+            Some(moved) => pass.add(Displaced::new(self, moved)),
+            None => pass.add(self),
+        }
+    }
 }
 
 impl Operator for Refine {

@@ -1,0 +1,222 @@
+//! Descan: where the direct beam is in every frame, and how far each frame's pattern is displaced.
+
+use super::Timings;
+use crate::analysis::descan::Surface;
+use crate::analysis::template::Template;
+use crate::control::Control;
+use crate::engine::{Backend, Pass, Resident, Selection};
+use crate::error::{Error, Result};
+use crate::io::Scan;
+use crate::io::results::{Meta, ResultFile};
+use crate::kernels::correlate::{self, Method};
+use crate::ops::Correlate;
+use crate::pixel::FrameShape;
+use crate::report::{ColourMap, Figure, Limits, Panel, Tile};
+use crate::workflows::scatter_rows;
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How far the direct beam may be from its mean place, beyond the template itself, in pixels.
+const REACH: usize = 6;
+/// Positions are found on a grid this many times finer than the pixels: centres of mass are drawn towards whole pixels.
+const UPSAMPLE: u32 = 20;
+/// Measured positions farther than this many standard deviations from the fit are replaced by the fit.
+const OUTLIER: f64 = 5.0;
+
+/// What is taken out of the scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Descan {
+    /// Nothing.
+    #[default]
+    None,
+    /// A smooth surface through the positions of the direct beam.
+    Fit,
+    /// The positions themselves; the surface where they are outliers.
+    Measured,
+}
+
+/// The direct beam, frame by frame in the order of the selection; (y, x) in detector pixels.
+#[derive(Debug, Clone)]
+pub struct Track {
+    /// As found by correlation with the template.
+    pub measured: Vec<[f64; 2]>,
+    /// On the surface.
+    pub fitted: Vec<[f64; 2]>,
+    /// How far each frame's pattern is displaced from its mean place.
+    pub shifts: Arc<[[f64; 2]]>,
+    /// The mean place.
+    pub mean: [f64; 2],
+    /// Standard deviation of measured around fitted positions along one axis.
+    pub spread: f64,
+    /// Frames whose measured position is too far from the fit to be believed.
+    pub outliers: usize,
+}
+
+impl Track {
+    /// The largest shift along each axis, rounded up.
+    pub fn margin(&self) -> [usize; 2] {
+        [0, 1].map(|k| self.shifts.iter().fold(0.0f64, |m, s| m.max(s[k].abs())).ceil() as usize)
+    }
+
+    /// The shifts in whole pixels, which leave values and their noise as they are.
+    pub fn whole(&self) -> Arc<[[f64; 2]]> {
+        self.shifts.iter().map(|s| s.map(f64::round)).collect()
+    }
+
+    /// A map of moved frames (h, w) in which pixels that not all of these cover have the mean of the outermost pixels that they do
+    /// cover: the edges of moved frames look like changes of the pattern.
+    pub(in crate::workflows) fn covered(&self, mut map: Array2<f64>) -> Array2<f64> {
+        let (h, w) = map.dim();
+        // Interpolation reaches two pixels farther than the shift.
+        let [my, mx] = self.margin().map(|m| m + 2);
+        if 2 * my >= h || 2 * mx >= w {
+            return map;
+        }
+        let inside = |y: usize, x: usize| (my..h - my).contains(&y) && (mx..w - mx).contains(&x);
+        let edge = |y: usize, x: usize| inside(y, x) && (y == my || x == mx || y + 1 == h - my || x + 1 == w - mx);
+        let ring: Vec<f64> = map
+            .indexed_iter()
+            .filter(|((y, x), _)| edge(*y, *x))
+            .map(|(_, v)| *v)
+            .collect();
+        let mean = ring.iter().sum::<f64>() / ring.len() as f64;
+        for ((y, x), v) in map.indexed_iter_mut() {
+            if !inside(y, x) {
+                *v = mean;
+            }
+        }
+        map
+    }
+}
+
+/// The correlation that follows the direct beam, checked before any pass. `zero` is about where it is.
+fn correlation(template: &Template, frame: FrameShape, zero: [f64; 2], frames: u64) -> Result<Correlate> {
+    let half = template.extent().into_iter().max().unwrap_or(1) / 2;
+    let crop = template.crop().max(half + REACH);
+    let offset = template.offset();
+    let inside = |k: usize, n: usize| (zero[k] - offset[k]).clamp(0.0, n as f64 - 1.0);
+    Correlate::new(
+        frame,
+        correlate::Params {
+            method: Method::Fast,
+            recipe: correlate::Recipe::Default,
+            template: template.window(2 * crop, 2 * crop),
+            crop,
+            labels: vec![0; frames as usize].into(),
+            positions: Arc::from([vec![[inside(0, frame.height), inside(1, frame.width)]]]),
+            upsample: Some(UPSAMPLE),
+        },
+    )
+}
+
+/// Follows the direct beam, which is about at `zero`, through the selected frames.
+///
+/// # Errors
+/// Whatever the pass reports; [`Error::Parameter`] for a template that is too large.
+#[allow(clippy::too_many_arguments)]
+pub fn track(
+    scan: &dyn Scan,
+    selection: &Selection,
+    template: &Template,
+    zero: [f64; 2],
+    how: Descan,
+    backend: &Backend,
+    resident: &Resident,
+    control: &Control,
+    timings: &mut Timings,
+) -> Result<Track> {
+    let mut pass = Pass::new("descan", scan, selection);
+    let found = pass.add(correlation(template, scan.info().frame, zero, selection.len())?);
+    let mut done = timings.pass("descan", scan, selection, || pass.run(backend, resident, control))?;
+    let found = done.take(found)?;
+    let offset = template.offset();
+    let measured: Vec<[f64; 2]> = found
+        .peaks()
+        .iter()
+        .map(|p| [0, 1].map(|k| f64::from(p.refined[k]) + offset[k]))
+        .collect();
+    if measured.len() as u64 != selection.len() {
+        return Err(Error::Internal("a frame without a direct beam".into()));
+    }
+    let nx = selection.nav()[1].max(1);
+    let at: Vec<[f64; 2]> = selection
+        .iter()
+        .map(|n| [(n as usize / nx) as f64, (n as usize % nx) as f64])
+        .collect();
+    let surface = Surface::fit(&at, &measured)?;
+    let fitted: Vec<[f64; 2]> = at.iter().map(|a| surface.position(*a)).collect();
+    let believed = |m: &[f64; 2], f: &[f64; 2]| (m[0] - f[0]).hypot(m[1] - f[1]) <= OUTLIER * surface.spread.max(1e-6);
+    let used: Vec<[f64; 2]> = measured
+        .iter()
+        .zip(&fitted)
+        .map(|(m, f)| if how == Descan::Measured && believed(m, f) { *m } else { *f })
+        .collect();
+    let mean = [0, 1].map(|k| used.iter().map(|p| p[k]).sum::<f64>() / used.len() as f64);
+    Ok(Track {
+        shifts: used.iter().map(|p| [p[0] - mean[0], p[1] - mean[1]]).collect(),
+        outliers: measured.iter().zip(&fitted).filter(|(m, f)| !believed(m, f)).count(),
+        measured,
+        fitted,
+        mean,
+        spread: surface.spread,
+    })
+}
+
+/// Writes `/descan`.
+pub(in crate::workflows) fn write(file: &ResultFile, track: &Track, selection: &Selection) -> Result<()> {
+    let axes = ["scan_y", "scan_x", "yx"];
+    for (name, values, meaning) in [
+        (
+            "measured",
+            &track.measured[..],
+            "direct beam (y, x) by correlation with the template",
+        ),
+        (
+            "fitted",
+            &track.fitted[..],
+            "smooth surface through the measured positions, outliers weighed down",
+        ),
+        ("shift", &track.shifts[..], "displacement of the pattern that was taken out"),
+    ] {
+        let rows = values.iter().flatten().map(|v| *v as f32).collect();
+        let map = scatter_rows(selection, 2, rows, f32::NAN)?;
+        file.put(&format!("descan/{name}"), map.view(), Meta::new("pixels", &axes, meaning))?;
+    }
+    Ok(())
+}
+
+/// Measured positions, the surface, and what is left between them, for both axes.
+pub(in crate::workflows) fn figure(track: &Track, selection: &Selection) -> Figure {
+    let map = |k: usize, value: &dyn Fn(usize) -> [f64; 2]| -> Array2<f64> {
+        let values: Vec<f64> = (0..track.measured.len()).map(|i| value(i)[k]).collect();
+        selection.scatter(&values, f64::NAN)
+    };
+    let residual = |i: usize| [0, 1].map(|k| track.measured[i][k] - track.fitted[i][k]);
+    // Outliers would hide the rest.
+    let reach = 4.0 * track.spread.max(1e-3);
+    let mut maps = Vec::new();
+    for (k, axis) in ["y", "x"].into_iter().enumerate() {
+        let range = track
+            .fitted
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), p| (l.min(p[k]), h.max(p[k])));
+        let limits = Limits::Fixed(range.0 - reach, range.1 + reach);
+        maps.push((format!("{axis} measured (px)"), map(k, &|i| track.measured[i]), limits));
+        maps.push((format!("{axis} fitted (px)"), map(k, &|i| track.fitted[i]), limits));
+        let limits = Limits::Fixed(-reach, reach);
+        maps.push((format!("{axis} measured − fitted (px)"), map(k, &residual), limits));
+    }
+    let tiles = maps.iter().enumerate().map(|(i, (caption, map, limits))| {
+        let mut tile = Tile::new(map.view(), caption.clone());
+        tile.limits = *limits;
+        if i % 3 == 2 {
+            tile.colours = ColourMap::Diverging;
+        }
+        tile
+    });
+    let mut panel = Panel::new("Descan: the direct beam in every frame", tiles.collect());
+    panel.columns = 3;
+    panel.draw()
+}
