@@ -32,7 +32,7 @@ impl Columns {
         }
     }
     fn dimensions(&self) -> usize {
-        if self.n == 0 { 0 } else { self.values.len() / self.n }
+        self.values.len().checked_div(self.n).unwrap_or(0)
     }
     /// Coordinates of point `i`.
     fn point(&self, i: usize, into: &mut Vec<f64>) {
