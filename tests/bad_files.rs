@@ -312,7 +312,7 @@ fn bad_raw_files() {
     );
     std::fs::write(&other, []).unwrap();
     expect(&other, &OpenOptions::default(), &["not supported"]);
-    expect(dir.path(), &OpenOptions::default(), &["is a directory"]);
+    expect(dir.path(), &OpenOptions::default(), &["there are no images"]);
 }
 
 #[test]

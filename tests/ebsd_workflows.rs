@@ -1,11 +1,10 @@
-//! EBSD workflows on small maps: processing into files, virtual backscatter images; against the reference, on both backends, and through
-//! the program.
+//! EBSD workflows on small maps: processing into files, virtual backscatter images; against the reference, on both backends.
 
 mod common;
 mod ebsd_support;
 
 use common::gpu;
-use ebsd_support::{agreement, array, plane, stack};
+use ebsd_support::{RAW, agreement, array, open, pixels, plane, small_map, stack};
 use emstream::Control;
 use emstream::analysis::virtual_bse;
 use emstream::engine::Backend;
@@ -17,58 +16,7 @@ use emstream::workflows::ebsd::process::{self, Job, Params};
 use emstream::workflows::ebsd::{bse, points};
 use ndarray::{Array2, Axis, s};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use tempfile::TempDir;
-
-const RAW: FrameShape = FrameShape {
-    pixel: Pixel::U16,
-    height: 120,
-    width: 160,
-};
-
-/// A map of 2 × 4 points with the six raw patterns of the reference; two points are missing.
-fn small_map(dir: &TempDir) -> PathBuf {
-    let path = dir.path().join("map.h5");
-    let mut present = Array2::from_elem((2, 4), true);
-    present[[0, 2]] = false;
-    present[[1, 3]] = false;
-    let background = plane("patterns.npz", "static");
-    let what = Description {
-        present: &present,
-        pattern: [120, 160],
-        steps: [Some(0.25), Some(0.25)],
-        data: &MapData::new([2, 4]),
-        geometry: &Geometry::default(),
-        static_background: Some(&background),
-    };
-    let store = Store::create(&path, &what, false).unwrap();
-    let writer = store.pattern_writer("RawPatterns", RAW, Codec::None).unwrap();
-    let raw = array::<u16>("patterns.npz", "raw");
-    writer.put(0, bytemuck::cast_slice(raw.as_slice().unwrap())).unwrap();
-    writer.finish("counts", "raw patterns").unwrap();
-    store.finish().unwrap();
-    path
-}
-
-fn open(path: &Path, dataset: Option<&str>) -> PatternMap {
-    let options = OpenOptions {
-        dataset: dataset.map(str::to_owned),
-        ..OpenOptions::default()
-    };
-    ebsd::open(path, &options, &Control::new()).unwrap()
-}
-
-/// Pixels of the present patterns in map order.
-fn pixels(map: &PatternMap) -> Vec<f64> {
-    let columns = map.scan.info().nav[1];
-    let there = map.present.indexed_iter().filter(|(_, p)| **p);
-    there
-        .flat_map(|((y, x), _)| {
-            let number = (y * columns + x) as u64;
-            emstream::workflows::read_frame(&*map.scan, number, &Control::new()).unwrap()
-        })
-        .collect()
-}
 
 #[test]
 fn processed_maps_hold_the_patterns_of_the_reference() {
@@ -262,135 +210,4 @@ fn cells_of_any_size_share_pixels_exactly() {
         panic!("a sparse stack")
     };
     assert_eq!(values, [1.0; 4]);
-}
-
-/// Runs the program in `dir`: exit code and stderr.
-fn program(dir: &TempDir, args: &[&str]) -> (Option<i32>, String) {
-    let run = Command::new(env!("CARGO_BIN_EXE_emstream"))
-        .current_dir(dir.path())
-        .args(args)
-        .output()
-        .unwrap();
-    (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
-}
-
-#[test]
-fn the_program_processes_draws_and_images() {
-    let dir = TempDir::new().unwrap();
-    small_map(&dir);
-    let done = |args: &[&str]| {
-        let (code, stderr) = program(&dir, args);
-        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
-    };
-    let cpu = ["--backend", "cpu", "ebsd"];
-    done(
-        &[
-            &cpu[..],
-            &[
-                "process",
-                "map.h5",
-                "--in-place",
-                "--method",
-                "symmetric",
-                "--sigma",
-                "10",
-                "--hot",
-                "6",
-            ],
-        ]
-        .concat(),
-    );
-    assert_eq!(
-        open(&dir.path().join("map.h5"), Some("Patterns")).scan.info().frame.pixel,
-        Pixel::U8
-    );
-    assert_eq!(
-        open(&dir.path().join("map.h5"), None).scan.info().frame.pixel,
-        Pixel::U16,
-        "raw patterns stay"
-    );
-    done(
-        &[
-            &cpu[..],
-            &["process", "map.h5", "-o", "two.h5", "--params", "map.params.toml"],
-        ]
-        .concat(),
-    );
-    let (one, two) = (
-        open(&dir.path().join("map.h5"), Some("Patterns")),
-        open(&dir.path().join("two.h5"), None),
-    );
-    assert_eq!(pixels(&one), pixels(&two), "the parameter file repeats the run");
-    done(
-        &[
-            &cpu[..],
-            &[
-                "process",
-                "map.h5",
-                "-o",
-                "stages.png",
-                "--at",
-                "1,1",
-                "--method",
-                "kikuchipy-frequency",
-            ],
-        ]
-        .concat(),
-    );
-    assert!(dir.path().join("stages.png").exists() && dir.path().join("stages.histograms.png").exists());
-    done(
-        &[
-            &cpu[..],
-            &[
-                "process",
-                "map.h5",
-                "-o",
-                "mean.h5",
-                "--background",
-                "mean",
-                "--bin",
-                "4",
-                "--clahe",
-                "6,8",
-            ],
-        ]
-        .concat(),
-    );
-    done(&[&cpu[..], &["bse", "map.h5", "-o", "bse.h5", "--grid", "5x3"]].concat());
-    done(
-        &[
-            &cpu[..],
-            &[
-                "bse",
-                "map.h5",
-                "--in-place",
-                "--region",
-                "5,10,25,30",
-                "--region",
-                "0,0,9,9",
-                "--sum",
-            ],
-        ]
-        .concat(),
-    );
-    assert!(dir.path().join("bse.report.html").exists());
-
-    let fails = |args: &[&str], word: &str| {
-        let (code, stderr) = program(&dir, &[&cpu[..], args].concat());
-        assert!(
-            code == Some(1) && stderr.lines().count() == 1 && stderr.contains(word),
-            "{args:?}: {code:?} {stderr}"
-        );
-    };
-    fails(&["process", "map.h5", "-o", "map.h5"], "--in-place");
-    fails(&["process", "map.h5", "-o", "two.h5"], "two.h5");
-    fails(&["process", "map.h5", "-o", "x.png", "--at", "0,2"], "no pattern");
-    fails(&["process", "map.h5", "-o", "x.h5", "--sigma", "-1"], "--sigma");
-    fails(&["process", "map.h5", "-o", "x.h5", "--low", "60", "--high", "40"], "--low");
-    fails(&["process", "map.h5", "-o", "x.h5", "--background", "none.tif"], "none.tif");
-    fails(&["process", "map.h5", "-o", "x.h5", "--bin", "121"], "--bin");
-    fails(&["bse", "map.h5", "-o", "x.h5", "--grid", "200x1"], "--grid");
-    fails(&["bse", "map.h5", "-o", "x.h5", "--region", "0,0,121,1"], "--region");
-    fails(&["bse", "map.h5", "-o", "x.h5", "--grid", "7"], "--grid");
-    assert!(!dir.path().join("x.h5").exists(), "nothing half-written");
 }

@@ -1,10 +1,15 @@
 //! What the EBSD tests share: the reference arrays, and slow float64 versions of every step on patterns.
 #![allow(dead_code)]
 
+use emstream::Control;
+use emstream::io::OpenOptions;
 use emstream::io::array::{Element, MAX_BYTES, read_npz};
+use emstream::io::ebsd::{self, Codec, Description, Geometry, MapData, PatternMap, Store};
 use emstream::kernels::pattern::Border;
+use emstream::pixel::{FrameShape, Pixel};
 use ndarray::{Array2, Array3, ArrayD, Ix2, Ix3};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 pub fn data(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/ebsd").join(file)
@@ -82,4 +87,54 @@ pub fn agreement(a: impl IntoIterator<Item = f64>, b: impl IntoIterator<Item = f
     }
     assert!(n > 0);
     (same as f64 / n as f64, worst)
+}
+
+pub const RAW: FrameShape = FrameShape {
+    pixel: Pixel::U16,
+    height: 120,
+    width: 160,
+};
+
+/// A map of 2 × 4 points with the six raw patterns of the reference; two points are missing.
+pub fn small_map(dir: &TempDir) -> PathBuf {
+    let path = dir.path().join("map.h5");
+    let mut present = Array2::from_elem((2, 4), true);
+    present[[0, 2]] = false;
+    present[[1, 3]] = false;
+    let background = plane("patterns.npz", "static");
+    let what = Description {
+        present: &present,
+        pattern: [120, 160],
+        steps: [Some(0.25), Some(0.25)],
+        data: &MapData::new([2, 4]),
+        geometry: &Geometry::default(),
+        static_background: Some(&background),
+    };
+    let store = Store::create(&path, &what, false).unwrap();
+    let writer = store.pattern_writer("RawPatterns", RAW, Codec::None).unwrap();
+    let raw = array::<u16>("patterns.npz", "raw");
+    writer.put(0, bytemuck::cast_slice(raw.as_slice().unwrap())).unwrap();
+    writer.finish("counts", "raw patterns").unwrap();
+    store.finish().unwrap();
+    path
+}
+
+pub fn open(path: &Path, dataset: Option<&str>) -> PatternMap {
+    let options = OpenOptions {
+        dataset: dataset.map(str::to_owned),
+        ..OpenOptions::default()
+    };
+    ebsd::open(path, &options, &Control::new()).unwrap()
+}
+
+/// Pixels of the present patterns in map order.
+pub fn pixels(map: &PatternMap) -> Vec<f64> {
+    let columns = map.scan.info().nav[1];
+    let there = map.present.indexed_iter().filter(|(_, p)| **p);
+    there
+        .flat_map(|((y, x), _)| {
+            let number = (y * columns + x) as u64;
+            emstream::workflows::read_frame(&*map.scan, number, &Control::new()).unwrap()
+        })
+        .collect()
 }
