@@ -4,18 +4,15 @@ mod common;
 mod ebsd_support;
 
 use common::gpu;
-use ebsd_support::{RAW, agreement, array, open, pixels, plane, small_map, stack};
+use ebsd_support::{agreement, array, open, pixels, plane, small_map, stack};
 use emstream::Control;
 use emstream::analysis::virtual_bse;
 use emstream::engine::Backend;
-use emstream::io::OpenOptions;
-use emstream::io::ebsd::{self, Codec, Description, Geometry, MapData, PatternMap, Store};
 use emstream::kernels::masks::MaskStack;
-use emstream::pixel::{FrameShape, Pixel};
+use emstream::pixel::Pixel;
 use emstream::workflows::ebsd::process::{self, Job, Params};
 use emstream::workflows::ebsd::{bse, points};
 use ndarray::{Array2, Axis, s};
-use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 #[test]
