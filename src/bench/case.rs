@@ -64,7 +64,6 @@ pub struct OnFrames<O> {
     make: Make<O>,
     /// The operator of the last run.
     made: Mutex<Option<(u64, Arc<O>)>>,
-    devices: bool,
     passes: bool,
 }
 
@@ -84,14 +83,8 @@ impl<O: Operator + 'static> OnFrames<O> {
             data: data.clone(),
             make: Box::new(make),
             made: Mutex::new(None),
-            devices: true,
             passes: true,
         }
-    }
-    /// It has no code for GPUs.
-    pub fn on_cpu_only(mut self) -> Self {
-        self.devices = false;
-        self
     }
     /// It is not timed as a pass over a file: its parameters belong to the frames in memory.
     pub fn in_memory_only(mut self) -> Self {
@@ -165,9 +158,6 @@ impl<O: Operator + 'static> Case for OnFrames<O> {
     }
 
     fn gpu(&self, gpu: &Gpu, data: &DeviceData, items: u64) -> Result<Option<(u64, f64)>> {
-        if !self.devices {
-            return Ok(None);
-        }
         let items = items.min(data.count());
         let operator = self.operator(items)?;
         let selection = Selection::all([1, items as usize]);
@@ -200,7 +190,7 @@ impl<O: Operator + 'static> Case for OnFrames<O> {
     }
 
     fn pass(&self, scan: &dyn Scan, backend: &Backend, control: &Control) -> Result<Option<f64>> {
-        if !self.passes || !self.devices && matches!(backend, Backend::Gpu(_)) {
+        if !self.passes {
             return Ok(None);
         }
         let all = Selection::all(scan.info().nav);

@@ -1,6 +1,6 @@
 //! `bench`: every kernel and workflow step on the CPU and on a GPU, as a share of what the same run measured of the machine.
 //!
-//! One harness serves the program (`emstream bench`) and `cargo bench`. Three groups of rows:
+//! One harness serves the program (`emstream bench`) and `scripts/bench`. Three groups of rows:
 //!
 //! - *kernels* on frames that lie in host memory (CPU) or device memory (GPU), from stage to parts, without reading and merging;
 //! - *passes* over a file, with reading, upload and merging;

@@ -104,11 +104,6 @@ fn joint_fit(data: &Arc<Data>) -> Option<Box<dyn Case>> {
             most,
         }))
     };
-    let note = "Float64 arithmetic with divisions and square roots for each pixel, pixel by pixel.";
-    Some(
-        OnFrames::new("joint fit", note, work, data, make)
-            .on_cpu_only()
-            .in_memory_only()
-            .boxed(),
-    )
+    let note = "On the CPU float64 arithmetic with divisions and square roots for each pixel, pixel by pixel.";
+    Some(OnFrames::new("joint fit", note, work, data, make).in_memory_only().boxed())
 }
