@@ -24,7 +24,7 @@ fn spread(relative: f64) -> String {
     format!("±{:.0} %", 100.0 * relative)
 }
 
-/// Titles of the columns of [`line`].
+/// Titles of the columns of [`line()`].
 pub const HEAD: &str = "                                frames         on                   rate           GB/s    Gop/s  of the limit           GPU/CPU  spread";
 
 /// A row as one line.

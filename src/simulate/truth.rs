@@ -47,7 +47,7 @@ impl Simulated {
     /// together as TOML in the attribute `parameters`. The file appears complete or not at all.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file exists and `overwrite` is false, or cannot be written.
+    /// [`crate::Error::Io`] if the file exists and `overwrite` is false, or cannot be written.
     pub fn write_truth(&self, path: &Path, overwrite: bool, control: &Control) -> Result<()> {
         stream::write_truth(self, path, overwrite, control)
     }
