@@ -50,13 +50,27 @@ pub(super) fn read(dataset: &Dataset, offset: &[hsize_t], most: usize, buffer: &
         }
         let mut skipped: u32 = 0;
         // SAFETY: as above; the buffer has the bytes that the library says it will write, under the same lock.
-        hdf5::h5check(unsafe {
-            let default = hdf5_sys::h5p::H5P_DEFAULT;
-            let out = buffer.as_mut_ptr().cast();
-            hdf5_sys::h5d::H5Dread_chunk1(dataset.id(), default, offset.as_ptr(), &raw mut skipped, out)
-        })?;
+        hdf5::h5check(unsafe { copy_chunk(dataset.id(), offset.as_ptr(), &raw mut skipped, buffer) })?;
         Ok(Found::Stored { bytes: size, skipped })
     })
+}
+
+/// Copies a chunk that the buffer has room for.
+///
+/// # Safety
+/// `offset` has a number for each dimension of the open dataset, the chunk is no longer than `buffer`, and the library's lock is held.
+unsafe fn copy_chunk(dataset: hid_t, offset: *const hsize_t, skipped: *mut u32, buffer: &mut [u8]) -> herr_t {
+    let (default, out) = (hdf5_sys::h5p::H5P_DEFAULT, buffer.as_mut_ptr().cast());
+    // SAFETY: passed on.
+    #[cfg(not(feature = "static-hdf5"))]
+    return unsafe { hdf5_sys::h5d::H5Dread_chunk1(dataset, default, offset, skipped, out) };
+    // The HDF5 that is built in (2.x) leaves out what it calls deprecated.
+    #[cfg(feature = "static-hdf5")]
+    {
+        let mut room = buffer.len();
+        // SAFETY: passed on.
+        unsafe { hdf5_sys::h5d::H5Dread_chunk2(dataset, default, offset, skipped, out, &raw mut room) }
+    }
 }
 
 /// True if the size of a chunk is not known because it was never written: HDF5 1.10 reports that as an error.
