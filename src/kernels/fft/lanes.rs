@@ -58,7 +58,14 @@ pub trait Vector: Copy {
     fn load(from: &Lanes) -> Self;
     fn store(self, to: &mut Lanes);
     fn plus(self, o: Self) -> Self;
+    fn minus(self, o: Self) -> Self;
     fn times(self, o: Self) -> Self;
+    fn over(self, o: Self) -> Self;
+    fn root(self) -> Self;
+    /// The larger of two numbers; `o` where either is NaN or they are equal.
+    fn larger(self, o: Self) -> Self;
+    /// `yes` where this is below `o`, else `no`.
+    fn below(self, o: Self, yes: Self, no: Self) -> Self;
     /// Number l of row r, that is `rows[r * pitch + l]`, becomes lane r of `out[l]`.
     fn turn(rows: &[f32], pitch: usize, out: &mut [Lanes; LANES]);
 }
@@ -116,8 +123,28 @@ impl Vector for [f32; LANES] {
         std::array::from_fn(|l| self[l] + o[l])
     }
     #[inline(always)]
+    fn minus(self, o: Self) -> Self {
+        std::array::from_fn(|l| self[l] - o[l])
+    }
+    #[inline(always)]
     fn times(self, o: Self) -> Self {
         std::array::from_fn(|l| self[l] * o[l])
+    }
+    #[inline(always)]
+    fn over(self, o: Self) -> Self {
+        std::array::from_fn(|l| self[l] / o[l])
+    }
+    #[inline(always)]
+    fn root(self) -> Self {
+        self.map(f32::sqrt)
+    }
+    #[inline(always)]
+    fn larger(self, o: Self) -> Self {
+        std::array::from_fn(|l| if self[l] > o[l] { self[l] } else { o[l] })
+    }
+    #[inline(always)]
+    fn below(self, o: Self, yes: Self, no: Self) -> Self {
+        std::array::from_fn(|l| if self[l] < o[l] { yes[l] } else { no[l] })
     }
     #[inline(always)]
     fn turn(rows: &[f32], pitch: usize, out: &mut [Lanes; LANES]) {
@@ -146,7 +173,8 @@ mod x86 {
     pub(crate) struct Registers<R, const N: usize>([R; N]);
 
     macro_rules! vector {
-        ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $turn:ident) => {
+        ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident,
+         $div:ident, $sqrt:ident, $max:ident, $below:ident, $turn:ident) => {
             // Safety of all: `per_vector!` uses the type only in functions that are compiled for, and called after detecting, its
             // instruction set; pointers are those of 16 numbers.
             impl Register for $register {
@@ -208,9 +236,44 @@ mod x86 {
                     self
                 }
                 #[inline(always)]
+                fn minus(mut self, o: Self) -> Self {
+                    for i in 0..$n {
+                        self.0[i] = unsafe { $sub(self.0[i], o.0[i]) };
+                    }
+                    self
+                }
+                #[inline(always)]
                 fn times(mut self, o: Self) -> Self {
                     for i in 0..$n {
                         self.0[i] = unsafe { $mul(self.0[i], o.0[i]) };
+                    }
+                    self
+                }
+                #[inline(always)]
+                fn over(mut self, o: Self) -> Self {
+                    for i in 0..$n {
+                        self.0[i] = unsafe { $div(self.0[i], o.0[i]) };
+                    }
+                    self
+                }
+                #[inline(always)]
+                fn root(mut self) -> Self {
+                    for i in 0..$n {
+                        self.0[i] = unsafe { $sqrt(self.0[i]) };
+                    }
+                    self
+                }
+                #[inline(always)]
+                fn larger(mut self, o: Self) -> Self {
+                    for i in 0..$n {
+                        self.0[i] = unsafe { $max(self.0[i], o.0[i]) };
+                    }
+                    self
+                }
+                #[inline(always)]
+                fn below(mut self, o: Self, yes: Self, no: Self) -> Self {
+                    for i in 0..$n {
+                        self.0[i] = unsafe { $below(self.0[i], o.0[i], yes.0[i], no.0[i]) };
                     }
                     self
                 }
@@ -222,6 +285,22 @@ mod x86 {
             }
         };
     }
+    #[inline(always)]
+    unsafe fn below_128(a: __m128, b: __m128, yes: __m128, no: __m128) -> __m128 {
+        unsafe {
+            let is = _mm_cmplt_ps(a, b);
+            _mm_or_ps(_mm_and_ps(is, yes), _mm_andnot_ps(is, no))
+        }
+    }
+    #[inline(always)]
+    unsafe fn below_256(a: __m256, b: __m256, yes: __m256, no: __m256) -> __m256 {
+        unsafe { _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) }
+    }
+    #[inline(always)]
+    unsafe fn below_512(a: __m512, b: __m512, yes: __m512, no: __m512) -> __m512 {
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), no, yes) }
+    }
+
     // Square blocks of numbers are turned in registers: pairs of rows are mixed, then pairs of pairs. There are no closures, which
     // would be compiled without the instruction set. Rows are `pitch` numbers apart in `from` and `LANES` in `to`.
 
@@ -317,6 +396,10 @@ mod x86 {
         _mm_add_ps,
         _mm_sub_ps,
         _mm_mul_ps,
+        _mm_div_ps,
+        _mm_sqrt_ps,
+        _mm_max_ps,
+        below_128,
         turn_128
     );
     vector!(
@@ -328,6 +411,10 @@ mod x86 {
         _mm256_add_ps,
         _mm256_sub_ps,
         _mm256_mul_ps,
+        _mm256_div_ps,
+        _mm256_sqrt_ps,
+        _mm256_max_ps,
+        below_256,
         turn_256
     );
     vector!(
@@ -339,6 +426,10 @@ mod x86 {
         _mm512_add_ps,
         _mm512_sub_ps,
         _mm512_mul_ps,
+        _mm512_div_ps,
+        _mm512_sqrt_ps,
+        _mm512_max_ps,
+        below_512,
         turn_512
     );
 }

@@ -57,26 +57,6 @@ impl Shape {
         let blur = if self.smooth { 1.0 } else { 0.0 };
         self.radius + (self.edge + blur) / 2.0
     }
-    /// The profile at distance `d` from the centre, its derivatives by the radius and by the edge.
-    #[inline(always)]
-    fn profile(&self, d: f64) -> [f64; 3] {
-        let (u, w) = (self.radius - d, self.edge);
-        let half = self.reach() - self.radius;
-        if u >= half {
-            return [1.0, 0.0, 0.0];
-        }
-        if u <= -half {
-            return [0.0; 3];
-        }
-        if !self.smooth {
-            return [u / w + 0.5, 1.0 / w, -u / (w * w)];
-        }
-        // The integral of the ramp from u − 1/2 to u + 1/2.
-        let ends = [half, (w - 1.0) / 2.0, (1.0 - w) / 2.0, -half];
-        let [p, q, r, s] = ends.map(|e| (u + e).max(0.0));
-        let value = (p * p - q * q - r * r + s * s) / (2.0 * w);
-        [value, (p - q - r + s) / w, (p - q + r - s) / (2.0 * w) - value / w]
-    }
     /// Median radius and edge of the fits that converged; `None` if there are none. `smooth` is that of the first.
     pub fn typical<'a>(fits: impl IntoIterator<Item = &'a Fit>) -> Option<Shape> {
         let good: Vec<&Fit> = fits.into_iter().filter(|f| f.status == Status::Converged).collect();
@@ -121,14 +101,23 @@ impl Lattice {
 
     /// Indices from −`most` to `most` of all spots at least `margin` pixels inside a frame of `height` × `width`.
     pub fn indices(&self, height: usize, width: usize, margin: f64, most: i32) -> Vec<[i32; 2]> {
-        let inside = |p: [f64; 2]| {
-            let within = |v: f64, n: usize| v >= margin && v <= n as f64 - 1.0 - margin;
-            within(p[0], height) && within(p[1], width)
-        };
+        self.inside(height, width, margin, most).collect()
+    }
+
+    /// The same one after the other.
+    fn inside(&self, height: usize, width: usize, margin: f64, most: i32) -> impl Iterator<Item = [i32; 2]> + use<> {
+        let lattice = *self;
+        let within = move |v: f64, n: usize| v >= margin && v <= n as f64 - 1.0 - margin;
         (-most..=most)
-            .flat_map(|h| (-most..=most).map(move |k| [h, k]))
-            .filter(|&i| inside(self.spot(i)))
-            .collect()
+            .flat_map(move |h| (-most..=most).map(move |k| [h, k]))
+            .filter(move |&i| {
+                let p = lattice.spot(i);
+                within(p[0], height) && within(p[1], width)
+            })
+    }
+
+    fn is_finite(&self) -> bool {
+        [self.zero, self.a, self.b].iter().flatten().all(|v| v.is_finite())
     }
 
     /// Shortest distance between two of its spots.
@@ -176,6 +165,9 @@ pub struct Fit {
     pub shape: Shape,
     /// Pearson's χ² per degree of freedom: about 1 for counts and a model that holds; the gain for scaled counts.
     pub chi2: f64,
+    /// χ² per degree of freedom of the spots' own positions about the lattice: as large as `chi2` if disks are what the model says,
+    /// larger if something moves them one by one (contrast inside disks, a second pattern, a wrong shape).
+    pub scatter: f64,
     /// Spots that were used.
     pub spots: u32,
     pub steps: u32,
@@ -204,6 +196,7 @@ impl Fit {
             covariance: [[f64::NAN; 6]; 6],
             shape,
             chi2: f64::NAN,
+            scatter: f64::NAN,
             spots: 0,
             steps: 0,
             status,
@@ -259,8 +252,7 @@ pub fn work(shape: FrameShape, settings: &Settings, lattice: &Lattice, most: i32
 /// Radius of the windows around the spots of `start`; `None` for disks that overlap or a lattice of which a number is not finite.
 fn window(shape: &Shape, start: &Lattice) -> Option<f64> {
     let window = (shape.reach() + AROUND).min(start.spacing() - shape.reach());
-    let finite = [start.zero, start.a, start.b].iter().flatten().all(|v| v.is_finite());
-    (finite && window >= shape.reach() + 0.5).then_some(window)
+    (start.is_finite() && window >= shape.reach() + 0.5).then_some(window)
 }
 
 /// The pixel nearest to spot `index`, if it lies in a frame of `height` × `width`.
