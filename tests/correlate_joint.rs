@@ -363,6 +363,44 @@ fn errors_are_as_large_as_they_say() {
     assert!((share - 0.683).abs() < 0.05, "{share}");
 }
 
+/// Disks of thick crystals: each is brighter on one side, another one in every spot. Counts alone then claim too much, the scatter of the
+/// spots tells.
+#[test]
+fn contrast_inside_disks_shows_in_the_scatter() {
+    let settings = Settings {
+        shape: SHAPE,
+        free_shape: false,
+    };
+    let (h, w) = (64, 64);
+    let (mut plain, mut told, mut total) = (0, 0, 0);
+    let mut mix = Mix(11);
+    for seed in 0..100 {
+        let mut mean = vec![0.8; h * w];
+        for index in TRUTH.indices(h, w, -4.0, 8) {
+            let p = TRUTH.spot(index);
+            let angle = (mix.next() >> 11) as f64 / (1u64 << 53) as f64 * std::f64::consts::TAU;
+            for (i, v) in mean.iter_mut().enumerate() {
+                let (dy, dx) = ((i / w) as f64 - p[0], (i % w) as f64 - p[1]);
+                let side = (dy * angle.sin() + dx * angle.cos()) / SHAPE.radius;
+                let disk = ((SHAPE.radius - dy.hypot(dx)) / SHAPE.edge + 0.5).clamp(0.0, 1.0);
+                *v += 60.0 * disk * (1.0 + 0.5 * side).max(0.0);
+            }
+        }
+        let f = fit(&noisy(&mean, seed), h, w, &off(0.2), settings);
+        assert_eq!(f.status, Status::Converged);
+        assert!(f.scatter > 2.0 * f.chi2, "{} {}", f.scatter, f.chi2);
+        let (e, x, t) = (numbers(&f.errors()), numbers(&f.lattice), numbers(&TRUTH));
+        for i in 0..6 {
+            total += 1;
+            plain += usize::from((x[i] - t[i]).abs() < e[i] * f.chi2.sqrt());
+            told += usize::from((x[i] - t[i]).abs() < e[i] * f.scatter.sqrt());
+        }
+    }
+    let [plain, told] = [plain, told].map(|n| n as f64 / total as f64);
+    eprintln!("covered: {plain:.3} by counts, {told:.3} by scatter");
+    assert!(plain < 0.5 && (told - 0.683).abs() < 0.07, "{plain} {told}");
+}
+
 #[test]
 fn what_cannot_be_fitted_says_so() {
     let settings = Settings {

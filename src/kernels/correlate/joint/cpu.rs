@@ -82,6 +82,7 @@ impl Joint {
         let first = self.settings.shape;
         let free = self.settings.free_shape;
         let mut shape = first;
+        let isa = self.isa;
         let failed = |status| Fit::failed(status, first);
         let Some(window) = window(&shape, start).filter(|_| frame.len() == self.height * self.width) else {
             return failed(Status::Undetermined);
@@ -98,8 +99,8 @@ impl Joint {
         let size = found.size;
         let offsets = &self.offsets[..size];
         for (group, pixels) in self.groups.iter_mut().zip(self.pixels.chunks_exact(size)) {
-            group.place(start);
-            sums::guess(pixels, offsets, &disk, &mut group.model);
+            spots::place(self.isa, group, start);
+            sums::guess(self.isa, pixels, offsets, &disk, &mut group.model);
         }
         let mut lattice = *start;
         let unknowns = if free { GLOBALS } else { 6 };
@@ -116,7 +117,7 @@ impl Joint {
             // In standard errors as the residuals show them, whatever the unit of the pixels.
             let length = length / (equations.chi2 / freedom).sqrt().max(1e-9);
             // Long steps leave the region where the linear model holds.
-            let reach = self.groups.iter().map(|g| g.longest(&step)).fold(0.0, f64::max);
+            let reach = self.groups.iter().map(|g| spots::longest(isa, g, &step)).fold(0.0, f64::max);
             let reach = reach.max(step[6].abs()).max(step[7].abs());
             let whole = (0.5 / reach).min(1.0);
             // The score jumps where a pixel enters the edge of a disk: steps that no longer shrink go to and fro across a jump.
@@ -137,8 +138,8 @@ impl Joint {
             disk.shape = shape;
             let mut furthest = 0f64;
             for group in &mut self.groups {
-                group.change(&step, floor, free);
-                furthest = furthest.max(group.place(&lattice));
+                spots::change(isa, group, &step, floor, free);
+                furthest = furthest.max(spots::place(isa, group, &lattice));
             }
             if !lattice.is_finite() || furthest.is_nan() || furthest > limit + 0.75 {
                 return failed(Status::Lost);

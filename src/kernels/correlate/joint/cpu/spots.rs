@@ -46,42 +46,50 @@ impl Group {
             }
         }
     }
+}
 
+per_isa! {
     /// Places the centres on a lattice; how far the furthest is from its whole position.
-    #[inline]
-    pub fn place(&mut self, lattice: &Lattice) -> f64 {
+    pub(super) fn place(group: &mut Group, lattice: &Lattice) -> f64 {
         let mut distances = [0.0f64; LANES];
         for i in 0..2 {
+            let (zero, a, b) = (lattice.zero[i], lattice.a[i], lattice.b[i]);
             for l in 0..LANES {
-                let [_, h, k] = [0, 1, 2].map(|f| self.factors[f][l]);
-                let at = lattice.zero[i] + h * lattice.a[i] + k * lattice.b[i] - self.base[i][l];
-                self.model.centre[i].0[l] = at as f32;
+                let at = zero + group.factors[1][l] * a + group.factors[2][l] * b - group.base[i][l];
+                group.model.centre[i].0[l] = at as f32;
                 distances[l] += at * at;
             }
         }
-        // NaN stays.
-        self.furthest = distances.into_iter().fold(0.0, |m: f64, d| if d <= m { m } else { d }).sqrt();
-        self.furthest
+        group.furthest = largest(&distances).sqrt();
+        group.furthest
     }
+}
 
+per_isa! {
     /// How far a step moves the spot that it moves most.
-    #[inline]
-    pub fn longest(&self, step: &[f64; GLOBALS]) -> f64 {
+    pub(super) fn longest(group: &Group, step: &[f64; GLOBALS]) -> f64 {
         let mut distances = [0.0f64; LANES];
         for i in 0..2 {
             for l in 0..LANES {
-                let d = step[i] + self.factors[1][l] * step[2 + i] + self.factors[2][l] * step[4 + i];
+                let d = step[i] + group.factors[1][l] * step[2 + i] + group.factors[2][l] * step[4 + i];
                 distances[l] += d * d;
             }
         }
-        distances.into_iter().fold(0.0, f64::max).sqrt()
+        largest(&distances).sqrt()
     }
+}
 
+/// The largest number; NaN if there is one.
+#[inline(always)]
+fn largest(numbers: &[f64; LANES]) -> f64 {
+    numbers.iter().fold(0.0, |m: f64, &d| if d <= m { m } else { d })
+}
+
+per_isa! {
     /// Lets amplitudes and backgrounds follow a step.
-    #[inline]
-    pub fn change(&mut self, step: &[f64; GLOBALS], floor: f64, shape: bool) {
-        let [da, db] = self.local.change(&self.factors, step, if shape { 4 } else { 2 });
-        let model = &mut self.model;
+    pub(super) fn change(group: &mut Group, step: &[f64; GLOBALS], floor: f64, shape: bool) {
+        let [da, db] = group.local.change(&group.factors, step, if shape { 4 } else { 2 });
+        let model = &mut group.model;
         for l in 0..LANES {
             model.amplitude.0[l] = (f64::from(model.amplitude.0[l]) + da[l]).max(floor) as f32;
             model.background.0[l] = (f64::from(model.background.0[l]) + db[l]).max(floor) as f32;

@@ -1,6 +1,7 @@
 //! Sums over the pixels of sixteen spots, one spot in each lane.
 
 use super::super::Shape;
+use crate::backend::cpu::isa::per_isa;
 use crate::kernels::fft::{LANES, Lanes, Vector, per_vector};
 
 /// Sums of a spot that do not depend on whether the shape is fitted. Let s be the profile, 1/λ the weight of a pixel, r its residual
@@ -229,34 +230,34 @@ impl<V: Vector> Profile<V> {
     }
 }
 
-/// First backgrounds and amplitudes: the mean beyond the disk, and the weighted mean above it on the disk.
-pub(super) fn guess(pixels: &[Pixel], offsets: &[[f32; 2]], disk: &Disk, model: &mut Model) {
-    let (mut n, mut sum) = ([0f32; LANES], [0f32; LANES]);
-    let (mut squares, mut products, mut profiles) = ([0f32; LANES], [0f32; LANES], [0f32; LANES]);
-    let reach = disk.shape.reach() as f32;
-    let slope = 1.0 / (2.0 * (reach - disk.shape.radius as f32));
-    for (pixel, at) in pixels.iter().zip(offsets) {
-        for l in 0..LANES {
-            let (dy, dx) = (at[0] - model.centre[0].0[l], at[1] - model.centre[1].0[l]);
-            // A ramp is near enough to either profile for a start.
-            let s = ((reach - (dy * dy + dx * dx).sqrt()) * slope).clamp(0.0, 1.0) * pixel.counts.0[l];
-            let beyond = if s > 0.0 { 0.0 } else { pixel.counts.0[l] };
-            n[l] += beyond;
-            sum[l] += beyond * pixel.value.0[l];
-            squares[l] += s * s;
-            products[l] += s * pixel.value.0[l];
-            profiles[l] += s;
+per_isa! {
+    /// First backgrounds and amplitudes: the mean beyond the disk, and the weighted mean above it on the disk.
+    pub(super) fn guess(pixels: &[Pixel], offsets: &[[f32; 2]], disk: &Disk, model: &mut Model) {
+        let (mut n, mut sum) = ([0f32; LANES], [0f32; LANES]);
+        let (mut squares, mut products, mut profiles) = ([0f32; LANES], [0f32; LANES], [0f32; LANES]);
+        let reach = disk.shape.reach() as f32;
+        let slope = 1.0 / (2.0 * (reach - disk.shape.radius as f32));
+        for (pixel, at) in pixels.iter().zip(offsets) {
+            for l in 0..LANES {
+                let (dy, dx) = (at[0] - model.centre[0].0[l], at[1] - model.centre[1].0[l]);
+                // A ramp is near enough to either profile for a start.
+                let s = (reach - (dy * dy + dx * dx).sqrt()) * slope;
+                let s = if s > 0.0 { s } else { 0.0 };
+                let s = pixel.counts.0[l] * if s < 1.0 { s } else { 1.0 };
+                let beyond = if s > 0.0 { 0.0 } else { pixel.counts.0[l] };
+                n[l] += beyond;
+                sum[l] += beyond * pixel.value.0[l];
+                squares[l] += s * s;
+                products[l] += s * pixel.value.0[l];
+                profiles[l] += s;
+            }
         }
-    }
-    let floor = disk.floor;
-    for l in 0..LANES {
-        let background = if n[l] > 0.0 { (sum[l] / n[l]).max(floor) } else { floor };
-        let above = products[l] - background * profiles[l];
-        model.background.0[l] = background;
-        model.amplitude.0[l] = if squares[l] > 0.0 {
-            (above / squares[l]).max(floor)
-        } else {
-            floor
-        };
+        let floor = disk.floor;
+        for l in 0..LANES {
+            let background = if n[l] > 0.0 { (sum[l] / n[l]).max(floor) } else { floor };
+            let above = products[l] - background * profiles[l];
+            model.background.0[l] = background;
+            model.amplitude.0[l] = if squares[l] > 0.0 { (above / squares[l]).max(floor) } else { floor };
+        }
     }
 }
