@@ -3,7 +3,7 @@
 
 use super::{DEPTH, Panels};
 use crate::backend::cpu::isa::Isa;
-use crate::backend::cpu::lanes::{LANES, Lanes, Vector, per_vector};
+use crate::backend::cpu::lanes::{Lanes, Vector, per_vector};
 use std::ops::Range;
 
 /// How a term enters a sum.
