@@ -3,7 +3,6 @@
 
 pub mod correlate;
 pub mod displace;
-pub mod fft;
 pub mod framemap;
 pub mod hough;
 pub mod ln;
@@ -13,5 +12,6 @@ pub mod matches;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;
+pub mod product;
 mod shifted;
 pub mod statistics;

@@ -6,11 +6,10 @@ use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::io::results::{Meta, OutputDir, ResultFile};
 use crate::io::{Scan, ScanInfo};
-use crate::report::Figure;
 use crate::report::html::Report;
+use crate::workflows::folder::{add_figures, finish};
 use crate::workflows::{common, descan, frame_array};
 use ndarray::{Array2, Array3, ArrayView1, CowArray, Ix3, arr1};
-use rayon::prelude::*;
 use std::path::PathBuf;
 
 /// Writes everything into `dir` and puts it in place. `parameters` is the text of `params.toml`.
@@ -28,32 +27,8 @@ pub fn write(result: &Clustering, scan: &dyn Scan, backend: &Backend, parameters
 
     let drawn = figures::draw(result, &maps, info)?;
     let mut report = summary("Crystallites", result, info, backend);
-    for (name, caption, png) in encoded(drawn, |n| (n.name.to_owned(), n.caption, n.figure))? {
-        dir.write(&format!("figures/{name}.png"), &png)?;
-        report.figure(&png, &caption);
-    }
-    report
-        .section("Parameters")
-        .paragraph("This text as params.toml repeats the run.")
-        .code(parameters);
-    dir.write("params.toml", parameters.as_bytes())?;
-    dir.write("report.html", report.render().as_bytes())?;
-    dir.finish()
-}
-
-/// Names, captions and PNG files of figures.
-///
-/// # Errors
-/// Those of [`Figure::to_png`].
-pub(in crate::workflows) fn encoded<T: Send>(
-    drawn: Vec<T>,
-    parts: impl Fn(T) -> (String, String, Figure) + Sync,
-) -> Result<Vec<(String, String, Vec<u8>)>> {
-    let encode = |drawn| {
-        let (name, caption, figure) = parts(drawn);
-        Ok((name, caption, figure.to_png()?))
-    };
-    drawn.into_par_iter().map(encode).collect()
+    add_figures(&dir, &mut report, &drawn)?;
+    finish(dir, report, parameters)
 }
 
 /// Maps of the scan that results and figures show.

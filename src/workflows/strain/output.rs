@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::results::{Meta, OutputDir, ResultFile};
 use crate::report::html::Report;
+use crate::workflows::folder::{add_figures, finish};
 use crate::workflows::{cluster, provenance};
 use ndarray::{Array2, Array3, Array4, arr1};
 use std::path::PathBuf;
@@ -42,29 +43,11 @@ pub fn write(
     summary(&mut report, result, params);
     for section in figures::draw(result, params, info)? {
         report.section(section.heading);
-        let drawn = cluster::output::encoded(section.figures, |n| (n.name, n.caption, n.figure))?;
-        add(&dir, &mut report, drawn)?;
+        add_figures(&dir, &mut report, &section.figures)?;
     }
     report.section("Crystallites");
-    let drawn = cluster::figures::draw(clustering, &shared, info)?;
-    let drawn = cluster::output::encoded(drawn, |n| (n.name.to_owned(), n.caption, n.figure))?;
-    add(&dir, &mut report, drawn)?;
-    report
-        .section("Parameters")
-        .paragraph("This text as params.toml repeats the run.")
-        .code(parameters);
-    dir.write("params.toml", parameters.as_bytes())?;
-    dir.write("report.html", report.render().as_bytes())?;
-    dir.finish()
-}
-
-/// Names, captions and PNG files.
-fn add(dir: &OutputDir, report: &mut Report, drawn: Vec<(String, String, Vec<u8>)>) -> Result<()> {
-    for (name, caption, png) in drawn {
-        dir.write(&format!("figures/{name}.png"), &png)?;
-        report.figure(&png, &caption);
-    }
-    Ok(())
+    add_figures(&dir, &mut report, &cluster::figures::draw(clustering, &shared, info)?)?;
+    finish(dir, report, parameters)
 }
 
 fn pairs<T: Copy>(list: &[[T; 2]]) -> Array2<T> {

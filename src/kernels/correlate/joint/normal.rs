@@ -4,7 +4,7 @@
 //! the lanes are added in order at the end.
 
 use super::cpu::{MOST, of};
-use crate::kernels::fft::{LANES, Lanes};
+use crate::backend::cpu::lanes::{LANES, Lanes};
 
 /// Common unknowns: zero, a, b in (y, x), radius, edge.
 pub(super) const GLOBALS: usize = 8;

@@ -4,7 +4,7 @@ use super::super::Lattice;
 use super::super::normal::{Factors, GLOBALS, Local, Normal};
 use super::sums::{MOST, Model};
 use crate::backend::cpu::isa::per_isa;
-use crate::kernels::fft::{LANES, Lanes};
+use crate::backend::cpu::lanes::{LANES, Lanes};
 
 /// Spots in lanes. Lanes without one repeat the first and have no pixels.
 #[derive(Debug, Clone)]

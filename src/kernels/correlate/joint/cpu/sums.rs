@@ -2,7 +2,7 @@
 
 use super::super::Shape;
 use crate::backend::cpu::isa::per_isa;
-use crate::kernels::fft::{LANES, Lanes, Vector, per_vector};
+use crate::backend::cpu::lanes::{LANES, Lanes, Vector, per_vector};
 
 /// Sums of a spot that do not depend on whether the shape is fitted. Let s be the profile, 1/λ the weight of a pixel, r its residual
 /// and g the derivative of λ by the position (y, x).
