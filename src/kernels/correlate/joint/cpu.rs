@@ -248,7 +248,7 @@ impl Joint {
         let used = found.spots.div_ceil(LANES);
         self.groups.truncate(used);
         self.pixels.truncate(used * size);
-        if found.spots % LANES > 0 {
+        if !found.spots.is_multiple_of(LANES) {
             let first = self.pixels.len() - size;
             for pixel in &mut self.pixels[first..] {
                 pixel.value.0[found.spots % LANES..].fill(0.0);

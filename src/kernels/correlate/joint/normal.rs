@@ -116,12 +116,12 @@ impl Normal {
     pub(super) fn add(&mut self, sums: &[Lanes; MOST], factors: &Factors, floor: f64, local: &mut Local) {
         let seen = self.seen;
         let wide = |k: usize| -> Wide { std::array::from_fn(|l| f64::from(sums[k].0[l])) };
-        let own = [0, 1, 2].map(|k| wide(of::OWN + k));
+        let [own_ss, own_sb, own_bb] = [0, 1, 2].map(|k| wide(of::OWN + k));
         local.score = [wide(of::SCORE), wide(of::SCORE + 1)];
         for l in 0..LANES {
             self.chi2[l] += f64::from(sums[of::CHI2].0[l]);
             // Inverse of the spot's own 2 × 2 block, kept away from singular (a window that is all disk).
-            let (ss, sb, bb) = (own[0][l] + 1e-12 / floor, own[1][l], own[2][l] + 1e-12 / floor);
+            let (ss, sb, bb) = (own_ss[l] + 1e-12 / floor, own_sb[l], own_bb[l] + 1e-12 / floor);
             let determinant = ss * bb - sb * sb;
             // Beyond what float32 sums can tell from zero there is no inverse.
             let scale = if determinant > 1e-6 * ss * bb {

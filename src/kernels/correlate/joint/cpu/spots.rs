@@ -54,10 +54,10 @@ per_isa! {
         let mut distances = [0.0f64; LANES];
         for i in 0..2 {
             let (zero, a, b) = (lattice.zero[i], lattice.a[i], lattice.b[i]);
-            for l in 0..LANES {
+            for (l, distance) in distances.iter_mut().enumerate() {
                 let at = zero + group.factors[1][l] * a + group.factors[2][l] * b - group.base[i][l];
                 group.model.centre[i].0[l] = at as f32;
-                distances[l] += at * at;
+                *distance += at * at;
             }
         }
         group.furthest = largest(&distances).sqrt();
@@ -70,9 +70,9 @@ per_isa! {
     pub(super) fn longest(group: &Group, step: &[f64; GLOBALS]) -> f64 {
         let mut distances = [0.0f64; LANES];
         for i in 0..2 {
-            for l in 0..LANES {
+            for (l, distance) in distances.iter_mut().enumerate() {
                 let d = step[i] + group.factors[1][l] * step[2 + i] + group.factors[2][l] * step[4 + i];
-                distances[l] += d * d;
+                *distance += d * d;
             }
         }
         largest(&distances).sqrt()
