@@ -100,6 +100,49 @@ fn tiles_threads_and_ties_do_not_matter() {
 }
 
 #[test]
+fn the_best_are_those_of_float64_also_among_near_ties() {
+    // Templates that differ from one another by less than what the fast products resolve, and some that are equal.
+    let base = |p: usize| ((p * 2_654_435_761) % 1013) as f32 / 1013.0 - 0.5;
+    let dictionary = Array2::from_shape_fn((700, 130), |(t, p)| base(p) + 1e-5 * (((t / 2 * 31 + p) * 7919) % 101) as f32);
+    let patterns = Array2::from_shape_fn((5, 130), |(i, p)| match i {
+        4 => 2.0,
+        _ => base(p) * (i + 1) as f32 + 1e-3 * ((i * 13 + p * 5) % 7) as f32,
+    });
+    let templates = Templates::new(dictionary.view(), None, Metric::Correlation).unwrap();
+    let found = templates.best(patterns.view(), None, 9, &Control::new()).unwrap();
+    let unit = |row: ndarray::ArrayView1<f32>| {
+        let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / row.len() as f64;
+        let length = row.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>().sqrt();
+        let one = |&v: &f32| ((f64::from(v) - mean) / length) as f32;
+        row.iter().map(one).collect::<Vec<f32>>()
+    };
+    for i in 0..4 {
+        let pattern = unit(patterns.row(i));
+        let score = |t: usize| {
+            let terms = pattern.iter().zip(unit(dictionary.row(t)));
+            terms.map(|(&a, b)| f64::from(a) * f64::from(b)).sum::<f64>()
+        };
+        let mut all: Vec<(f64, usize)> = (0..700).map(|t| (score(t), t)).collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        for (j, wanted) in all.iter().take(9).enumerate() {
+            let (index, value) = (found.index[[i, j]] as usize, found.score[[i, j]]);
+            assert!((value - wanted.0).abs() < 1e-13, "pattern {i}, place {j}");
+            assert!(
+                (score(index) - wanted.0).abs() < 1e-13,
+                "pattern {i}, place {j}: {index}, not {}",
+                wanted.1
+            );
+        }
+        assert!((0..8).all(|j| found.score[[i, j]] >= found.score[[i, j + 1]]));
+    }
+    assert_eq!(
+        found.index.row(4).to_vec(),
+        (0..9).collect::<Vec<u32>>(),
+        "no contrast: the first ones"
+    );
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let few = Array2::<f32>::from_elem((3, 5), 1.0);
     let refused = |r: Result<Templates, emstream::Error>| assert!(r.is_err());

@@ -50,8 +50,11 @@ pub(super) fn collect(
             round: false,
         };
         let mut worker = Worker::new(Isa::active(), Plan::new(frame, &lowpass)?);
-        worker.run::<f32>(&before);
-        images.insert(at, ("background".into(), image(worker.values())));
+        let mut low = None;
+        worker.run_stages::<f32>(&before, |_, values| low = Some(image(values)));
+        if let Some(low) = low {
+            images.insert(at, ("background".into(), low));
+        }
     }
     if let Some(b) = background {
         let b = if b.dim() == (height, width) {
