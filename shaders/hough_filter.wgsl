@@ -31,7 +31,7 @@ fn sharpen(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= BINS * p.count {
         return;
     }
@@ -131,7 +131,7 @@ fn find_maxima(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= BINS * p.count {
         return;
     }
@@ -140,7 +140,8 @@ fn find_maxima(
     let low = f32(bitcast<i32>(atomicLoad(&ranges[frame * 8u])));
     let span = f32(bitcast<i32>(atomicLoad(&ranges[frame * 8u + 1u]))) - low;
     let v = responses[at];
-    if f32(v) < low + THRESHOLD * span - (1e-5 * span + 2.0) {
+    // A pattern without contrast has no bands.
+    if span <= 0.0 || f32(v) < low + THRESHOLD * span - (1e-5 * span + 2.0) {
         return;
     }
     let t = at % BINS / RHOS;

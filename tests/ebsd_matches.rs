@@ -1,6 +1,14 @@
 //! Best matches of patterns among templates: against all scores of the reference dictionary and a slow float64 version.
 
+#[allow(dead_code)]
+#[path = "parity/data.rs"]
+mod data;
+#[allow(dead_code)]
+#[path = "parity/driver.rs"]
+mod driver;
 mod ebsd_support;
+
+use driver::{open, open_small};
 
 use ebsd_support::{array, plane};
 use emstream::Control;
@@ -140,6 +148,42 @@ fn the_best_are_those_of_float64_also_among_near_ties() {
         (0..9).collect::<Vec<u32>>(),
         "no contrast: the first ones"
     );
+}
+
+#[test]
+fn backends_choose_the_same_templates() {
+    // Odd numbers of patterns, templates and pixels; one chunk of templates, and several under a small budget.
+    let number = |i: usize, j: usize, seed: u64| {
+        let mixed = (seed + (i * 1000 + j) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32
+    };
+    for (n, m, pixels, k) in [(1, 1, 1, 1), (70, 333, 117, 7), (130, 65, 16, 65), (3, 1000, 250, 20)] {
+        let dictionary = Array2::from_shape_fn((m, pixels), |(t, p)| number(t, p, 3));
+        let patterns = Array2::from_shape_fn((n, pixels), |(i, p)| match i {
+            2 => 1.0,
+            _ => number(i % m, p, 3) + 0.7 * number(i, p, 1_000_003),
+        });
+        let mask: Vec<bool> = (0..pixels).map(|p| pixels < 20 || p % 7 != 3).collect();
+        for metric in [Metric::Correlation, Metric::InnerProduct] {
+            let templates = Templates::new(dictionary.view(), Some(&mask), metric).unwrap();
+            let cpu = templates.best(patterns.view(), Some(&mask), k, &Control::new()).unwrap();
+            let small = open_small();
+            small.set_budget(1 << 20);
+            for gpu in [open(), small] {
+                let found = templates
+                    .best_on(&gpu, patterns.view(), Some(&mask), k, &Control::new())
+                    .unwrap();
+                assert_eq!(found, cpu, "{n} patterns, {m} templates, {pixels} pixels, {metric:?}");
+            }
+        }
+    }
+    // More than a list on the device holds goes to the CPU.
+    let dictionary = Array2::from_shape_fn((300, 9), |(t, p)| number(t, p, 3));
+    let templates = Templates::new(dictionary.view(), None, Metric::Correlation).unwrap();
+    let all = templates
+        .best_on(&open(), dictionary.view(), None, 300, &Control::new())
+        .unwrap();
+    assert_eq!(all, templates.best(dictionary.view(), None, 300, &Control::new()).unwrap());
 }
 
 #[test]

@@ -73,6 +73,12 @@ impl Worker {
         threshold
     }
 
+    /// Takes the votes of all pixels of pattern `lane`.
+    pub(super) fn set_votes(&mut self, lane: usize, votes: &[u8]) {
+        let pixels = self.grey.len();
+        self.flat[lane * pixels..(lane + 1) * pixels].copy_from_slice(votes);
+    }
+
     /// The transform of all patterns of the group.
     pub fn transform(&mut self) {
         self.votes.transform(self.isa, &self.plan, &self.flat);

@@ -1,11 +1,14 @@
 //! GPU path: five dispatches a round. Votes are bytes, counts and responses 32-bit integers, so that all is exact, Otsu's threshold included; maxima come
-//! back with a little more than those above the threshold, and the host chooses. Of a pattern it moves its pixels once over the bus, and on the device
+//! back with a little more than those above the threshold, and the host chooses. Votes come back too: patterns without bands may have maxima by the
+//! thousand, all equal, and are done again by the CPU. Of a pattern it moves its pixels once over the bus, and on the device
 //! the table of bins for each angle (2 bytes a pixel), the counts nine times and the responses three times.
 
+use super::cpu::Worker;
 use super::peaks::{Maximum, Range, choose};
 use super::{BUTTERFLY, Part, Plan, bin_of};
+use crate::backend::cpu::isa::Isa;
 use crate::backend::gpu::rounds::{Rounds, words_of};
-use crate::backend::gpu::shader::{THREADS, WORKGROUP_WORDS, prelude};
+use crate::backend::gpu::shader::{THREADS, WORKGROUP_WORDS, numbering, prelude};
 use crate::backend::gpu::{Buffer, Gpu, GpuBlock, Pipeline, Recorder};
 use crate::backend::stage::{Cost, GpuStage};
 use crate::error::{Error, Result};
@@ -47,6 +50,7 @@ pub fn stage(gpu: &Gpu, plan: Arc<Plan>) -> Result<Box<dyn GpuStage<Part = Part>
         maxima: gpu.buffer("line maxima", 8 * most as u64 * frames)?,
         most,
         rounds,
+        worker: None,
         plan,
     }))
 }
@@ -81,7 +85,7 @@ impl Pipelines {
         let [reach_rho, reach_theta] = plan.params.distance;
         let number = |name: &str, n: usize| format!("const {name} = {n}u;\n");
         let flag = |name: &str, on: bool| format!("const {name} = {on};\n");
-        let group = include_str!("../../../shaders/common/group.wgsl");
+        let group = numbering();
         let votes = [
             number("PIXELS", pixels),
             number("VOTE_WORDS", pixels.div_ceil(4)),
@@ -97,7 +101,7 @@ impl Pipelines {
             field.clone(),
             number("VOTE_WORDS", pixels.div_ceil(4)),
             number("BIN_WORDS", 2 * pixels.div_ceil(4)),
-            group.to_owned(),
+            group.clone(),
             include_str!("../../../shaders/hough_lines.wgsl").to_owned(),
         ]
         .concat();
@@ -113,7 +117,7 @@ impl Pipelines {
                 "var<private> BUTTERFLY: array<i32, 25> = array<i32, 25>({});\n",
                 weights.join(", ")
             ),
-            group.to_owned(),
+            group.clone(),
             include_str!("../../../shaders/hough_filter.wgsl").to_owned(),
         ]
         .concat();
@@ -141,6 +145,8 @@ struct Stage {
     /// Maxima that a pattern may have.
     most: usize,
     rounds: Rounds,
+    /// For patterns that are done again.
+    worker: Option<Worker>,
 }
 
 impl GpuStage for Stage {
@@ -158,7 +164,7 @@ impl GpuStage for Stage {
         Cost {
             fixed: buffers.iter().map(|b| b.size()).sum(),
             // On their way back.
-            per_frame: (4 * RANGE + 8 * self.most) as u64,
+            per_frame: (4 * RANGE + 8 * self.most + 4 * self.vote_words()) as u64,
         }
     }
 
@@ -180,17 +186,23 @@ impl GpuStage for Stage {
             rec.dispatch(&self.pipelines.maxima, params, &field, all)?;
             rec.read(&self.ranges, 0, (4 * RANGE * count) as u64)?;
             rec.read(&self.maxima, 0, (8 * self.most * count) as u64)?;
+            rec.read(&self.votes, 0, (4 * self.vote_words() * count) as u64)?;
         }
         Ok(())
     }
 
     fn results(&mut self, first: u64, count: usize, reads: &[&[u8]]) -> Result<Vec<(u64, Part)>> {
         let mut values = Vec::with_capacity(count * self.plan.row());
-        for pair in reads.chunks_exact(2) {
-            let (ranges, maxima) = (words_of(pair[0]), words_of(pair[1]));
+        for round in reads.chunks_exact(3) {
+            let (ranges, maxima) = (words_of(round[0]), words_of(round[1]));
             let maxima = maxima.chunks_exact(2 * self.most);
-            for (range, maxima) in ranges.chunks_exact(RANGE).zip(maxima) {
-                self.pattern(range, maxima, &mut values)?;
+            let votes = round[2].chunks_exact(4 * self.vote_words());
+            for ((range, maxima), votes) in ranges.chunks_exact(RANGE).zip(maxima).zip(votes) {
+                if range[7] as usize <= self.most {
+                    self.pattern(range, maxima, &mut values);
+                } else {
+                    self.again(votes, &mut values);
+                }
             }
         }
         if values.len() != count * self.plan.row() {
@@ -211,12 +223,8 @@ impl GpuStage for Stage {
 
 impl Stage {
     /// Appends the bands of one pattern, from its range and maxima as the device wrote them.
-    fn pattern(&self, range: &[u32], maxima: &[u32], values: &mut Vec<f32>) -> Result<()> {
+    fn pattern(&self, range: &[u32], maxima: &[u32], values: &mut Vec<f32>) {
         let found = range[7] as usize;
-        if found > self.most {
-            let what = format!("{found} maxima of equal height in one pattern: use --backend cpu");
-            return Err(Error::Device(what));
-        }
         let bins = self.plan.theta.len() * self.plan.rhos;
         let low = i128::from(range[0] as i32);
         let sum = i128::from(range[2]) | i128::from(range[3]) << 32;
@@ -241,6 +249,20 @@ impl Stage {
         list.sort_unstable_by_key(|m| (m.theta, m.rho));
         let peaks = choose(list, &range, &self.plan.field());
         self.plan.write(&peaks, range.quality(&peaks, bins), values);
-        Ok(())
+    }
+
+    /// Appends the bands of a pattern with more maxima than there is room for, from its votes.
+    fn again(&mut self, votes: &[u8], values: &mut Vec<f32>) {
+        let plan = &self.plan;
+        let worker = self.worker.get_or_insert_with(|| Worker::new(Isa::active(), plan.clone()));
+        worker.set_votes(0, &votes[..plan.frame.pixels()]);
+        worker.transform();
+        let (peaks, quality) = worker.peaks(0);
+        plan.write(&peaks, quality, values);
+    }
+
+    /// Words of a pattern's votes.
+    fn vote_words(&self) -> usize {
+        self.plan.frame.pixels().div_ceil(4)
     }
 }

@@ -11,8 +11,10 @@
 //! 64 templates. No score but those of candidates leaves either.
 
 mod cpu;
+mod gpu;
 
 use crate::backend::cpu::isa::Isa;
+use crate::backend::gpu::Gpu;
 use crate::backend::stage::Work;
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -108,6 +110,34 @@ impl Templates {
     pub fn best(&self, patterns: ArrayView2<'_, f32>, mask: Option<&[bool]>, k: usize, control: &Control) -> Result<Matches> {
         let patterns = self.fitting(patterns, mask, k)?;
         cpu::best(self, patterns.view(), k, control)
+    }
+
+    /// [`Templates::best`] on `gpu`, or on the CPU where the device cannot: then a warning says why.
+    ///
+    /// # Errors
+    /// As [`Templates::best`].
+    pub fn best_on(
+        &self,
+        gpu: &Gpu,
+        patterns: ArrayView2<'_, f32>,
+        mask: Option<&[bool]>,
+        k: usize,
+        control: &Control,
+    ) -> Result<Matches> {
+        let patterns = self.fitting(patterns, mask, k)?;
+        match gpu::best(gpu, self, patterns.view(), k, control) {
+            Err(
+                e @ (Error::TooLargeForDevice(_)
+                | Error::Kernel(_)
+                | Error::DeviceMemory(_)
+                | Error::DeviceLost(_)
+                | Error::Device(_)),
+            ) => {
+                log::warn!("templates are compared on the CPU: {e}");
+                cpu::best(self, patterns.view(), k, control)
+            }
+            other => other,
+        }
     }
 
     /// Unit rows of `patterns`, if they and `k` fit.
