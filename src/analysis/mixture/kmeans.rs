@@ -121,9 +121,9 @@ fn lloyd(points: ArrayView2<'_, f64>, mut centres: Array2<f64>) -> KMeans {
             centre += &point;
             sizes[label] += 1;
         }
-        for c in 0..k {
-            if sizes[c] > 0 {
-                centres.row_mut(c).mapv_inplace(|v| v / sizes[c] as f64);
+        for (c, &size) in sizes.iter().enumerate() {
+            if size > 0 {
+                centres.row_mut(c).mapv_inplace(|v| v / size as f64);
             } else {
                 // An empty cluster moves to the point that is worst off.
                 let far = largest(away.iter());

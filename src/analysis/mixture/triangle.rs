@@ -19,11 +19,8 @@ impl Cholesky {
                 row.push(rest / of_j[j]);
             }
             let rest = matrix[[i, i]] - dot(&row, &row);
-            // Written so that NaN fails too.
-            if !(rest > 0.0) {
-                return None;
-            }
-            row.push(rest.sqrt());
+            let root = (rest > 0.0).then(|| rest.sqrt())?;
+            row.push(root);
             rows.push(row);
         }
         Some(Cholesky { rows })
