@@ -184,7 +184,7 @@ fn diffusion_lies_within_its_interval() {
                 for frame in 0..25 {
                     if frame > 0 && random.unit() < 0.22 {
                         let way = random.below(4);
-                        at[way / 2] += if way % 2 == 0 { 1.0 } else { -1.0 };
+                        at[way / 2] += if way.is_multiple_of(2) { 1.0 } else { -1.0 };
                     }
                     // Not seen in every tenth frame.
                     if random.unit() > 0.1 {
