@@ -20,6 +20,7 @@ pub mod html;
 mod labels;
 mod line;
 mod panel;
+mod png;
 mod rgb;
 mod roofline;
 mod scalebar;

@@ -58,7 +58,14 @@ pub trait Vector: Copy {
     fn load(from: &Lanes) -> Self;
     fn store(self, to: &mut Lanes);
     fn plus(self, o: Self) -> Self;
+    fn minus(self, o: Self) -> Self;
     fn times(self, o: Self) -> Self;
+    fn over(self, o: Self) -> Self;
+    fn root(self) -> Self;
+    /// The larger of two numbers; `o` where either is NaN or they are equal.
+    fn larger(self, o: Self) -> Self;
+    /// `yes` where this is below `o`, else `no`.
+    fn below(self, o: Self, yes: Self, no: Self) -> Self;
     /// The bits of each lane of `a` and `b` taken as two 16-bit integers, those of `self` as a 32-bit one: adds the sum of the two products.
     /// The sum must fit 32 bits.
     fn plus_pairs(self, a: Self, b: Self) -> Self;
@@ -125,6 +132,26 @@ impl Vector for [f32; LANES] {
     #[inline(always)]
     fn times(self, o: Self) -> Self {
         std::array::from_fn(|l| self[l] * o[l])
+    }
+    #[inline(always)]
+    fn minus(self, o: Self) -> Self {
+        std::array::from_fn(|l| self[l] - o[l])
+    }
+    #[inline(always)]
+    fn over(self, o: Self) -> Self {
+        std::array::from_fn(|l| self[l] / o[l])
+    }
+    #[inline(always)]
+    fn root(self) -> Self {
+        self.map(f32::sqrt)
+    }
+    #[inline(always)]
+    fn larger(self, o: Self) -> Self {
+        std::array::from_fn(|l| if self[l] > o[l] { self[l] } else { o[l] })
+    }
+    #[inline(always)]
+    fn below(self, o: Self, yes: Self, no: Self) -> Self {
+        std::array::from_fn(|l| if self[l] < o[l] { yes[l] } else { no[l] })
     }
     #[inline(always)]
     fn plus_pairs(self, a: Self, b: Self) -> Self {
