@@ -1,6 +1,6 @@
 //! Bands: the transform, its filter and the peaks against scikit-image's, against truth, and against slow versions.
 
-#[allow(dead_code)]
+#[allow(dead_code, unused_macros, unused_imports)]
 #[path = "parity/data.rs"]
 mod data;
 #[allow(dead_code)]

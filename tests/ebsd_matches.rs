@@ -1,6 +1,6 @@
 //! Best matches of patterns among templates: against all scores of the reference dictionary and a slow float64 version.
 
-#[allow(dead_code)]
+#[allow(dead_code, unused_macros, unused_imports)]
 #[path = "parity/data.rs"]
 mod data;
 #[allow(dead_code)]

@@ -231,16 +231,16 @@ per_isa! {
                 }
             }
             *out = sum;
-            for l in 0..PART {
+            for (l, square) in squares.iter_mut().enumerate() {
                 let v = sum.0[l];
                 sums.low.0[l] = sums.low.0[l].min(v);
                 sums.high.0[l] = sums.high.0[l].max(v);
                 sums.sum[l] += i64::from(v);
-                squares[l] += f64::from(v) * f64::from(v);
+                *square += f64::from(v) * f64::from(v);
             }
         }
-        for l in 0..PART {
-            sums.squares[l] += squares[l];
+        for (sum, square) in sums.squares.iter_mut().zip(squares) {
+            *sum += square;
         }
     }
 }

@@ -131,8 +131,8 @@ per_isa! {
     fn reached(products: &[[i32; LANES]], units: &[Lanes], least: f32) -> Option<usize> {
         for (panel, (products, units)) in products.iter().zip(units).enumerate() {
             let mut any = 0u32;
-            for l in 0..LANES {
-                any |= u32::from(products[l] as f32 * units.0[l] >= least);
+            for (&product, &unit) in products.iter().zip(&units.0) {
+                any |= u32::from(product as f32 * unit >= least);
             }
             if any != 0 {
                 return Some(panel);

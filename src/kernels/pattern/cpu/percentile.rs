@@ -91,9 +91,9 @@ fn count(keys: &[u16]) -> [u32; BINS] {
 fn bins_of(counts: &[u32; BINS], rank: usize, n: usize) -> (RangeInclusive<u16>, usize) {
     let next = (rank + 1).min(n - 1);
     let (mut sum, mut first) = (0, None);
-    for bin in 0..BINS {
+    for (bin, &count) in counts.iter().enumerate() {
         let before = sum;
-        sum += counts[bin] as usize;
+        sum += count as usize;
         if first.is_none() && sum > rank {
             first = Some((bin as u16, before));
         }
@@ -138,9 +138,9 @@ per_isa! {
         let (chunks, rest) = keys.as_chunks::<CHUNK>();
         for (number, chunk) in chunks.iter().enumerate() {
             let mut hit = 0u16;
-            for l in 0..CHUNK {
-                let inside_a = chunk[l].wrapping_sub(a) <= wide_a;
-                let inside_b = chunk[l].wrapping_sub(b) <= wide_b;
+            for key in chunk {
+                let inside_a = key.wrapping_sub(a) <= wide_a;
+                let inside_b = key.wrapping_sub(b) <= wide_b;
                 hit |= u16::from(inside_a | inside_b);
             }
             if hit != 0 {
