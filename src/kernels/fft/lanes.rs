@@ -46,6 +46,18 @@ pub trait Register: Copy {
     fn plus(self, o: Self) -> Self;
     fn minus(self, o: Self) -> Self;
     fn times(self, o: Self) -> Self;
+    /// self · a + b, rounded once. Exact everywhere; where the instruction set lacks it, each number calls a library function.
+    fn fused(self, a: Self, b: Self) -> Self;
+    /// As many numbers as it holds, from any address.
+    ///
+    /// # Safety
+    /// They must be readable.
+    unsafe fn load_from(from: *const f32) -> Self;
+    /// The same to memory.
+    ///
+    /// # Safety
+    /// They must be writable.
+    unsafe fn store_to(self, to: *mut f32);
 }
 
 /// Sixteen float32 numbers in registers.
@@ -92,6 +104,18 @@ impl Register for [f32; 4] {
     #[inline(always)]
     fn times(self, o: Self) -> Self {
         std::array::from_fn(|l| self[l] * o[l])
+    }
+    #[inline(always)]
+    fn fused(self, a: Self, b: Self) -> Self {
+        std::array::from_fn(|l| self[l].mul_add(a[l], b[l]))
+    }
+    #[inline(always)]
+    unsafe fn load_from(from: *const f32) -> Self {
+        unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store_to(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self) }
     }
 }
 
@@ -146,7 +170,7 @@ mod x86 {
     pub(crate) struct Registers<R, const N: usize>([R; N]);
 
     macro_rules! vector {
-        ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $turn:ident) => {
+        ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $fused:expr, $turn:ident) => {
             // Safety of all: `per_vector!` uses the type only in functions that are compiled for, and called after detecting, its
             // instruction set; pointers are those of 16 numbers.
             impl Register for $register {
@@ -175,6 +199,18 @@ mod x86 {
                 #[inline(always)]
                 fn times(self, o: Self) -> Self {
                     unsafe { $mul(self, o) }
+                }
+                #[inline(always)]
+                fn fused(self, a: Self, b: Self) -> Self {
+                    unsafe { $fused(self, a, b) }
+                }
+                #[inline(always)]
+                unsafe fn load_from(from: *const f32) -> Self {
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn store_to(self, to: *mut f32) {
+                    unsafe { $store(to, self) }
                 }
             }
             impl Vector for Registers<$register, $n> {
@@ -238,6 +274,21 @@ mod x86 {
                 $shuffle::<0xee>(ab2, cd2),
             ]
         }};
+    }
+
+    /// SSE2 has no fused multiply-add: one number after the other, in the library.
+    #[inline(always)]
+    unsafe fn fused_128(a: __m128, b: __m128, c: __m128) -> __m128 {
+        let (mut x, mut y, mut z) = ([0f32; 4], [0f32; 4], [0f32; 4]);
+        unsafe {
+            _mm_storeu_ps(x.as_mut_ptr(), a);
+            _mm_storeu_ps(y.as_mut_ptr(), b);
+            _mm_storeu_ps(z.as_mut_ptr(), c);
+        }
+        for i in 0..4 {
+            z[i] = x[i].mul_add(y[i], z[i]);
+        }
+        unsafe { _mm_loadu_ps(z.as_ptr()) }
     }
 
     #[inline(always)]
@@ -317,6 +368,7 @@ mod x86 {
         _mm_add_ps,
         _mm_sub_ps,
         _mm_mul_ps,
+        fused_128,
         turn_128
     );
     vector!(
@@ -328,6 +380,7 @@ mod x86 {
         _mm256_add_ps,
         _mm256_sub_ps,
         _mm256_mul_ps,
+        _mm256_fmadd_ps,
         turn_256
     );
     vector!(
@@ -339,6 +392,7 @@ mod x86 {
         _mm512_add_ps,
         _mm512_sub_ps,
         _mm512_mul_ps,
+        _mm512_fmadd_ps,
         turn_512
     );
 }

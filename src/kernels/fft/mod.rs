@@ -11,7 +11,7 @@ mod pass;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use lanes::{Avx2, Avx512};
 pub use lanes::{Complex, LANES, Lanes};
-pub(crate) use lanes::{Plain, Vector, per_vector};
+pub(crate) use lanes::{Plain, Register, Vector, per_vector};
 
 use crate::backend::cpu::isa::Isa;
 use crate::error::{Error, Result};
