@@ -79,7 +79,10 @@ impl Network {
                 Layer::Convolution(c) => {
                     let (k, l, from, to) = c.kernel.dim();
                     if k != l || k.is_multiple_of(2) || k > MAX_KERNEL {
-                        return wrong(name, format!("a kernel of {k} × {l} pixels; odd squares up to {MAX_KERNEL} are supported"));
+                        return wrong(
+                            name,
+                            format!("a kernel of {k} × {l} pixels; odd squares up to {MAX_KERNEL} are supported"),
+                        );
                     }
                     if c.bias.len() != to || !(1..=MAX_CHANNELS).contains(&from) || !(1..=MAX_CHANNELS).contains(&to) {
                         return wrong(name, format!("{from} to {to} channels with {} biases", c.bias.len()));

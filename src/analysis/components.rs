@@ -92,7 +92,11 @@ impl Sums {
         let weighted = [self.wy / self.weight, self.wx / self.weight];
         Component {
             centre,
-            weighted: if weighted.iter().all(|v| v.is_finite()) { weighted } else { centre },
+            weighted: if weighted.iter().all(|v| v.is_finite()) {
+                weighted
+            } else {
+                centre
+            },
             area: self.area,
             peak: self.peak,
         }

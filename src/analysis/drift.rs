@@ -22,7 +22,11 @@ pub fn spectrum(frame: ArrayView2<'_, f32>) -> Spectrum {
     let hann = |i: usize, n: usize| (std::f64::consts::PI * (i as f64 + 0.5) / n as f64).sin().powi(2);
     let faded = Array2::from_shape_fn((h, w), |(y, x)| {
         let v = f64::from(frame[[y, x]]);
-        if v.is_finite() { (v - mean) * hann(y, h) * hann(x, w) } else { 0.0 }
+        if v.is_finite() {
+            (v - mean) * hann(y, h) * hann(x, w)
+        } else {
+            0.0
+        }
     });
     Spectrum {
         values: fft2::forward(faded.view()).values,
@@ -44,7 +48,11 @@ pub fn displacement(fixed: &Spectrum, moved: &Spectrum, most: f64) -> [f64; 2] {
         let product = moved.values[[y, x]] * fixed.values[[y, x]].conj();
         let f = frequency(y, h).hypot(frequency(x, w)) / WIDTH;
         let size = product.norm();
-        if size > 0.0 { product / size.sqrt() * (-0.5 * f * f).exp() } else { Complex::default() }
+        if size > 0.0 {
+            product / size.sqrt() * (-0.5 * f * f).exp()
+        } else {
+            Complex::default()
+        }
     });
     let map = fft2::inverse(fft2::HalfSpectrum { values }, w);
     let at = |y: i64, x: i64| map[[y.rem_euclid(h as i64) as usize, x.rem_euclid(w as i64) as usize]];
@@ -60,7 +68,11 @@ pub fn displacement(fixed: &Spectrum, moved: &Spectrum, most: f64) -> [f64; 2] {
     }
     let peak = |before: f64, here: f64, after: f64| {
         let bend = before - 2.0 * here + after;
-        if bend < 0.0 { ((before - after) / (2.0 * bend)).clamp(-0.5, 0.5) } else { 0.0 }
+        if bend < 0.0 {
+            ((before - after) / (2.0 * bend)).clamp(-0.5, 0.5)
+        } else {
+            0.0
+        }
     };
     let (y, x) = best;
     let here = at(y, x);

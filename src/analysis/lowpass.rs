@@ -4,9 +4,9 @@
 //! which missing and additional atoms are dark and bright spots.
 
 use super::fft2;
-use crate::kernels::fft::smooth_from;
 use crate::analysis::Recipe;
 use crate::error::{Error, Result};
+use crate::kernels::fft::smooth_from;
 use ndarray::{Array1, Array2, ArrayView2, Zip};
 use rustfft::num_complex::Complex;
 
@@ -45,11 +45,17 @@ pub struct Difference {
 pub fn difference(image: ArrayView2<'_, f64>, ratio: f64, recipe: Recipe) -> Result<Difference> {
     let (h, w) = image.dim();
     if !(ratio >= 2.0 && ratio <= h.min(w) as f64) {
-        let what = format!("{ratio} is not between 2 and the {} pixels of the frame's shorter side", h.min(w));
+        let what = format!(
+            "{ratio} is not between 2 and the {} pixels of the frame's shorter side",
+            h.min(w)
+        );
         return Err(Error::parameter("--mask-ratio", what));
     }
     if h.min(w) < LEAST {
-        return Err(Error::parameter("frame", format!("{h} × {w} pixels; at least {LEAST} are needed")));
+        return Err(Error::parameter(
+            "frame",
+            format!("{h} × {w} pixels; at least {LEAST} are needed"),
+        ));
     }
     let image = finite(image);
     let mut d = match recipe {
@@ -63,7 +69,9 @@ pub fn difference(image: ArrayView2<'_, f64>, ratio: f64, recipe: Recipe) -> Res
         Recipe::Published => sharp(&image, ratio),
     };
     let (low, high) = range(&d.image);
-    let scale = if high > low { 1.0 / (high - low) } else { 0.0 };
+    // A flat image leaves rounding errors, which are no picture.
+    let flat = high - low <= 1e-12 * image.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    let scale = if flat { 0.0 } else { 1.0 / (high - low) };
     d.image.mapv_inplace(|v| (v - low) * scale);
     Ok(d)
 }
@@ -114,7 +122,11 @@ fn sharp(image: &Array2<f64>, ratio: f64) -> Difference {
 fn fading(n: usize, over: f64) -> Array1<f64> {
     Array1::from_shape_fn(n, |i| {
         let d = (i.min(n - 1 - i) as f64 + 0.5) / over;
-        if d < 1.0 { (std::f64::consts::FRAC_PI_2 * d).sin().powi(2) } else { 1.0 }
+        if d < 1.0 {
+            (std::f64::consts::FRAC_PI_2 * d).sin().powi(2)
+        } else {
+            1.0
+        }
     })
 }
 

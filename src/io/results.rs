@@ -234,7 +234,10 @@ impl<T: Value> Stream<T> {
         let mut chunk = vec![(CHUNK / row).clamp(1, 4096)];
         chunk.extend(chunk_shape(tail, size_of::<T>()));
         let create = || -> hdf5::Result<hdf5::Dataset> {
-            let mut builder = file.new_dataset::<T>().shape(hdf5::SimpleExtents::from_vec(extents)).chunk(chunk);
+            let mut builder = file
+                .new_dataset::<T>()
+                .shape(hdf5::SimpleExtents::from_vec(extents))
+                .chunk(chunk);
             if hdf5::filters::deflate_available() {
                 builder = builder.shuffle().deflate(4);
             }

@@ -32,7 +32,7 @@ pub use dendrogram::Dendrogram;
 pub use heatmap::{HeatMap, Limits, Marker, Vector};
 pub use labels::LabelMap;
 pub use line::{LinePlot, Mark, MergeDistances, Series};
-pub use movie::{MovieFrame, Movie};
+pub use movie::{Movie, MovieFrame};
 pub use panel::{Panel, Tile};
 pub use rgb::{ColourKey, RgbMap};
 pub use roofline::{Roof, RoofPoint, Roofline};

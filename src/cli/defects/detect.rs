@@ -111,7 +111,10 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     set(&mut p.drift, drift);
 
     let model = p.model.as_deref().ok_or_else(|| {
-        Error::parameter("--model", "a network is needed: a model of Keras (.h5, .keras) trained on such images")
+        Error::parameter(
+            "--model",
+            "a network is needed: a model of Keras (.h5, .keras) trained on such images",
+        )
     })?;
     let dir = OutputDir::create(&args.output, session.overwrite)?;
     let model = keras::read_model(model)?;

@@ -159,7 +159,12 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let (image, others) = choose(path, images(&tags), options.dataset.as_deref())?;
     let stored = stored(path, &image, tags.little)?;
     let pixel = stored.deliver(options.wanted_pixel()?)?;
-    let Layout { nav, sig, axes, contiguous } = layout(path, &tags, &image.path, &image.dims)?;
+    let Layout {
+        nav,
+        sig,
+        axes,
+        contiguous,
+    } = layout(path, &tags, &image.path, &image.dims)?;
     let mut sizes = limits::check(path, nav, sig, stored.bytes())?;
     if image.bytes < sizes.total {
         let what = format!(
@@ -211,7 +216,11 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
 /// Step and unit of dimension `k`; nothing where the file has only the defaults.
 fn calibration(tags: &Tags, image: &str, k: usize) -> Axis {
     let place = format!("{image}/ImageData/Calibrations/Dimension/{k}");
-    let unit = tags.text(&format!("{place}/Units")).unwrap_or("").trim_end_matches('\0').trim();
+    let unit = tags
+        .text(&format!("{place}/Units"))
+        .unwrap_or("")
+        .trim_end_matches('\0')
+        .trim();
     let scale = tags
         .number(&format!("{place}/Scale"))
         .filter(|s| s.is_finite() && *s > 0.0 && !unit.is_empty());

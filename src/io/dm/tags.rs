@@ -281,7 +281,12 @@ impl Walk<'_> {
             match kind {
                 20 => self.group(&path, depth + 1)?,
                 21 => self.value(path)?,
-                k => return Err(self.fault(begin, format!("an entry of kind {k} at {path:?}, expected 20 (group) or 21 (value)"))),
+                k => {
+                    return Err(self.fault(
+                        begin,
+                        format!("an entry of kind {k} at {path:?}, expected 20 (group) or 21 (value)"),
+                    ));
+                }
             }
         }
         Ok(())
@@ -297,8 +302,8 @@ impl Walk<'_> {
             return Err(self.fault(begin + 4, format!("{words} words describe the value {path:?}")));
         }
         let info = (0..words).map(|_| self.word()).collect::<Result<Vec<u64>>>()?;
-        let shape =
-            shape(&info).ok_or_else(|| self.fault(begin, format!("the value {path:?} has a type that does not exist: {info:?}")))?;
+        let shape = shape(&info)
+            .ok_or_else(|| self.fault(begin, format!("the value {path:?} has a type that does not exist: {info:?}")))?;
         let value = match shape {
             Shape::Simple(t) => self.simple(t)?,
             Shape::Text(n) if n <= LONGEST => {
@@ -320,7 +325,13 @@ impl Walk<'_> {
                     .as_chunks::<2>()
                     .0
                     .iter()
-                    .map(|&b| if little { u16::from_le_bytes(b) } else { u16::from_be_bytes(b) })
+                    .map(|&b| {
+                        if little {
+                            u16::from_le_bytes(b)
+                        } else {
+                            u16::from_be_bytes(b)
+                        }
+                    })
                     .collect();
                 Value::Text(String::from_utf16_lossy(&units))
             }
@@ -344,7 +355,11 @@ impl Walk<'_> {
         macro_rules! number {
             ($t:ty) => {{
                 let b = self.take()?;
-                if little { <$t>::from_le_bytes(b) } else { <$t>::from_be_bytes(b) }
+                if little {
+                    <$t>::from_le_bytes(b)
+                } else {
+                    <$t>::from_be_bytes(b)
+                }
             }};
         }
         Ok(match t {

@@ -81,7 +81,10 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Spec>> {
     for layer in layers {
         let class = layer.get("class_name").and_then(Value::as_str).unwrap_or("");
         let config = layer.get("config").unwrap_or(&Value::Null);
-        let name = [config.get("name"), layer.get("name")].into_iter().flatten().find_map(Value::as_str);
+        let name = [config.get("name"), layer.get("name")]
+            .into_iter()
+            .flatten()
+            .find_map(Value::as_str);
         let name = name.unwrap_or(class).to_owned();
         let small = snake_case(class);
         let count = counts.entry(small.clone()).or_default();
@@ -112,7 +115,10 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Spec>> {
 }
 
 fn input_size(config: &Value) -> Option<[usize; 2]> {
-    let shape = config.get("batch_input_shape").or_else(|| config.get("batch_shape"))?.as_array()?;
+    let shape = config
+        .get("batch_input_shape")
+        .or_else(|| config.get("batch_shape"))?
+        .as_array()?;
     match &shape[..] {
         [_, h, w, _] => Some([h.as_u64()?.try_into().ok()?, w.as_u64()?.try_into().ok()?]),
         _ => None,
@@ -237,7 +243,11 @@ fn chain(path: &Path, layers: &[Value], specs: Vec<Spec>) -> Result<Vec<Spec>> {
     let mut order = vec![start];
     while let Some(&i) = order.last().and_then(|&l| next.get(specs[l].name.as_str())) {
         if order.len() == specs.len() {
-            return Err(Error::format(path, "model configuration", "layers feed each other in a circle"));
+            return Err(Error::format(
+                path,
+                "model configuration",
+                "layers feed each other in a circle",
+            ));
         }
         order.push(i);
     }
@@ -251,7 +261,10 @@ fn chain(path: &Path, layers: &[Value], specs: Vec<Spec>) -> Result<Vec<Spec>> {
 /// # Errors
 /// [`Error::Unsupported`] for other names.
 pub(super) fn guess(path: &Path, names: &[String], outputs: impl Fn(&str) -> Result<usize>) -> Result<(Vec<Spec>, String)> {
-    let is = |name: &str, class: &str| name.strip_prefix(class).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+    let is = |name: &str, class: &str| {
+        name.strip_prefix(class)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
     let last = names.iter().rev().find(|n| is(n, "conv2d"));
     let classes = last.map_or(Ok(0), |n| outputs(n))?;
     let mut specs = Vec::new();

@@ -42,7 +42,10 @@ pub fn read_model(path: &Path) -> Result<Model> {
         return build(path, config::parse(path, &text)?, &weights, Vec::new());
     }
     if !h5::has_signature(&file)? {
-        return Err(Error::unsupported(path, "a model is an HDF5 file or a .keras archive of Keras"));
+        return Err(Error::unsupported(
+            path,
+            "a model is an HDF5 file or a .keras archive of Keras",
+        ));
     }
     let weights = Weights::open(path)?;
     match weights.config() {
@@ -81,9 +84,11 @@ fn build(path: &Path, specs: Vec<Spec>, weights: &Weights, notes: Vec<String>) -
                 let mut arrays = arrays.into_iter();
                 let first = arrays.next().ok_or_else(|| wrong("its kernel is missing".into()))?;
                 let shape = first.shape().to_vec();
-                let weight: Array4<f32> = first
-                    .into_dimensionality::<Ix4>()
-                    .map_err(|_| wrong(format!("a kernel of shape {shape:?}; expected (rows, columns, inputs, outputs)")))?;
+                let weight: Array4<f32> = first.into_dimensionality::<Ix4>().map_err(|_| {
+                    wrong(format!(
+                        "a kernel of shape {shape:?}; expected (rows, columns, inputs, outputs)"
+                    ))
+                })?;
                 let dim = weight.dim();
                 let said = [filters, kernel.map(|k| k[0]), kernel.map(|k| k[1])];
                 let is = [dim.3, dim.0, dim.1];

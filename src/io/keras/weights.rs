@@ -33,7 +33,11 @@ impl Weights {
     /// Opens an HDF5 file with a model or weights.
     pub fn open(path: &Path) -> Result<Self> {
         let file = h5::open_file(path)?;
-        let name = if file.link_exists("model_weights") { "model_weights" } else { "/" };
+        let name = if file.link_exists("model_weights") {
+            "model_weights"
+        } else {
+            "/"
+        };
         let group = file.group(name).map_err(|e| h5::fault(path, name, &e))?;
         Ok(Weights {
             file,
@@ -89,7 +93,10 @@ impl Weights {
         let data = group.dataset(name).map_err(failed)?;
         let known = data.dtype().ok().as_ref().and_then(h5::kind_of).is_some();
         if !known {
-            return Err(Error::unsupported(&self.path, format!("{}: values that are no numbers", place())));
+            return Err(Error::unsupported(
+                &self.path,
+                format!("{}: values that are no numbers", place()),
+            ));
         }
         if data.size() > MAX_VALUES {
             return Err(Error::limit(&self.path, format!("{}: {} values", place(), data.size())));

@@ -1,10 +1,10 @@
 //! CPU path: task after task over the whole image, rows in parallel where asked for.
 
+use super::Activation;
 use super::exp::exp;
 use super::plan::{Plan, Step, Task};
 use super::planes::{Planes, SIDE, close};
 use super::tile::{CHANNELS, ROWS, Source, Sums, rows_of, sums};
-use super::Activation;
 use crate::backend::cpu::isa::{Isa, per_isa};
 use crate::error::{Error, Result};
 use crate::kernels::fft::LANES;
@@ -60,12 +60,18 @@ impl Runner {
         let (inputs, classes, multiple) = (network.inputs(), network.classes(), network.multiple());
         let fits = height % multiple == 0 && width % multiple == 0 && height > 0 && width > 0;
         if !fits || image.len() != height * width * inputs || out.len() != height * width * classes {
-            return Err(Error::Internal(format!("a network of {classes} classes on {height} × {width} pixels")));
+            return Err(Error::Internal(format!(
+                "a network of {classes} classes on {height} × {width} pixels"
+            )));
         }
         let sizes = plan.sizes(height, width);
         self.from.shape(height, width, inputs, plan.margin(0));
         let (row, pitch) = (self.from.row(), self.from.pitch);
-        let rows = self.from.rows_mut().chunks_exact_mut(row).zip(image.chunks_exact(inputs * width));
+        let rows = self
+            .from
+            .rows_mut()
+            .chunks_exact_mut(row)
+            .zip(image.chunks_exact(inputs * width));
         for (to, from) in rows {
             for (to, from) in to.chunks_exact_mut(pitch).zip(from.chunks_exact(width)) {
                 to[SIDE..SIDE + width].copy_from_slice(from);

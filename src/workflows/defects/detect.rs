@@ -106,14 +106,20 @@ impl Params {
             return wrong("--threshold", format!("{} is not between 0 and 1", self.threshold));
         }
         if self.min_area > self.max_area {
-            return wrong("--min-area", format!("{} is above the largest area {}", self.min_area, self.max_area));
+            return wrong(
+                "--min-area",
+                format!("{} is above the largest area {}", self.min_area, self.max_area),
+            );
         }
         if self.window == 0 || self.window > size[0].min(size[1]) {
             let what = format!("{} pixels in frames of {} × {}", self.window, size[0], size[1]);
             return wrong("--window", what);
         }
         if self.show_frames.len() > MOST_SHOWN {
-            return wrong("--show-frames", format!("{} frames; at most {MOST_SHOWN} fit", self.show_frames.len()));
+            return wrong(
+                "--show-frames",
+                format!("{} frames; at most {MOST_SHOWN} fit", self.show_frames.len()),
+            );
         }
         Ok(())
     }
@@ -369,7 +375,9 @@ impl<'a> Sink<'a> {
         };
         let show = match params.show_frames.is_empty() {
             false => params.show_frames.clone(),
-            true => (0..SHOWN.min(total)).map(|i| range.start + i * (total - 1) / (SHOWN.min(total) - 1).max(1)).collect(),
+            true => (0..SHOWN.min(total))
+                .map(|i| range.start + i * (total - 1) / (SHOWN.min(total) - 1).max(1))
+                .collect(),
         };
         let step = total.div_ceil(MOVIE);
         let time = &scan.info().nav_axes[1];
@@ -399,7 +407,8 @@ impl<'a> Sink<'a> {
         let side = self.params.window;
         for d in a.found.iter().filter(|d| d.kept) {
             let [y, x] = d.corner;
-            self.windows.append(a.image.slice(s![y..y + side, x..x + side]).iter().copied())?;
+            self.windows
+                .append(a.image.slice(s![y..y + side, x..x + side]).iter().copied())?;
         }
         if let Some(stream) = &mut self.probability {
             stream.append(a.probabilities.permuted_axes([1, 0, 2]).iter().copied())?;
@@ -408,7 +417,10 @@ impl<'a> Sink<'a> {
         self.counts.push((a.frame, a.found.len(), kept));
         if let Some(spectrum) = a.spectrum {
             let before = self.drift.last().copied().unwrap_or_default();
-            let step = self.last.as_ref().map_or([0.0; 2], |last| drift::displacement(last, &spectrum, STEP));
+            let step = self
+                .last
+                .as_ref()
+                .map_or([0.0; 2], |last| drift::displacement(last, &spectrum, STEP));
             self.drift.push([before[0] + step[0], before[1] + step[1]]);
             self.last = Some(spectrum);
         }
@@ -434,9 +446,10 @@ impl<'a> Sink<'a> {
             Limits::Fixed(low, high)
         });
         let marks = figures::markers(found);
-        let time = self.frame_time.as_ref().map_or(String::new(), |(step, unit)| {
-            format!(", {:.1} {unit}", frame as f64 * step)
-        });
+        let time = self
+            .frame_time
+            .as_ref()
+            .map_or(String::new(), |(step, unit)| format!(", {:.1} {unit}", frame as f64 * step));
         let picture = MovieFrame {
             data: data.view(),
             limits,
@@ -527,7 +540,11 @@ pub fn write(
         let (_, all, kept) = found.counts[i];
         [all, kept][k] as i32
     });
-    let meta = Meta::new("", &["frame", "all_kept"], "detections of each frame: all, and those with a window");
+    let meta = Meta::new(
+        "",
+        &["frame", "all_kept"],
+        "detections of each frame: all, and those with a window",
+    );
     file.put("detections/counts", counts.view(), meta)?;
     if !found.drift.is_empty() {
         let drift = Array2::from_shape_fn((found.drift.len(), 2), |(i, k)| found.drift[i][k]);
@@ -540,7 +557,10 @@ pub fn write(
     let kept = with.len();
     let summary = [
         ("Detections", format!("{} in {} frames", d.len(), found.counts.len())),
-        ("With window", format!("{kept} of {} × {} pixels", params.window, params.window)),
+        (
+            "With window",
+            format!("{kept} of {} × {} pixels", params.window, params.window),
+        ),
         (
             "Network",
             format!(

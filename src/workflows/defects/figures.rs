@@ -54,14 +54,16 @@ pub fn label(result: &Labelled, frame: u64, axis: &Axis) -> Vec<Named> {
     map.unit = "scaled difference";
     map.limits = Limits::Full;
     map.axis = axis.clone();
-    let difference = named("difference", "Pixels below the lower and above the upper level are labelled", map.draw());
+    let difference = named(
+        "difference",
+        "Pixels below the lower and above the upper level are labelled",
+        map.draw(),
+    );
     vec![steps, difference, histogram(result)]
 }
 
 fn limits(spectrum: &Array2<f64>) -> Limits {
-    let (low, high) = spectrum
-        .iter()
-        .fold((f64::INFINITY, 0f64), |(l, h), &v| (l.min(v), h.max(v)));
+    let (low, high) = spectrum.iter().fold((f64::INFINITY, 0f64), |(l, h), &v| (l.min(v), h.max(v)));
     Limits::Fixed(low, high)
 }
 
@@ -82,7 +84,8 @@ fn histogram(result: &Labelled) -> Named {
     });
     let levels = result.levels;
     plot.marks.push(Mark::Vertical(levels.low, format!("low {:.3}", levels.low)));
-    plot.marks.push(Mark::Vertical(levels.high, format!("high {:.3}", levels.high)));
+    plot.marks
+        .push(Mark::Vertical(levels.high, format!("high {:.3}", levels.high)));
     named("histogram", "How often each value occurs, and the levels", plot.draw())
 }
 
@@ -109,7 +112,11 @@ pub fn detect(shown: &[&Shown], counts: &[(u64, usize, usize)], axis: &Axis) -> 
         map.markers = &marks;
         let legend = [(KEPT, "with window"), (BORDER, "at the border, no window")];
         map.legend = &legend;
-        figures.push(named("overlay", "Detections on the frame; circles have the area of what was found", map.draw()));
+        figures.push(named(
+            "overlay",
+            "Detections on the frame; circles have the area of what was found",
+            map.draw(),
+        ));
         let probability = first.probability.mapv(f64::from);
         let mut map = HeatMap::new(probability.view(), "Probability of a defect");
         map.unit = "probability";
@@ -129,7 +136,11 @@ pub fn detect(shown: &[&Shown], counts: &[(u64, usize, usize)], axis: &Axis) -> 
         });
         let mut panel = Panel::new("Defects in chosen frames", tiles.collect());
         panel.columns = 2;
-        figures.push(named("frames", "Chosen frames (--show-frames) with their detections", panel.draw()));
+        figures.push(named(
+            "frames",
+            "Chosen frames (--show-frames) with their detections",
+            panel.draw(),
+        ));
     }
     let x: Vec<f64> = counts.iter().map(|c| c.0 as f64).collect();
     let all: Vec<f64> = counts.iter().map(|c| c.1 as f64).collect();

@@ -3,7 +3,7 @@
 use crate::backend::gpu::Gpu;
 use crate::engine::Backend;
 use crate::error::{Error, Result};
-use crate::kernels::network::{Plan, cpu};
+use crate::kernels::network::{Plan, cpu, gpu};
 use crate::network::Network;
 use ndarray::{Array2, Array3, s};
 use rayon::prelude::*;
@@ -28,6 +28,15 @@ struct Piece {
     core_size: [usize; 2],
 }
 
+/// What lies on a device.
+struct OnDevice {
+    gpu: Arc<Gpu>,
+    runners: Vec<gpu::Runner>,
+}
+
+/// Pieces on their way through a device.
+const IN_FLIGHT: usize = 3;
+
 /// Inference on frames of one size.
 pub struct Inference {
     plan: Plan,
@@ -35,6 +44,8 @@ pub struct Inference {
     padded: [usize; 2],
     pieces: Vec<Piece>,
     runners: Mutex<Vec<cpu::Runner>>,
+    /// Networks on the device, one for each size of pieces.
+    on_device: Mutex<Option<OnDevice>>,
     logits: bool,
 }
 
@@ -54,11 +65,17 @@ impl Inference {
         let pieces = match tiling {
             Tiling::Patches(t) => {
                 if t == 0 || !t.is_multiple_of(multiple) {
-                    return Err(Error::parameter("--patch-exact", format!("patches of {t} pixels; the network needs multiples of {multiple}")));
+                    return Err(Error::parameter(
+                        "--patch-exact",
+                        format!("patches of {t} pixels; the network needs multiples of {multiple}"),
+                    ));
                 }
                 let count = size.map(|n| n / t);
                 if count.contains(&0) {
-                    let what = format!("frames of {} × {} pixels are smaller than the patches of {t}", size[0], size[1]);
+                    let what = format!(
+                        "frames of {} × {} pixels are smaller than the patches of {t}",
+                        size[0], size[1]
+                    );
                     return Err(Error::parameter("--patch-exact", what));
                 }
                 let patch = |i: usize| {
@@ -80,6 +97,7 @@ impl Inference {
             padded,
             pieces,
             runners: Mutex::default(),
+            on_device: Mutex::default(),
             logits: false,
         })
     }
@@ -103,23 +121,34 @@ impl Inference {
         if let Some(f) = frames.iter().find(|f| f.dim() != self.size.into()) {
             return Err(Error::Internal(format!("a frame of {:?} for {:?}", f.dim(), self.size)));
         }
-        let jobs: Vec<(usize, Piece)> = (0..frames.len()).flat_map(|f| self.pieces.iter().map(move |&p| (f, p))).collect();
+        let jobs: Vec<(usize, Piece)> = (0..frames.len())
+            .flat_map(|f| self.pieces.iter().map(move |&p| (f, p)))
+            .collect();
         let parts: Vec<Vec<f32>> = match backend {
             // Fewer pieces than threads: rows are shared instead.
-            Backend::Cpu if jobs.len() < rayon::current_num_threads() => {
-                jobs.iter().map(|&(f, p)| self.piece(&frames[f], p, true)).collect::<Result<_>>()?
-            }
+            Backend::Cpu if jobs.len() < rayon::current_num_threads() => jobs
+                .iter()
+                .map(|&(f, p)| self.piece(&frames[f], p, true))
+                .collect::<Result<_>>()?,
             Backend::Cpu => jobs
                 .par_iter()
                 .map(|&(f, p)| self.piece(&frames[f], p, false))
                 .collect::<Result<_>>()?,
-            Backend::Gpu(_) => jobs
-                .iter()
-                .map(|&(f, p)| self.piece(&frames[f], p, true))
-                .collect::<Result<_>>()?,
+            Backend::Gpu(device) => match self.on_gpu(&device.current(), frames, &jobs) {
+                Err(Error::TooLargeForDevice(what)) => {
+                    log::warn!("the network runs on the CPU: {what}");
+                    jobs.iter()
+                        .map(|&(f, p)| self.piece(&frames[f], p, true))
+                        .collect::<Result<_>>()?
+                }
+                parts => parts?,
+            },
         };
         let classes = self.plan.network().classes();
-        let mut out: Vec<Array3<f32>> = frames.iter().map(|_| Array3::zeros((self.size[0], classes, self.size[1]))).collect();
+        let mut out: Vec<Array3<f32>> = frames
+            .iter()
+            .map(|_| Array3::zeros((self.size[0], classes, self.size[1])))
+            .collect();
         for ((f, p), part) in jobs.into_iter().zip(parts) {
             let part = Array3::from_shape_vec((p.size[0], classes, p.size[1]), part);
             let part = part.map_err(|e| Error::Internal(format!("a piece of a frame: {e}")))?;
@@ -159,6 +188,41 @@ impl Inference {
         Ok(out)
     }
 
+    fn on_gpu(&self, gpu: &Arc<Gpu>, frames: &[Array2<f32>], jobs: &[(usize, Piece)]) -> Result<Vec<Vec<f32>>> {
+        let mut state = self.on_device.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another device: the one before was lost.
+        if state.as_ref().is_none_or(|s| !Arc::ptr_eq(&s.gpu, gpu)) {
+            let runners = Vec::new();
+            *state = Some(OnDevice {
+                gpu: gpu.clone(),
+                runners,
+            });
+        }
+        let Some(state) = state.as_mut() else { return Ok(Vec::new()) };
+        for (_, p) in jobs {
+            if !state.runners.iter().any(|r| r.size() == p.size) {
+                state.runners.push(gpu::Runner::new(gpu, &self.plan, p.size, self.logits)?);
+            }
+        }
+        let mut out = Vec::with_capacity(jobs.len());
+        let mut flying = std::collections::VecDeque::new();
+        for &(f, p) in jobs {
+            let Some(runner) = state.runners.iter().find(|r| r.size() == p.size) else {
+                continue;
+            };
+            flying.push_back((runner, runner.submit(gpu, &self.cut(&frames[f], p))?));
+            if flying.len() == IN_FLIGHT
+                && let Some((runner, submission)) = flying.pop_front()
+            {
+                out.push(runner.take(&submission)?);
+            }
+        }
+        for (runner, submission) in flying {
+            out.push(runner.take(&submission)?);
+        }
+        Ok(out)
+    }
+
     /// Height and width up to which frames are continued.
     pub fn padded(&self) -> [usize; 2] {
         self.padded
@@ -193,6 +257,3 @@ fn strips(plan: &Plan, padded: [usize; 2], memory: u64) -> Result<Vec<Piece>> {
     };
     Ok((0..h).step_by(core).map(strip).collect())
 }
-
-#[allow(unused)]
-fn unused(_: &Gpu) {}

@@ -146,7 +146,11 @@ pub fn write(
     let image = result.difference.image.mapv(|v| v as f32);
     file.put("defects/difference", image.view(), Meta::new("", &yx, meaning))?;
     let frame = result.frame.mapv(|v| v as f32);
-    file.put("defects/frame", frame.view(), Meta::new("", &yx, "the frame, scaled by the range of the movie"))?;
+    file.put(
+        "defects/frame",
+        frame.view(),
+        Meta::new("", &yx, "the frame, scaled by the range of the movie"),
+    )?;
     let levels = arr1(&[result.levels.low, result.levels.high]);
     let meaning = "levels of the difference image below and above which pixels are labelled";
     file.put("defects/levels", levels.view(), Meta::new("", &["low_high"], meaning))?;

@@ -9,5 +9,6 @@ pub mod label;
 mod movie;
 mod output;
 
-pub use inference::Tiling;
+pub use detect::defect_probability;
+pub use inference::{Inference, Tiling};
 pub use movie::{Movie, MovieParams};

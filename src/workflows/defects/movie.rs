@@ -59,7 +59,10 @@ impl<'a> Movie<'a> {
             Some(part) => {
                 let found = io::number_tag(&scan.info().path, part)?;
                 let (path, value) = found.ok_or_else(|| {
-                    let what = format!("no number among the tags of {} has {part:?} in its path", scan.info().path.display());
+                    let what = format!(
+                        "no number among the tags of {} has {part:?} in its path",
+                        scan.info().path.display()
+                    );
                     Error::parameter("--scale-tag", what)
                 })?;
                 if !(value.is_finite() && value > 0.0) {

@@ -33,7 +33,13 @@ pub struct Page<'a> {
 impl Page<'_> {
     /// Completes the result file, writes figures, parameters and report, and puts the folder in place.
     pub fn finish(self, file: ResultFile, dir: OutputDir) -> Result<PathBuf> {
-        let provenance = provenance(self.command, self.scan, self.backend, self.parameters.to_owned(), self.timings)?;
+        let provenance = provenance(
+            self.command,
+            self.scan,
+            self.backend,
+            self.parameters.to_owned(),
+            self.timings,
+        )?;
         file.provenance(&provenance)?;
         file.finish()?;
         let info = self.scan.info();
