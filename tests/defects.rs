@@ -61,7 +61,7 @@ fn the_published_labels() {
     let frame = movie(&*scan).frame_f64(0, &Control::new()).unwrap();
     let want = two("frame0_norm_8.npy");
     let rows = frame.slice(s![3..;8, ..]);
-    assert!(largest_difference(&rows, &want) < 2e-7);
+    assert!(largest_difference(rows, &want) < 2e-7);
 
     let d = difference(frame.view(), 10.0, Recipe::Published).unwrap();
     let want = three("f3_centre_4.npy");
@@ -77,7 +77,7 @@ fn the_published_labels() {
     assert_eq!(d.filtered.iter().filter(|v| v.norm() == 0.0).count(), 8171);
 
     let want = two("diff_8.npy");
-    assert!(largest_difference(&d.image.slice(s![3..;8, ..]), &want) < 1e-5);
+    assert!(largest_difference(d.image.slice(s![3..;8, ..]), &want) < 1e-5);
     let labels = Levels { low: 0.45, high: 0.75 }.labels(d.image.view());
     let packed: ndarray::ArrayD<u8> = array::read_array(data("label.npy"), 1 << 30).unwrap();
     let bit = |i: usize| packed.as_slice().unwrap()[i / 8] >> (7 - i % 8) & 1;
@@ -178,7 +178,7 @@ fn check_reference(backend: &Backend) {
     let want = three("softmax_patch_8.npy");
     for (p, want) in patches.iter().zip(want.axis_iter(Axis(0))) {
         let p = defect_probability(p).mapv(f64::from);
-        let worst = largest_difference(&p.slice(s![3..;8, ..]), &want);
+        let worst = largest_difference(p.slice(s![3..;8, ..]), want);
         assert!(worst < 2e-4, "{worst}");
     }
     // Class 0 is the rest.
@@ -186,7 +186,7 @@ fn check_reference(backend: &Backend) {
     let whole = probabilities(backend, Tiling::Seamless, &frames[..1], false, "defect_model.h5");
     let whole = defect_probability(&whole[0]).mapv(f64::from);
     let want = two("softmax_band.npy");
-    let worst = largest_difference(&whole.slice(s![244..268;4, ..]), &want);
+    let worst = largest_difference(whole.slice(s![244..268;4, ..]), &want);
     assert!(worst < 2e-4, "{worst}");
 
     let patch = frames[0].slice(s![..256, ..256]).to_owned();

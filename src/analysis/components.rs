@@ -39,7 +39,8 @@ pub fn labelled(map: ArrayView2<'_, f32>, threshold: f32) -> Result<(Array2<u32>
     let mut stack = Vec::new();
     for y in 0..h {
         for x in 0..w {
-            if labels[[y, x]] != 0 || !(map[[y, x]] > threshold) {
+            let above = map[[y, x]] > threshold;
+            if labels[[y, x]] != 0 || !above {
                 continue;
             }
             let label = found.len() as u32 + 1;

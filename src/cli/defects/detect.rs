@@ -127,7 +127,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         log::warn!("{}: {w}", args.movie.display());
     }
     let effective = workflows::to_toml(&file)?;
-    let folder = detect::write(&found, &*scan, &model, what, &backend, &effective, result, dir)?;
+    let folder = detect::write(&found, &*scan, &model, what, (&backend, &effective), result, dir)?;
     println!(
         "{} defects in {} frames; {}",
         found.detections.len(),

@@ -103,6 +103,7 @@ struct Tile<'a> {
 impl Tile<'_> {
     /// Rows from `row` on and channels from `channel` on of a block of `B` channels.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // sums[r][c]: the rows lie in the outer array, channels run in the outer loop.
     fn run<V: Vector, const K: usize, const R: usize, const C: usize, const B: usize>(
         &self,
         row: usize,
