@@ -5,7 +5,9 @@ use super::session::Session;
 use clap::Subcommand;
 use emstream::io::Scan;
 use emstream::pixel::Pixel;
-use emstream::simulate::{Bullseye, Grains, Kikuchi, Polycrystal, Simulated, SimulatedBullseye, SimulatedKikuchi, Structure};
+use emstream::simulate::{
+    Bullseye, Grains, Kikuchi, Polycrystal, Simulated, SimulatedBullseye, SimulatedKikuchi, SimulatedWs2, Structure, Ws2,
+};
 use emstream::{Error, Result};
 use std::path::PathBuf;
 
@@ -23,6 +25,7 @@ enum What {
     /// A gold polycrystal in convergent-beam diffraction through a bullseye aperture; the truth goes to FILE.truth.h5
     Bullseye(BullseyeArgs),
     Ebsd(KikuchiArgs),
+    Ws2(Ws2Args),
 }
 
 /// A map of Kikuchi patterns of a cubic polycrystal; orientations are in the file and in a .ctf beside it
@@ -82,6 +85,58 @@ impl KikuchiArgs {
             Some(other) => return Err(Error::parameter("--structure", format!("'{other}' is none of fcc, bcc"))),
         }
         p.grains = self.grains.unwrap_or(p.grains);
+        p.seed = self.seed.unwrap_or(p.seed);
+        Ok(p)
+    }
+}
+
+/// A HAADF-STEM movie of a WS2 monolayer with vacancies, hopping dopants, adatoms and holes; the truth goes to FILE.truth.h5
+#[derive(clap::Args)]
+struct Ws2Args {
+    /// Output: .npy or .h5
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// All parameters from a file
+    #[arg(long, value_name = "FILE.toml")]
+    params: Option<PathBuf>,
+    /// Number of frames [default: 20]
+    #[arg(long, value_name = "N")]
+    frames: Option<usize>,
+    /// Frame shape [default: 512,512]
+    #[arg(long, value_name = "H,W")]
+    sig_shape: Option<String>,
+    /// Pixel type: u16, i16 or f32 [default: u16]
+    #[arg(long, value_name = "T")]
+    dtype: Option<String>,
+    /// Mean electrons per pixel [default: 160]
+    #[arg(long, value_name = "N")]
+    dose: Option<f64>,
+    /// Seed of all random numbers [default: 1]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl Ws2Args {
+    fn parameters(&self) -> Result<Ws2> {
+        let mut p = match &self.params {
+            None => Ws2::default(),
+            Some(file) => {
+                let text = std::fs::read_to_string(file).map_err(|e| Error::io(file, "cannot read", e))?;
+                Ws2::from_toml(&text)?
+            }
+        };
+        if let Some(t) = &self.sig_shape {
+            p.sig = pair("--sig-shape", t)?;
+        }
+        match self.dtype.as_deref() {
+            None => {}
+            Some("u16") => p.pixel = Pixel::U16,
+            Some("i16") => p.pixel = Pixel::I16,
+            Some("f32") => p.pixel = Pixel::F32,
+            Some(other) => return Err(Error::parameter("--dtype", format!("'{other}' is none of u16, i16, f32"))),
+        }
+        p.frames = self.frames.unwrap_or(p.frames);
+        p.dose = self.dose.unwrap_or(p.dose);
         p.seed = self.seed.unwrap_or(p.seed);
         Ok(p)
     }
@@ -209,6 +264,11 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
             (scan.info().clone(), truth)
         }
         What::Ebsd(args) => return kikuchi(args, session),
+        What::Ws2(args) => {
+            let movie = SimulatedWs2::new(&args.parameters()?)?;
+            let truth = movie.write(&args.output, session.overwrite, &session.control)?;
+            (movie.info().clone(), truth)
+        }
     };
     let [ny, nx] = info.nav;
     println!(

@@ -19,13 +19,13 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Step {
-    Label(label::Args),
+    Label(Box<label::Args>),
     Detect(Box<detect::Args>),
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
     match args.step {
-        Step::Label(a) => label::run(a, session),
+        Step::Label(a) => label::run(*a, session),
         Step::Detect(a) => detect::run(*a, session),
     }
 }
