@@ -5,8 +5,8 @@
 
 use super::fft2;
 use crate::analysis::Recipe;
+use crate::backend::cpu::fft::smooth_from;
 use crate::error::{Error, Result};
-use crate::kernels::fft::smooth_from;
 use ndarray::{Array1, Array2, ArrayView2, Zip};
 use rustfft::num_complex::Complex;
 

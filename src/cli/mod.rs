@@ -10,6 +10,7 @@ mod ebsd;
 mod export;
 mod info;
 mod masks;
+mod params;
 mod pick;
 mod progress;
 mod roi;

@@ -4,7 +4,7 @@ use super::cluster::Flags;
 use super::roi;
 use super::scan::{ScanArgs, pair};
 use super::session::Session;
-use super::{arrays, set};
+use super::{arrays, params, set};
 use clap::ValueEnum;
 use emstream::io::results::OutputDir;
 use emstream::workflows::cluster;
@@ -13,7 +13,7 @@ use emstream::workflows::strain::{
 };
 use emstream::{Error, Result, workflows};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Match a lattice in each crystallite and refine it in every frame: lattice, strain and rotation maps
 #[derive(clap::Args)]
@@ -58,7 +58,7 @@ struct LatticeFlags {
     /// Fewer spots are no lattice [default: 3]
     #[arg(long, value_name = "N")]
     min_match: Option<usize>,
-    /// How spots are refined [default: fast]
+    /// How spots are refined [default: auto]
     #[arg(long, value_enum)]
     correlation: Option<CorrelationArg>,
     /// Largest displacement of the sparse form in pixels [default: 3]
@@ -107,13 +107,15 @@ struct LatticeFlags {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum CorrelationArg {
+    /// Joint for plain disks where it is the more certain one, else fast
+    Auto,
     /// In crops around the expected positions
     Fast,
     /// Once in the whole frame
     Full,
     /// Direct sums at small displacements
     Sparse,
-    /// Fast, then all disks of a frame fitted at once: the most accurate for plain disks
+    /// Fast, then all disks of a frame fitted at once, which must be plain disks
     Joint,
 }
 
@@ -134,6 +136,7 @@ impl LatticeFlags {
         set(
             &mut p.correlation,
             self.correlation.map(|c| match c {
+                CorrelationArg::Auto => Correlation::Auto,
                 CorrelationArg::Fast => Correlation::Fast,
                 CorrelationArg::Full => Correlation::Full,
                 CorrelationArg::Sparse => Correlation::Sparse,
@@ -180,13 +183,8 @@ struct ParamsFile {
     strain: Params,
 }
 
-fn read_params(path: &Path) -> Result<ParamsFile> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "cannot read", e))?;
-    toml::from_str(&text).map_err(|e| Error::format(path, "parameters", e.to_string()))
-}
-
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let file = args.params.as_deref().map(read_params).transpose()?.unwrap_or_default();
+    let file: ParamsFile = params::read(args.params.as_deref())?;
     let how = args.how.or(file.scan);
     let (mut clustering, mut params) = (file.cluster, file.strain);
     args.cluster.apply(&mut clustering);

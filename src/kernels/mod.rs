@@ -3,7 +3,6 @@
 
 pub mod correlate;
 pub mod displace;
-pub mod fft;
 pub mod framemap;
 pub mod hough;
 pub mod ln;
@@ -14,5 +13,6 @@ pub mod network;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;
+pub mod product;
 mod shifted;
 pub mod statistics;

@@ -21,6 +21,7 @@ mod labels;
 mod line;
 mod movie;
 mod panel;
+mod png;
 mod rgb;
 mod roofline;
 mod scalebar;

@@ -6,8 +6,8 @@ use super::plan::{Plan, Step, Task};
 use super::planes::{Planes, SIDE, close};
 use super::tile::{CHANNELS, ROWS, Source, Sums, rows_of, sums};
 use crate::backend::cpu::isa::{Isa, per_isa};
+use crate::backend::cpu::lanes::LANES;
 use crate::error::{Error, Result};
-use crate::kernels::fft::LANES;
 use rayon::prelude::*;
 
 /// Working memory for one image at a time; made once, used for many.

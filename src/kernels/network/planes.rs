@@ -1,6 +1,6 @@
 //! Activations on the CPU.
 
-use crate::kernels::fft::LANES;
+use crate::backend::cpu::lanes::LANES;
 
 /// Zeros to the left and right of every row: loads of whole vectors may begin [`SIDE`] pixels early and end as many late.
 pub(super) const SIDE: usize = LANES;

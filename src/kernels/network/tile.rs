@@ -6,7 +6,7 @@
 //! registers, half the channels with 16.
 
 use super::plan::Filter;
-use crate::kernels::fft::{LANES, Register, Vector, per_vector};
+use crate::backend::cpu::lanes::{LANES, Register, Vector, per_vector};
 
 /// Most rows of a tile: as many rows beyond the image may be read.
 pub(super) const ROWS: usize = 8;

@@ -7,11 +7,11 @@ use crate::error::{Error, Result};
 use crate::io::{Axis, Scan, ScanInfo};
 use crate::pixel::Pixel;
 use crate::rng::{Poisson, Source, math};
+use crate::simulate::parameters::{self, Parameters};
 use crate::simulate::purpose;
 use crate::simulate::stream::{self, Synthetic};
 use crate::simulate::truth::{put, put_parameters};
 use ndarray::{Array1, Array2};
-use std::path::PathBuf;
 
 /// Intensity of one atom: Z^1.7.
 const W: f64 = 1504.7;
@@ -52,20 +52,9 @@ impl SimulatedWs2 {
             scale: Some(scale),
             unit: unit.to_owned(),
         };
-        let info = ScanInfo {
-            path: PathBuf::from("simulated WS2"),
-            format: "simulated",
-            dataset: None,
-            nav: [1, p.frames],
-            frame,
-            stored: p.pixel.name().to_owned(),
-            nav_axes: [Axis::default(), axis(p.frame_time, "s")],
-            sig_axes: [axis(p.pixel_size, "nm"), axis(p.pixel_size, "nm")],
-            together: 1,
-            costly: true,
-            file_bytes: (p.frames as u64).saturating_mul(frame.bytes() as u64),
-            notes: Vec::new(),
-        };
+        let mut info = parameters::info("simulated WS2", [1, p.frames], frame);
+        info.nav_axes[1] = axis(p.frame_time, "s");
+        info.sig_axes = [axis(p.pixel_size, "nm"), axis(p.pixel_size, "nm")];
         let mut movie = SimulatedWs2 {
             info,
             history: History::new(&p),

@@ -6,7 +6,7 @@ mod history;
 pub use frames::SimulatedWs2;
 pub use history::{Kind, Point};
 
-use super::polycrystal::pixel_name;
+use super::parameters::{Parameters, check_ranges, pixel_name};
 use crate::error::{Error, Result};
 use crate::pixel::{FrameShape, Pixel};
 use serde::{Deserialize, Serialize};
@@ -105,22 +105,6 @@ impl Default for Ws2 {
 }
 
 impl Ws2 {
-    /// Parameters from a TOML document; what it does not name keeps its default.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] with the parser's message.
-    pub fn from_toml(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| Error::parameter("simulation parameters", e.to_string().trim().replace('\n', " ")))
-    }
-
-    /// The same parameters as a TOML document.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] if a value has no TOML form (a seed above 2⁶³−1).
-    pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|e| Error::parameter("simulation parameters", e.to_string()))
-    }
-
     /// Shape and pixel type of the frames.
     pub fn frame(&self) -> FrameShape {
         FrameShape {
@@ -154,7 +138,7 @@ impl Ws2 {
         ];
         let damage = *p.damage.get_or_insert(0.8 * area);
         let spacing = p.lattice / p.pixel_size;
-        for (name, v, low, high) in [
+        check_ranges(&[
             ("frames", p.frames as f64, 1.0, 1e6),
             ("pixel-size", p.pixel_size, 1e-4, 10.0),
             ("frame-time", p.frame_time, 1e-9, 1e6),
@@ -175,12 +159,9 @@ impl Ws2 {
             ("gain", p.gain, 1e-6, 1e6),
             ("offset", p.offset, -1e6, 1e6),
             ("read-noise", p.read_noise, 0.0, 1e4),
-        ] {
-            // Written so that NaN fails too.
-            if !(low..=high).contains(&v) {
-                return bad(name, format!("{v} is not between {low} and {high}"));
-            }
-        }
+        ])?;
         Ok(p)
     }
 }
+
+impl Parameters for Ws2 {}

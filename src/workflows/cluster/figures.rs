@@ -6,9 +6,11 @@ use crate::engine::Selection;
 use crate::error::Result;
 use crate::io::ScanInfo;
 use crate::report::colour::label_colours;
-use crate::report::{ColourMap, Dendrogram, Figure, HeatMap, LabelMap, Marker, MergeDistances, Panel, Tile, ticks};
+use crate::report::{ColourMap, Dendrogram, HeatMap, LabelMap, Marker, MergeDistances, Panel, Tile, ticks};
 use crate::workflows::descan;
+use crate::workflows::folder::Named;
 use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Feature maps shown: evenly chosen from the strongest peak to the weakest.
@@ -22,13 +24,6 @@ const BRANCHES: usize = 40;
 /// Merges shown.
 const MERGES: usize = 40;
 
-/// A drawn figure with its file name (without ending) and caption.
-pub struct Named {
-    pub name: &'static str,
-    pub caption: String,
-    pub figure: Figure,
-}
-
 /// Maps of the scan that the figures show.
 pub struct Maps {
     /// Labels (ny, nx), −1 outside the selection.
@@ -39,32 +34,44 @@ pub struct Maps {
 
 /// Draws all figures of a result.
 pub fn draw(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Result<Vec<Named>> {
-    let mut figures = vec![labels(result, maps, info), correlations(result)];
-    figures.extend(result.descan.as_ref().map(|d| Named {
-        name: "descan",
-        caption: "Where the direct beam is, the surface through it, and what is left".into(),
-        figure: descan::figure(&d.track, &result.selection),
-    }));
-    figures.extend([std_map(result, maps, info), feature_maps(result)?]);
-    if let Some(tree) = &result.tree {
-        figures.push(dendrogram(result, tree, maps));
-        figures.push(cuts(result, tree)?);
-        let runner_up = result.choice.as_ref().and_then(|c| c.runner_up);
-        let plot = MergeDistances {
-            distances: tree.distances(),
-            clusters: result.clusters,
-            runner_up,
-            last: MERGES,
-            log: true,
-        };
-        figures.push(Named {
-            name: "merge_distances",
-            caption: "Ward distance of the last merges; the line marks the cut".into(),
-            figure: plot.draw(),
-        });
+    type Job<'a> = Box<dyn Fn() -> Result<Named> + Sync + 'a>;
+    let mut jobs: Vec<Job<'_>> = vec![
+        Box::new(|| Ok(labels(result, maps, info))),
+        Box::new(|| Ok(correlations(result))),
+    ];
+    if let Some(d) = &result.descan {
+        jobs.push(Box::new(|| {
+            Ok(Named {
+                name: "descan".into(),
+                caption: "Where the direct beam is, the surface through it, and what is left".into(),
+                figure: descan::figure(&d.track, &result.selection),
+            })
+        }));
     }
-    figures.push(clusters(result, maps));
-    Ok(figures)
+    jobs.push(Box::new(|| Ok(std_map(result, maps, info))));
+    jobs.push(Box::new(|| feature_maps(result)));
+    if let Some(tree) = &result.tree {
+        jobs.push(Box::new(|| Ok(dendrogram(result, tree, maps))));
+        jobs.push(Box::new(|| cuts(result, tree)));
+        jobs.push(Box::new(|| Ok(merge_distances(result, tree))));
+    }
+    jobs.push(Box::new(|| Ok(clusters(result, maps))));
+    jobs.par_iter().map(|draw| draw()).collect()
+}
+
+fn merge_distances(result: &Clustering, tree: &Tree) -> Named {
+    let plot = MergeDistances {
+        distances: tree.distances(),
+        clusters: result.clusters,
+        runner_up: result.choice.as_ref().and_then(|c| c.runner_up),
+        last: MERGES,
+        log: true,
+    };
+    Named {
+        name: "merge_distances".into(),
+        caption: "Ward distance of the last merges; the line marks the cut".into(),
+        figure: plot.draw(),
+    }
 }
 
 fn labels(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {
@@ -75,7 +82,7 @@ fn labels(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {
         result.clusters
     );
     Named {
-        name: "labels",
+        name: "labels".into(),
         caption,
         figure: map.draw(),
     }
@@ -100,7 +107,7 @@ fn std_map(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {
         result.peaks.len()
     );
     Named {
-        name: "std",
+        name: "std".into(),
         caption,
         figure: map.draw(),
     }
@@ -121,7 +128,7 @@ fn correlations(result: &Clustering) -> Named {
         }
     }
     Named {
-        name: "correlation",
+        name: "correlation".into(),
         caption: "Where the log-sum and the standard deviation resemble the template; the circle marks the strongest disk".into(),
         figure: Panel::new("Correlation with the template", tiles).draw(),
     }
@@ -141,7 +148,7 @@ fn dendrogram(result: &Clustering, tree: &Tree, maps: &Maps) -> Named {
         branches: BRANCHES.max(result.clusters + 4),
     };
     Named {
-        name: "dendrogram",
+        name: "dendrogram".into(),
         caption: "How clusters come together; colours as in the label map".into(),
         figure: plot.draw(),
     }
@@ -191,7 +198,7 @@ fn cuts(result: &Clustering, tree: &Tree) -> Result<Named> {
     let mut panel = Panel::new("Other cuts of the merge tree", tiles.collect());
     panel.columns = 3;
     Ok(Named {
-        name: "cuts",
+        name: "cuts".into(),
         caption: "Label maps for other numbers of clusters (--clusters) or thresholds (--distance-threshold)".into(),
         figure: panel.draw(),
     })
@@ -233,7 +240,7 @@ fn feature_maps(result: &Clustering) -> Result<Named> {
     });
     let figure = Panel::new("Feature maps: virtual dark-field images of single peaks", tiles.collect()).draw();
     Ok(Named {
-        name: "features",
+        name: "features".into(),
         caption: format!("{shown} of {count} features, strongest first"),
         figure,
     })
@@ -267,7 +274,7 @@ fn clusters(result: &Clustering, maps: &Maps) -> Named {
         n => format!("All {n} clusters, largest first"),
     };
     Named {
-        name: "clusters",
+        name: "clusters".into(),
         caption,
         figure: panel.draw(),
     }

@@ -1,14 +1,15 @@
 //! Writes what `strain` found: `result.h5`, `params.toml`, `figures/*.png`, `report.html`.
 
-use super::figures::{self, Named};
+use super::figures;
 use super::maps::Quality;
-use super::{ClusterLattice, Params, Strain};
+use super::{ClusterLattice, Correlation, Params, Strain};
 use crate::analysis::lattice::{Fit, Vector, angle, length};
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::results::{Meta, OutputDir, ResultFile};
 use crate::report::html::Report;
+use crate::workflows::folder::{add_figures, finish};
 use crate::workflows::{cluster, provenance};
 use ndarray::{Array2, Array3, Array4, arr1};
 use std::path::PathBuf;
@@ -42,28 +43,11 @@ pub fn write(
     summary(&mut report, result, params);
     for section in figures::draw(result, params, info)? {
         report.section(section.heading);
-        for Named { name, caption, figure } in section.figures {
-            add(&dir, &mut report, &name, &caption, &figure)?;
-        }
+        add_figures(&dir, &mut report, &section.figures)?;
     }
     report.section("Crystallites");
-    for drawn in cluster::figures::draw(clustering, &shared, info)? {
-        add(&dir, &mut report, drawn.name, &drawn.caption, &drawn.figure)?;
-    }
-    report
-        .section("Parameters")
-        .paragraph("This text as params.toml repeats the run.")
-        .code(parameters);
-    dir.write("params.toml", parameters.as_bytes())?;
-    dir.write("report.html", report.render().as_bytes())?;
-    dir.finish()
-}
-
-fn add(dir: &OutputDir, report: &mut Report, name: &str, caption: &str, figure: &crate::report::Figure) -> Result<()> {
-    let png = figure.to_png()?;
-    dir.write(&format!("figures/{name}.png"), &png)?;
-    report.figure(&png, caption);
-    Ok(())
+    add_figures(&dir, &mut report, &cluster::figures::draw(clustering, &shared, info)?)?;
+    finish(dir, report, parameters)
 }
 
 fn pairs<T: Copy>(list: &[[T; 2]]) -> Array2<T> {
@@ -137,8 +121,10 @@ const VECTORS: [(&str, OfFit, &str); 3] = [
 fn lattice_maps(file: &ResultFile, result: &Strain) -> Result<()> {
     let scan = ["scan_y", "scan_x"];
     let vector = ["scan_y", "scan_x", "yx"];
+    let by = result.correlation;
     for (name, of, meaning) in VECTORS {
-        let meta = Meta::new("pixels", &vector, meaning);
+        let meaning = format!("{meaning}, refined by {by}");
+        let meta = Meta::new("pixels", &vector, &meaning);
         file.put(
             &format!("lattice/{name}"),
             two_per_frame(result, |f| Some(of(f))).view(),
@@ -158,7 +144,11 @@ fn lattice_maps(file: &ResultFile, result: &Strain) -> Result<()> {
         ("b_error", |f| f.errors.map_or([f64::NAN; 2], |e| e.b)),
     ];
     for (name, of) in errors {
-        let meta = Meta::new("pixels", &vector, "standard error, from the residuals of the spots");
+        let meaning = match by {
+            Correlation::Joint => "standard error, from the counts and the scatter of the spots",
+            _ => "standard error, from the residuals of the spots",
+        };
+        let meta = Meta::new("pixels", &vector, meaning);
         file.put(
             &format!("lattice/{name}"),
             two_per_frame(result, |f| Some(of(f))).view(),
@@ -278,6 +268,13 @@ fn saved_peaks(file: &ResultFile, result: &Strain) -> Result<()> {
 
 fn summary(report: &mut Report, result: &Strain, params: &Params) {
     let count = |q: Quality| result.maps.quality.iter().filter(|&&v| v == q).count();
+    report.summary(
+        "Refined by",
+        match &result.why {
+            Some(why) => format!("{}: {why}", result.correlation),
+            None => result.correlation.to_string(),
+        },
+    );
     report.summary("Strain relative to", &params.reference);
     report.summary("Strain axes", params.strain_axes);
     report.summary("Frames to be trusted", count(Quality::Good));
