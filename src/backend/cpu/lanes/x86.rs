@@ -264,7 +264,7 @@ unsafe fn turn_512(from: *const f32, pitch: usize, to: *mut f32) {
 
 /// SSE2 has no fused multiply-add: one number after the other, in the library.
 #[inline(always)]
-unsafe fn pairs_128(a: __m128, b: __m128, c: __m128) -> __m128 {
+unsafe fn fused_128(a: __m128, b: __m128, c: __m128) -> __m128 {
     let (mut x, mut y, mut z) = ([0f32; 4], [0f32; 4], [0f32; 4]);
     unsafe {
         _mm_storeu_ps(x.as_mut_ptr(), a);
@@ -286,7 +286,7 @@ vector!(
     _mm_add_ps,
     _mm_sub_ps,
     _mm_mul_ps,
-    pairs_128,
+    fused_128,
     _mm_div_ps,
     _mm_sqrt_ps,
     _mm_max_ps,
