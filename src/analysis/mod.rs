@@ -8,6 +8,7 @@
 //! `docs/workflows.md`.
 
 pub mod agreement;
+pub mod background;
 pub mod binning;
 pub mod bullseye;
 pub mod compare;
@@ -26,6 +27,7 @@ mod moments;
 pub mod orientation;
 pub mod peaks;
 pub mod probe;
+pub mod shift;
 mod symmetric;
 pub mod template;
 pub mod tree;

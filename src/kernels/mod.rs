@@ -10,8 +10,10 @@ pub mod ln;
 pub mod logsum;
 pub mod masks;
 pub mod matches;
+pub mod neighbours;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;
+pub mod quality;
 mod shifted;
 pub mod statistics;

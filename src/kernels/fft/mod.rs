@@ -5,9 +5,11 @@
 //! additions is fixed, so results have the same bits on every instruction set. Relative error against float64 below 4e-7
 //! for lengths up to 4096.
 
+mod chirp;
 mod lanes;
 mod pass;
 
+pub use chirp::AnyFft;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use lanes::{Avx2, Avx512};
 pub use lanes::{Complex, LANES, Lanes};

@@ -1,12 +1,12 @@
 //! `ebsd process`: every pattern through one chain of steps, streamed from file to file.
 
-use super::output::write_beside;
+use super::output::{Stack, middle, timed};
 use super::stages::{self, Stages};
 use crate::analysis::binning::bin_mean;
 use crate::control::Control;
 use crate::engine::{Backend, FrameSink, Pass, Resident, Selection};
 use crate::error::{Error, Result};
-use crate::io::ebsd::{Codec, PatternMap, PatternWriter, Store};
+use crate::io::ebsd::{PatternMap, Store};
 use crate::kernels::pattern::{self, Border, Dynamic, Plan, Static, Step, Window};
 use crate::kernels::statistics;
 use crate::ops::{PatternChain, Statistics};
@@ -54,6 +54,17 @@ pub enum Dtype {
     U8,
     U16,
     F32,
+}
+
+impl Dtype {
+    /// The pixel type.
+    pub fn pixel(self) -> Pixel {
+        match self {
+            Dtype::U8 => Pixel::U8,
+            Dtype::U16 => Pixel::U16,
+            Dtype::F32 => Pixel::F32,
+        }
+    }
 }
 
 /// Parameters of `ebsd process`.
@@ -118,14 +129,6 @@ impl Default for Params {
 }
 
 impl Params {
-    fn output(&self) -> Pixel {
-        match self.dtype {
-            Dtype::U8 => Pixel::U8,
-            Dtype::U16 => Pixel::U16,
-            Dtype::F32 => Pixel::F32,
-        }
-    }
-
     /// The window of the low-pass.
     ///
     /// # Errors
@@ -217,7 +220,7 @@ impl Params {
         let params = pattern::Params {
             bin: self.bin,
             steps,
-            output: self.output(),
+            output: self.dtype.pixel(),
             round: self.round,
         };
         Ok((params, names))
@@ -319,36 +322,25 @@ impl Job<'_> {
     ) -> Result<Done> {
         let (plan, _) = self.plan()?;
         let (map, frame) = (self.map, plan.output());
-        let in_place = store.is_some();
         let binned = self.background.map(|b| match b.dim() == plan.size() {
             true => b.clone(),
             false => bin_mean(b.view(), self.params.bin),
         });
-        let store = match store {
-            Some(store) => store,
-            None => {
-                let mut what = map.describe(frame);
-                what.static_background = binned.as_ref();
-                Store::create(output, &what, overwrite)?
-            }
-        };
-        let writer = Arc::new(store.pattern_writer("Patterns", frame, Codec::None)?);
+        let mut what = map.describe(frame);
+        what.static_background = binned.as_ref();
+        let stack = Stack::begin(store, output, overwrite, "Patterns", frame, &what)?;
         let mut timings = Timings::default();
-        let sink: Box<dyn FrameSink<u8>> = Box::new(ToStore(writer.clone()));
         let mut pass = Pass::new("patterns", &*map.scan, self.selection);
-        let handle = pass.add(PatternChain::new(plan.clone(), Arc::new(Mutex::new(sink))));
+        let handle = pass.add(PatternChain::new(plan.clone(), Arc::new(Mutex::new(stack.sink()))));
         let mut done = timings.pass("patterns", &*map.scan, self.selection, || {
             pass.run(backend, &Resident::none(), control)
         })?;
         let filled = done.take(handle)?;
-        let writer = Arc::into_inner(writer).ok_or_else(|| Error::Internal("patterns are still being written".into()))?;
-        writer.finish("", "processed patterns")?;
         let raw = map.scan.info().frame;
         let provenance = provenance("ebsd process", &*map.scan, backend, self.effective.clone(), &timings)?;
         let at = middle(&map.present);
         let page = self.page(&timings, filled, &plan, at, control)?;
-        store.finish()?;
-        let report = write_beside(output, overwrite || in_place, &provenance.parameters, &page)?;
+        let report = stack.finish("", "processed patterns", &provenance, &page)?;
         Ok(Done {
             patterns: self.selection.len(),
             filled,
@@ -370,9 +362,7 @@ impl Job<'_> {
                 format!("{} of {height} × {width} pixels, {pixel}", self.selection.len()),
             )
             .summary("filled pixels", filled);
-        for t in &timings.steps {
-            report.summary(&t.step, format!("{:.1} s", t.seconds));
-        }
+        timed(&mut report, timings);
         if plan.bad_background() > 0 {
             report.warning(&format!(
                 "{} pixels of the static background are no positive numbers; they were filled from their neighbours in every pattern.",
@@ -389,28 +379,6 @@ impl Job<'_> {
         );
         report.section("Parameters").code(&self.effective);
         Ok(report.render())
-    }
-}
-
-/// The point with a pattern that is nearest to the middle of the map.
-fn middle(present: &Array2<bool>) -> [usize; 2] {
-    let (rows, columns) = present.dim();
-    let far = |y: usize, x: usize| y.abs_diff(rows / 2).pow(2) + x.abs_diff(columns / 2).pow(2);
-    let points = present.indexed_iter().filter(|(_, p)| **p);
-    let nearest = points.map(|((y, x), _)| [y, x]).min_by_key(|&[y, x]| far(y, x));
-    nearest.unwrap_or([0, 0])
-}
-
-/// Patterns into a stack of a store.
-struct ToStore(Arc<PatternWriter>);
-
-impl FrameSink<u8> for ToStore {
-    fn put(&mut self, first: u64, _: usize, patterns: &[u8]) -> Result<()> {
-        self.0.put(first, patterns)
-    }
-    fn restart(&mut self) -> Result<()> {
-        // Patterns have their places: writing them again is all there is to do.
-        Ok(())
     }
 }
 
