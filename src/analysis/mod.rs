@@ -28,6 +28,7 @@ pub mod orientation;
 pub mod peaks;
 pub mod probe;
 pub mod shift;
+pub mod spectrum;
 mod symmetric;
 pub mod template;
 pub mod tree;
