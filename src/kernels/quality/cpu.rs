@@ -2,10 +2,11 @@
 //! the half spectrum, whose magnitudes are summed at once.
 
 use super::{Part, Plan, WIDTH};
+use crate::backend::cpu::fft::AnyFft;
 use crate::backend::cpu::isa::{Isa, per_isa};
+use crate::backend::cpu::lanes::{Complex, LANES, Lanes};
 use crate::backend::stage::{Cost, CpuStage};
 use crate::error::{Error, Result};
-use crate::kernels::fft::{AnyFft, Complex, LANES, Lanes};
 use crate::pixel::{Frames, LEAF, Sample};
 use crate::with_pixel;
 use std::sync::Arc;

@@ -130,7 +130,7 @@ pub fn run(
     Correlate::new(frame, kernel.clone())?;
     check_show(params, &selection)?;
 
-    let resident = Resident::new(control.memory / 4);
+    let resident = Resident::new(control.kept());
     let mut clustering = cluster::run_with(
         scan,
         selection,

@@ -1,8 +1,9 @@
 //! Transforms of any length: where a length has a large prime factor, as a convolution with a chirp (L. Bluestein, *IEEE Trans. Audio
 //! Electroacoust.* 18 (1970) 451).
 
-use super::{Complex, Fft, smooth_from};
+use super::{Fft, smooth_from};
 use crate::backend::cpu::isa::{Isa, per_isa};
+use crate::backend::cpu::lanes::{Complex, LANES};
 use crate::error::Result;
 use std::f64::consts::PI;
 
@@ -19,7 +20,7 @@ per_isa! {
     /// Multiplies number i of every lane with factor i.
     fn multiply(x: &mut [Complex], factors: &[[f32; 2]]) {
         for (z, &[re, im]) in x.iter_mut().zip(factors) {
-            for l in 0..super::LANES {
+            for l in 0..LANES {
                 let (a, b) = (z.re.0[l], z.im.0[l]);
                 z.re.0[l] = a * re - b * im;
                 z.im.0[l] = a * im + b * re;

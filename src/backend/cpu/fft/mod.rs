@@ -6,16 +6,12 @@
 //! for lengths up to 4096.
 
 mod chirp;
-mod lanes;
 mod pass;
 
 pub use chirp::AnyFft;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use lanes::{Avx2, Avx512};
-pub use lanes::{Complex, LANES, Lanes};
-pub(crate) use lanes::{Plain, Vector, per_vector};
 
-use crate::backend::cpu::isa::Isa;
+use super::isa::Isa;
+use super::lanes::Complex;
 use crate::error::{Error, Result};
 use pass::Step;
 
@@ -153,6 +149,7 @@ impl Fft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::cpu::lanes::Lanes;
 
     fn data(n: usize) -> Vec<Complex> {
         let value = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 1009.0 - 0.4;
