@@ -243,7 +243,8 @@ fn masked_and_weighted_comparison_of_the_reference() {
         templates::<u8>("similarity.npz", "experimental"),
         templates::<u8>("similarity.npz", "patterns"),
     );
-    let sets: [(&str, &PatternMap, &PatternMap, Likeness, Option<Array2<f64>>); 9] = [
+    type Set<'a> = (&'a str, &'a PatternMap, &'a PatternMap, Likeness, Option<Array2<f64>>);
+    let sets: [Set<'_>; 9] = [
         ("ncc_raw", &raw, &raw, Likeness::Ncc, None),
         ("nip_raw", &raw, &raw, Likeness::Nip, None),
         ("ncc_processed", &processed, &processed, Likeness::Ncc, None),
@@ -889,12 +890,8 @@ fn shifts_over_a_map() {
         for c in 0..3 {
             // Rows of the pattern seen through a window that moves up: the pattern moves down.
             let wanted = [2.0 * r as f64, -3.0 * c as f64];
-            for k in 0..2 {
-                assert!(
-                    (found.shift[[r, c, k]] - wanted[k]).abs() < 0.3,
-                    "{:?}",
-                    found.shift.slice(s![r, c, ..])
-                );
+            for (found, wanted) in found.shift.slice(s![r, c, ..]).iter().zip(wanted) {
+                assert!((found - wanted).abs() < 0.3, "row {r}, column {c}: {found} {wanted}");
             }
             assert!(found.height[[r, c]] > 0.8);
         }

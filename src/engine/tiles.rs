@@ -166,7 +166,7 @@ impl Tiles<'_> {
             let what = format!(
                 "a pattern with {} rows and columns of neighbours takes {} MB, more than the {} MB it may use",
                 self.reach,
-                ((margin + 1) * (margin + 1)) as u64 * each >> 20,
+                (((margin + 1) * (margin + 1)) as u64 * each) >> 20,
                 (fit as u64 * each) >> 20
             );
             return Err(Error::Memory { what });

@@ -127,7 +127,8 @@ for k in ("sum2", "sum4", "sum7"):
 small["static_mean2"], small["static_mean4"] = binning["static_mean2"], binning["static_mean4"]
 small["vbse_roi"] = np.array([kikuchipy["vbse_roi_10_5_40_30"][r, c] for r, c in points])
 small["vbse_grid5x5"] = np.array([kikuchipy["vbse_grid5x5"][..., r, c] for r, c in points])
-small["kiku_total"], small["kiku_com_xy"] = at(bse["kiku_total"]), at(bse["kiku_com_xy"])
+for k in ("kiku_total", "kiku_com_xy", "vkiku"):
+    small[k] = bse[k][:3, :4]
 small["kiku_row3"], small["kiku_rgb_row3"] = bse["vkiku"][:, :, 3, ::3], bse["kiku_rgb_rows"][3]
 small["clahe_u16"], small["stretch_3_97_minmax"] = thin(contrast["clahe_u16"]), contrast["stretch_3_97_minmax"]
 np.savez_compressed(f"{out}/neighbours.npz", **small)
