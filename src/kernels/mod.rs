@@ -10,6 +10,7 @@ pub mod logsum;
 pub mod masks;
 pub mod matches;
 pub mod neighbours;
+pub mod network;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;

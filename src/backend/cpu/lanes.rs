@@ -46,6 +46,18 @@ pub trait Register: Copy {
     fn plus(self, o: Self) -> Self;
     fn minus(self, o: Self) -> Self;
     fn times(self, o: Self) -> Self;
+    /// self · a + b, rounded once. Exact everywhere; where the instruction set lacks it, each number calls a library function.
+    fn fused(self, a: Self, b: Self) -> Self;
+    /// As many numbers as it holds, from any address.
+    ///
+    /// # Safety
+    /// They must be readable.
+    unsafe fn load_from(from: *const f32) -> Self;
+    /// The same to memory.
+    ///
+    /// # Safety
+    /// They must be writable.
+    unsafe fn store_to(self, to: *mut f32);
 }
 
 /// Sixteen float32 numbers in registers.
@@ -58,7 +70,14 @@ pub trait Vector: Copy {
     fn load(from: &Lanes) -> Self;
     fn store(self, to: &mut Lanes);
     fn plus(self, o: Self) -> Self;
+    fn minus(self, o: Self) -> Self;
     fn times(self, o: Self) -> Self;
+    fn over(self, o: Self) -> Self;
+    fn root(self) -> Self;
+    /// The larger of two numbers; `o` where either is NaN or they are equal.
+    fn larger(self, o: Self) -> Self;
+    /// `yes` where this is below `o`, else `no`.
+    fn below(self, o: Self, yes: Self, no: Self) -> Self;
     /// The bits of each lane of `a` and `b` taken as two 16-bit integers, those of `self` as a 32-bit one: adds the sum of the two products.
     /// The sum must fit 32 bits.
     fn plus_pairs(self, a: Self, b: Self) -> Self;
@@ -98,6 +117,18 @@ impl Register for [f32; 4] {
     fn times(self, o: Self) -> Self {
         std::array::from_fn(|l| self[l] * o[l])
     }
+    #[inline(always)]
+    fn fused(self, a: Self, b: Self) -> Self {
+        std::array::from_fn(|l| self[l].mul_add(a[l], b[l]))
+    }
+    #[inline(always)]
+    unsafe fn load_from(from: *const f32) -> Self {
+        unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store_to(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self) }
+    }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -123,6 +154,26 @@ impl Vector for [f32; LANES] {
     #[inline(always)]
     fn times(self, o: Self) -> Self {
         std::array::from_fn(|l| self[l] * o[l])
+    }
+    #[inline(always)]
+    fn minus(self, o: Self) -> Self {
+        std::array::from_fn(|l| self[l] - o[l])
+    }
+    #[inline(always)]
+    fn over(self, o: Self) -> Self {
+        std::array::from_fn(|l| self[l] / o[l])
+    }
+    #[inline(always)]
+    fn root(self) -> Self {
+        self.map(f32::sqrt)
+    }
+    #[inline(always)]
+    fn larger(self, o: Self) -> Self {
+        std::array::from_fn(|l| if self[l] > o[l] { self[l] } else { o[l] })
+    }
+    #[inline(always)]
+    fn below(self, o: Self, yes: Self, no: Self) -> Self {
+        std::array::from_fn(|l| if self[l] < o[l] { yes[l] } else { no[l] })
     }
     #[inline(always)]
     fn plus_pairs(self, a: Self, b: Self) -> Self {

@@ -15,8 +15,8 @@ pub(crate) type Avx512 = Registers<__m512, 1>;
 pub(crate) struct Registers<R, const N: usize>([R; N]);
 
 macro_rules! vector {
-    ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident,
-         $turn:ident, $whole:ident, $float:ident, $madd:ident, $plus:ident) => {
+    ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $fused:ident,
+         $div:ident, $sqrt:ident, $max:ident, $below:ident, $turn:ident, $whole:ident, $float:ident, $madd:ident, $plus:ident) => {
         // Safety of all: `per_vector!` uses the type only in functions that are compiled for, and called after detecting, its
         // instruction set; pointers are those of 16 numbers.
         impl Register for $register {
@@ -45,6 +45,18 @@ macro_rules! vector {
             #[inline(always)]
             fn times(self, o: Self) -> Self {
                 unsafe { $mul(self, o) }
+            }
+            #[inline(always)]
+            fn fused(self, a: Self, b: Self) -> Self {
+                unsafe { $fused(self, a, b) }
+            }
+            #[inline(always)]
+            unsafe fn load_from(from: *const f32) -> Self {
+                unsafe { $load(from) }
+            }
+            #[inline(always)]
+            unsafe fn store_to(self, to: *mut f32) {
+                unsafe { $store(to, self) }
             }
         }
         impl Vector for Registers<$register, $n> {
@@ -85,6 +97,41 @@ macro_rules! vector {
                 self
             }
             #[inline(always)]
+            fn minus(mut self, o: Self) -> Self {
+                for i in 0..$n {
+                    self.0[i] = unsafe { $sub(self.0[i], o.0[i]) };
+                }
+                self
+            }
+            #[inline(always)]
+            fn over(mut self, o: Self) -> Self {
+                for i in 0..$n {
+                    self.0[i] = unsafe { $div(self.0[i], o.0[i]) };
+                }
+                self
+            }
+            #[inline(always)]
+            fn larger(mut self, o: Self) -> Self {
+                for i in 0..$n {
+                    self.0[i] = unsafe { $max(self.0[i], o.0[i]) };
+                }
+                self
+            }
+            #[inline(always)]
+            fn root(mut self) -> Self {
+                for i in 0..$n {
+                    self.0[i] = unsafe { $sqrt(self.0[i]) };
+                }
+                self
+            }
+            #[inline(always)]
+            fn below(mut self, o: Self, yes: Self, no: Self) -> Self {
+                for i in 0..$n {
+                    self.0[i] = unsafe { $below(self.0[i], o.0[i], yes.0[i], no.0[i]) };
+                }
+                self
+            }
+            #[inline(always)]
             fn plus_pairs(mut self, a: Self, b: Self) -> Self {
                 for i in 0..$n {
                     self.0[i] = unsafe { $float($plus($whole(self.0[i]), $madd($whole(a.0[i]), $whole(b.0[i])))) };
@@ -106,6 +153,22 @@ macro_rules! vector {
         }
     };
 }
+#[inline(always)]
+unsafe fn below_128(a: __m128, b: __m128, yes: __m128, no: __m128) -> __m128 {
+    unsafe {
+        let is = _mm_cmplt_ps(a, b);
+        _mm_or_ps(_mm_and_ps(is, yes), _mm_andnot_ps(is, no))
+    }
+}
+#[inline(always)]
+unsafe fn below_256(a: __m256, b: __m256, yes: __m256, no: __m256) -> __m256 {
+    unsafe { _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) }
+}
+#[inline(always)]
+unsafe fn below_512(a: __m512, b: __m512, yes: __m512, no: __m512) -> __m512 {
+    unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), no, yes) }
+}
+
 // Square blocks of numbers are turned in registers: pairs of rows are mixed, then pairs of pairs. There are no closures, which
 // would be compiled without the instruction set. Rows are `pitch` numbers apart in `from` and `LANES` in `to`.
 
@@ -192,6 +255,21 @@ unsafe fn turn_512(from: *const f32, pitch: usize, to: *mut f32) {
     }
 }
 
+/// SSE2 has no fused multiply-add: one number after the other, in the library.
+#[inline(always)]
+unsafe fn fused_128(a: __m128, b: __m128, c: __m128) -> __m128 {
+    let (mut x, mut y, mut z) = ([0f32; 4], [0f32; 4], [0f32; 4]);
+    unsafe {
+        _mm_storeu_ps(x.as_mut_ptr(), a);
+        _mm_storeu_ps(y.as_mut_ptr(), b);
+        _mm_storeu_ps(z.as_mut_ptr(), c);
+    }
+    for i in 0..4 {
+        z[i] = x[i].mul_add(y[i], z[i]);
+    }
+    unsafe { _mm_loadu_ps(z.as_ptr()) }
+}
+
 vector!(
     __m128,
     4,
@@ -201,6 +279,11 @@ vector!(
     _mm_add_ps,
     _mm_sub_ps,
     _mm_mul_ps,
+    fused_128,
+    _mm_div_ps,
+    _mm_sqrt_ps,
+    _mm_max_ps,
+    below_128,
     turn_128,
     _mm_castps_si128,
     _mm_castsi128_ps,
@@ -216,6 +299,11 @@ vector!(
     _mm256_add_ps,
     _mm256_sub_ps,
     _mm256_mul_ps,
+    _mm256_fmadd_ps,
+    _mm256_div_ps,
+    _mm256_sqrt_ps,
+    _mm256_max_ps,
+    below_256,
     turn_256,
     _mm256_castps_si256,
     _mm256_castsi256_ps,
@@ -231,6 +319,11 @@ vector!(
     _mm512_add_ps,
     _mm512_sub_ps,
     _mm512_mul_ps,
+    _mm512_fmadd_ps,
+    _mm512_div_ps,
+    _mm512_sqrt_ps,
+    _mm512_max_ps,
+    below_512,
     turn_512,
     _mm512_castps_si512,
     _mm512_castsi512_ps,
