@@ -8,26 +8,37 @@
 //! `docs/workflows.md`.
 
 pub mod agreement;
+pub mod background;
 pub mod binning;
 pub mod bullseye;
 pub mod compare;
+pub mod components;
 pub mod condition;
 pub mod correlate;
 pub mod cut;
 pub mod descan;
+pub mod diffusion;
+pub mod drift;
 pub mod features;
 mod fft2;
 pub mod grid;
 pub mod hdbscan;
 pub mod lattice;
+pub mod linkage;
 pub mod lobes;
+pub mod lowpass;
 pub mod maskspec;
+pub mod mixture;
 mod moments;
 pub mod orientation;
 pub mod peaks;
 pub mod probe;
+pub mod shift;
+pub mod silhouette;
+pub mod spectrum;
 mod symmetric;
 pub mod template;
+pub mod tracks;
 pub mod tree;
 pub mod umap;
 pub mod virtual_bse;

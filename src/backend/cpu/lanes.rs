@@ -48,6 +48,18 @@ pub trait Register: Copy {
     fn plus(self, o: Self) -> Self;
     fn minus(self, o: Self) -> Self;
     fn times(self, o: Self) -> Self;
+    /// self · a + b, rounded once. Exact everywhere; where the instruction set lacks it, each number calls a library function.
+    fn fused(self, a: Self, b: Self) -> Self;
+    /// As many numbers as it holds, from any address.
+    ///
+    /// # Safety
+    /// They must be readable.
+    unsafe fn load_from(from: *const f32) -> Self;
+    /// The same to memory.
+    ///
+    /// # Safety
+    /// They must be writable.
+    unsafe fn store_to(self, to: *mut f32);
 }
 
 /// Sixteen float32 numbers in registers.
@@ -71,6 +83,8 @@ pub trait Vector: Copy {
     /// The bits of each lane of `a` and `b` taken as two 16-bit integers, those of `self` as a 32-bit one: adds the sum of the two products.
     /// The sum must fit 32 bits.
     fn plus_pairs(self, a: Self, b: Self) -> Self;
+    /// [`Vector::plus_pairs`] as one instruction where registers are 512 bits wide: only in functions compiled for AVX-512 VNNI there.
+    fn plus_pairs_fused(self, a: Self, b: Self) -> Self;
     /// The bits of each lane taken as 32-bit integers: their sum, modulo 2³².
     fn plus_whole(self, o: Self) -> Self;
     /// Number l of row r, that is `rows[r * pitch + l]`, becomes lane r of `out[l]`.
@@ -106,6 +120,18 @@ impl Register for [f32; 4] {
     #[inline(always)]
     fn times(self, o: Self) -> Self {
         std::array::from_fn(|l| self[l] * o[l])
+    }
+    #[inline(always)]
+    fn fused(self, a: Self, b: Self) -> Self {
+        std::array::from_fn(|l| self[l].mul_add(a[l], b[l]))
+    }
+    #[inline(always)]
+    unsafe fn load_from(from: *const f32) -> Self {
+        unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store_to(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self) }
     }
 }
 
@@ -161,6 +187,10 @@ impl Vector for [f32; LANES] {
             let high = i32::from((a >> 16) as i16) * i32::from((b >> 16) as i16);
             f32::from_bits((self[l].to_bits() as i32).wrapping_add(low).wrapping_add(high) as u32)
         })
+    }
+    #[inline(always)]
+    fn plus_pairs_fused(self, a: Self, b: Self) -> Self {
+        self.plus_pairs(a, b)
     }
     #[inline(always)]
     fn plus_whole(self, o: Self) -> Self {
