@@ -36,8 +36,8 @@ per_vector! {
 #[inline(always)]
 fn turn_rows<V: Vector, T: Sample>(rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE]) {
     match size_of::<T>() {
-        1 => turn_small::<T, u8, LANES>(rows, n, tile, |block| small::turn_bytes(block)),
-        2 => turn_small::<T, u16, { LANES / 2 }>(rows, n, tile, |block| small::turn_shorts(block)),
+        1 => turn_small::<T, u8, LANES>(rows, n, tile, small::turn_bytes),
+        2 => turn_small::<T, u16, { LANES / 2 }>(rows, n, tile, small::turn_shorts),
         _ => turn_converted::<V, T>(rows, n, tile),
     }
 }
