@@ -11,11 +11,16 @@ pub mod agreement;
 pub mod binning;
 pub mod bullseye;
 pub mod compare;
+pub mod components;
 pub mod condition;
 pub mod correlate;
 pub mod cut;
 pub mod descan;
+<<<<<<< HEAD
 pub mod diffusion;
+=======
+pub mod drift;
+>>>>>>> defects
 pub mod features;
 mod fft2;
 pub mod grid;
@@ -23,6 +28,7 @@ pub mod hdbscan;
 pub mod lattice;
 pub mod linkage;
 pub mod lobes;
+pub mod lowpass;
 pub mod maskspec;
 pub mod mixture;
 mod moments;

@@ -1,7 +1,7 @@
 //! The way in for fuzzers: arbitrary bytes as a file of a given format.
 
 use super::open::OpenOptions;
-use super::{Scan, blo, h5, npy, raw, readat::ReadAt};
+use super::{Scan, blo, dm, h5, npy, raw, readat::ReadAt};
 use crate::control::Control;
 use crate::error::{Error, Result};
 
@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FuzzFormat {
     Blo,
+    Dm,
     Npy,
     Raw,
     Hdf5,
@@ -28,6 +29,7 @@ pub fn fuzz_bytes(format: FuzzFormat, bytes: &[u8]) -> Result<()> {
     let opened = ReadAt::open(file.path())?;
     let scan = match format {
         FuzzFormat::Blo => blo::open(opened, &options)?,
+        FuzzFormat::Dm => dm::open(opened, &options)?,
         FuzzFormat::Npy => npy::open(opened, &options)?,
         FuzzFormat::Hdf5 => h5::open(opened, &options, &control)?,
         FuzzFormat::Raw => {

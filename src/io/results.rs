@@ -97,6 +97,17 @@ impl ResultFile {
         dataset(&self.file, path, array, meta, &self.target)
     }
 
+    /// Starts a dataset that grows: rows of shape `tail` are appended as they are found. Compressed (shuffle and gzip 4).
+    ///
+    /// # Errors
+    /// As [`ResultFile::put`]; `meta` names the growing axis first.
+    pub fn stream<T: Value>(&self, path: &str, tail: &[usize], meta: Meta<'_>) -> Result<Stream<T>> {
+        if self.file.link_exists(path) {
+            return Err(Error::Internal(format!("{path} is written twice")));
+        }
+        Stream::create(&self.file, path, tail, meta, &self.target)
+    }
+
     /// Adds numbers as an attribute of a dataset or group that exists, e.g. the step of a calibrated axis.
     ///
     /// # Errors
@@ -199,6 +210,102 @@ impl ResultFile {
             .and_then(|f| f.sync_all())
             .map_err(|e| Error::io(&target, "cannot write", e))?;
         super::output::persist(temp, &path, overwrite)
+    }
+}
+
+/// A dataset in the making whose number of rows is not known yet. Rows wait in memory until they fill about a mebibyte.
+pub struct Stream<T> {
+    dataset: hdf5::Dataset,
+    tail: Vec<usize>,
+    /// Rows written.
+    rows: usize,
+    waiting: Vec<T>,
+    target: PathBuf,
+}
+
+impl<T: Value> Stream<T> {
+    fn create(file: &hdf5::File, path: &str, tail: &[usize], meta: Meta<'_>, target: &Path) -> Result<Self> {
+        if tail.len() > 3 || meta.axes.len() != tail.len() + 1 {
+            return Err(Error::Internal(format!("{path}: rows of {} axes", tail.len())));
+        }
+        let row = tail.iter().product::<usize>().max(1) * size_of::<T>();
+        let mut extents = vec![hdf5::Extent::resizable(0)];
+        extents.extend(tail.iter().map(|&n| hdf5::Extent::fixed(n)));
+        let mut chunk = vec![(CHUNK / row).clamp(1, 4096)];
+        chunk.extend(chunk_shape(tail, size_of::<T>()));
+        let create = || -> hdf5::Result<hdf5::Dataset> {
+            let mut builder = file
+                .new_dataset::<T>()
+                .shape(hdf5::SimpleExtents::from_vec(extents))
+                .chunk(chunk);
+            if hdf5::filters::deflate_available() {
+                builder = builder.shuffle().deflate(4);
+            }
+            let dataset = builder.create(path)?;
+            put_text(&dataset, "unit", meta.unit)?;
+            put_texts(&dataset, "axes", meta.axes)?;
+            put_text(&dataset, "description", meta.meaning)?;
+            Ok(dataset)
+        };
+        Ok(Stream {
+            dataset: create().map_err(|e| hdf5_error(target, "cannot write", &e))?,
+            tail: tail.to_vec(),
+            rows: 0,
+            waiting: Vec::new(),
+            target: target.to_owned(),
+        })
+    }
+
+    /// Appends whole rows.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses, [`Error::Internal`] for half a row.
+    pub fn append(&mut self, values: impl IntoIterator<Item = T>) -> Result<()> {
+        self.waiting.extend(values);
+        match self.waiting.len() * size_of::<T>() >= CHUNK {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    /// Rows appended so far.
+    pub fn rows(&self) -> usize {
+        self.rows + self.waiting.len() / self.tail.iter().product::<usize>().max(1)
+    }
+
+    /// Writes what waits; call it at the end.
+    ///
+    /// # Errors
+    /// As [`Stream::append`].
+    pub fn flush(&mut self) -> Result<()> {
+        let row = self.tail.iter().product::<usize>().max(1);
+        if !self.waiting.len().is_multiple_of(row) {
+            return Err(Error::Internal("half a row of a result".into()));
+        }
+        let (from, rows) = (self.rows, self.waiting.len() / row);
+        if rows == 0 {
+            return Ok(());
+        }
+        let to = from + rows;
+        let mut shape = vec![rows];
+        shape.extend(&self.tail);
+        let values = ndarray::ArrayViewD::from_shape(shape, &self.waiting[..]);
+        let values = values.map_err(|e| Error::Internal(format!("rows of a result: {e}")))?;
+        let mut whole = vec![to];
+        whole.extend(&self.tail);
+        let write = || -> hdf5::Result<()> {
+            self.dataset.resize(whole)?;
+            match self.tail.len() {
+                0 => self.dataset.write_slice(values, from..to),
+                1 => self.dataset.write_slice(values, (from..to, ..)),
+                2 => self.dataset.write_slice(values, (from..to, .., ..)),
+                _ => self.dataset.write_slice(values, (from..to, .., .., ..)),
+            }
+        };
+        write().map_err(|e| hdf5_error(&self.target, "cannot write", &e))?;
+        self.waiting.clear();
+        self.rows = to;
+        Ok(())
     }
 }
 

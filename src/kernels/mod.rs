@@ -9,6 +9,7 @@ pub mod ln;
 pub mod logsum;
 pub mod masks;
 pub mod matches;
+pub mod network;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;
