@@ -16,11 +16,8 @@ pub mod condition;
 pub mod correlate;
 pub mod cut;
 pub mod descan;
-<<<<<<< HEAD
 pub mod diffusion;
-=======
 pub mod drift;
->>>>>>> defects
 pub mod features;
 mod fft2;
 pub mod grid;
