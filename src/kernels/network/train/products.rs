@@ -70,10 +70,10 @@ fn place(planes: &Planes, y: usize, channel: usize) -> usize {
 fn square<V: Vector, const O: usize>(job: Job<'_>, rows: std::ops::Range<usize>, input: usize, output: usize, out: &mut [f64]) {
     let lanes = LANES / V::PARTS;
     let (inputs, outputs) = (job.input.channels, job.error.channels);
-    let mut sums = [[Lanes::ZERO; 9]; O];
+    let mut sums = [[Lanes::ZERO; O]; 9];
     let steps = job.error.width.div_ceil(LANES);
     for part in 0..V::PARTS {
-        let mut running = [[V::Register::all(0.0); 9]; O];
+        let mut running = [[V::Register::all(0.0); O]; 9];
         for y in rows.clone() {
             let (from, error) = (place(job.input, y, input), place(job.error, y, output));
             let row = job.input.row();
@@ -87,11 +87,11 @@ fn square<V: Vector, const O: usize>(job: Job<'_>, rows: std::ops::Range<usize>,
                     let errors: [V::Register; O] = std::array::from_fn(|o| {
                         V::Register::load_from(job.error.data.as_ptr().add(error + o * job.error.pitch + x))
                     });
-                    for tap in 0..9 {
+                    for (tap, running) in running.iter_mut().enumerate() {
                         let at = from + x + tap / 3 * row + tap % 3 - row - 1;
                         let pixels = V::Register::load_from(job.input.data.as_ptr().add(at));
-                        for o in 0..O {
-                            running[o][tap] = pixels.fused(errors[o], running[o][tap]);
+                        for (running, error) in running.iter_mut().zip(errors) {
+                            *running = pixels.fused(error, *running);
                         }
                     }
                 }
@@ -103,8 +103,8 @@ fn square<V: Vector, const O: usize>(job: Job<'_>, rows: std::ops::Range<usize>,
             }
         }
     }
-    for (o, sums) in sums.iter().enumerate() {
-        for (tap, sum) in sums.iter().enumerate() {
+    for (tap, sums) in sums.iter().enumerate() {
+        for (o, sum) in sums.iter().enumerate() {
             out[(tap * inputs + input) * outputs + output + o] += whole(sum);
         }
     }
