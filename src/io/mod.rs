@@ -17,12 +17,14 @@ mod raw;
 mod readat;
 mod repair;
 mod stack;
+mod stored;
 pub mod write;
 
 pub use fuzz::{FuzzFormat, fuzz_bytes};
 pub use h5::Candidate;
 pub use open::{OpenOptions, open};
 pub use repair::BadPixels;
+pub use stored::{has_stored, read_stored};
 pub mod array;
 pub mod export;
 pub mod fingerprint;
