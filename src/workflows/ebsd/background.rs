@@ -104,8 +104,9 @@ pub(super) fn lowpass(image: &Array2<f64>, window: Window) -> Result<Array2<f64>
     };
     let mut worker = Worker::new(Isa::active(), Plan::new(frame, &chain)?);
     let values: Vec<f32> = image.iter().map(|&v| v as f32).collect();
-    worker.run::<f32>(&values);
-    let out = worker.values();
+    let mut bytes = Vec::new();
+    worker.run::<f32>(&values, &mut bytes);
+    let out: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
     Ok(Array2::from_shape_fn((height, width), |(y, x)| f64::from(out[y * width + x])))
 }
 
