@@ -5,6 +5,7 @@ mod framemap;
 mod host;
 mod logsum;
 mod masks;
+mod network;
 mod statistics;
 
 use super::case::Case;
@@ -26,7 +27,7 @@ pub const KERNELS: [fn(&Arc<Data>) -> Cases; 5] = [
 ];
 
 /// Steps on the host, which know no frames.
-pub const HOST: [fn(&Size, &Control) -> Cases; 1] = [host::cases];
+pub const HOST: [fn(&Size, &Control) -> Cases; 2] = [host::cases, network::cases];
 
 /// How large the problems of host steps are.
 #[derive(Debug, Clone, Copy)]
