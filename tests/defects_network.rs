@@ -6,7 +6,7 @@ use common::Mix;
 use emstream::Control;
 use emstream::analysis::components::components;
 use emstream::backend::cpu::isa::Isa;
-use emstream::backend::gpu::{Gpu, GpuChoice};
+use emstream::backend::gpu::{Fault, FaultPoint, Gpu, GpuChoice};
 use emstream::engine::Backend;
 use emstream::io::{Scan, keras};
 use emstream::kernels::network::{Plan, cpu, gpu};
@@ -223,6 +223,26 @@ fn the_smallest_limits_suffice() {
         None => GpuChoice::Name("llvmpipe".into()),
     };
     on_device(&Gpu::open_with_limits(choice, Some(&wgpu::Limits::default())).unwrap());
+}
+
+#[test]
+fn a_device_that_fails() {
+    let backend = common::gpu();
+    let Backend::Gpu(device) = &backend else { unreachable!() };
+    let (network, size) = cases().swap_remove(1);
+    let frame = ndarray::Array2::from_shape_vec((size[0], size[1]), image(&network, size)).unwrap();
+    let frames = [frame.clone(), frame];
+    let network = Arc::new(network);
+    let make = || Inference::new(network.clone(), size, Tiling::Seamless, 1, 1 << 30).unwrap();
+    let inference = make();
+    let first = inference.run(&frames, &backend).unwrap();
+    // Lost in the middle: opened again, with the same result.
+    device.current().faults.inject(FaultPoint::Submit, 1, Fault::Lost);
+    assert_eq!(inference.run(&frames, &backend).unwrap(), first);
+    // No room: the CPU does it.
+    device.current().faults.inject(FaultPoint::Buffer, 0, Fault::OutOfMemory);
+    let cpu = make().run(&frames, &Backend::Cpu).unwrap();
+    assert_eq!(make().run(&frames, &backend).unwrap(), cpu);
 }
 
 #[test]
