@@ -139,7 +139,7 @@ fn bad_digitalmicrograph_files() {
     assert!(e.contains("but the file has only"), "{e}");
     // Dimensions that the array does not hold.
     let e = refused(dir, file, |b| {
-        let at = find(b, b"Dimensions\0\0\0\0");
+        let at = b.windows(10).rposition(|w| w == b"Dimensions").unwrap();
         let at = at + find(&b[at..], b"%%%%") + 12;
         b[at] = 50;
     });
@@ -199,10 +199,10 @@ fn model_with(dir: &Path, change: impl Fn(&str) -> String) -> String {
     std::fs::write(&path, std::fs::read(data("defects/defect_model_keras21.h5")).unwrap()).unwrap();
     {
         let file = hdf5::File::open_rw(&path).unwrap();
-        let old: hdf5::types::VarLenUnicode = file.attr("model_config").unwrap().read_scalar().unwrap();
+        let old: hdf5::types::VarLenAscii = file.attr("model_config").unwrap().read_scalar().unwrap();
         file.delete_attr("model_config").unwrap();
-        let new: hdf5::types::VarLenUnicode = change(old.as_str()).parse().unwrap();
-        let attribute = file.new_attr::<hdf5::types::VarLenUnicode>().create("model_config").unwrap();
+        let new = hdf5::types::VarLenAscii::from_ascii(&change(old.as_str())).unwrap();
+        let attribute = file.new_attr::<hdf5::types::VarLenAscii>().create("model_config").unwrap();
         attribute.write_scalar(&new).unwrap();
     }
     let e = keras::read_model(&path)
