@@ -8,6 +8,7 @@
 //! `docs/workflows.md`.
 
 pub mod agreement;
+pub mod background;
 pub mod binning;
 pub mod bullseye;
 pub mod compare;
@@ -32,7 +33,9 @@ mod moments;
 pub mod orientation;
 pub mod peaks;
 pub mod probe;
+pub mod shift;
 pub mod silhouette;
+pub mod spectrum;
 mod symmetric;
 pub mod template;
 pub mod tracks;

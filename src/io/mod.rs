@@ -29,6 +29,7 @@ pub mod export;
 pub mod fingerprint;
 pub mod hspy;
 pub mod output;
+mod provenance;
 pub mod results;
 
 use crate::control::Control;

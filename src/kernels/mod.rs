@@ -9,10 +9,12 @@ pub mod ln;
 pub mod logsum;
 pub mod masks;
 pub mod matches;
+pub mod neighbours;
 pub mod network;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;
 pub mod product;
+pub mod quality;
 mod shifted;
 pub mod statistics;

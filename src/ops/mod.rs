@@ -8,6 +8,7 @@ mod joint;
 mod logsum;
 mod masks;
 mod pattern;
+mod quality;
 mod statistics;
 
 pub use bands::Bands;
@@ -18,4 +19,5 @@ pub use joint::JointFit;
 pub use logsum::LogSum;
 pub use masks::MaskProducts;
 pub use pattern::PatternChain;
+pub use quality::Quality;
 pub use statistics::Statistics;

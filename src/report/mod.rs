@@ -30,7 +30,7 @@ pub mod ticks;
 pub use canvas::Figure;
 pub use colour::ColourMap;
 pub use dendrogram::Dendrogram;
-pub use heatmap::{HeatMap, Limits, Marker, Vector};
+pub use heatmap::{HeatMap, Limits, Marker, Segment, Vector};
 pub use labels::LabelMap;
 pub use line::{LinePlot, Mark, MergeDistances, Series};
 pub use movie::{Movie, MovieFrame};
