@@ -4,6 +4,8 @@
 //! steps (sums over many terms, butterflies) the compiler falls back to single numbers; there code is written against
 //! [`Vector`] and compiled by [`per_vector!`] once for each instruction set. All operations are those of IEEE 754, so bits agree.
 
+pub(crate) mod small;
+
 /// Numbers side by side.
 pub const LANES: usize = 16;
 
