@@ -170,7 +170,7 @@ def bands(folder):
 
 def gzip(folder):
     path, ny, nx = simulated(folder, 240, options.patterns)
-    n = min(ny * nx, 500)
+    n = min(ny * nx, 2000)
     packed = folder / "gzip.h5"
     with h5py.File(packed, "w") as f:
         f.create_dataset("patterns", data=patterns(path)[:n], chunks=(1, 240, 240), compression="gzip", compression_opts=9)

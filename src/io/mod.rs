@@ -18,6 +18,7 @@ mod readat;
 mod repair;
 mod stack;
 mod stored;
+mod tiff;
 pub mod write;
 
 pub use fuzz::{FuzzFormat, fuzz_bytes};

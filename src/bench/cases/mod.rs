@@ -6,6 +6,7 @@ mod framemap;
 mod host;
 mod logsum;
 mod masks;
+mod network;
 mod statistics;
 
 use super::case::Case;
@@ -28,7 +29,7 @@ pub const KERNELS: [fn(&Arc<Data>) -> Cases; 6] = [
 ];
 
 /// Steps on the host, which know no frames.
-pub const HOST: [fn(&Size, &Control) -> Cases; 1] = [host::cases];
+pub const HOST: [fn(&Size, &Control) -> Cases; 2] = [host::cases, network::cases];
 
 /// How large the problems of host steps are.
 #[derive(Debug, Clone, Copy)]

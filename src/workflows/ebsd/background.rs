@@ -200,11 +200,9 @@ pub fn write(parts: &Parts, map: &PatternMap, target: Target, backend: &Backend,
     });
     report.summary("strongest line", strongest);
     let mut fine = grey(parts.fine.view(), "fine part");
-    fine.markers = parts
-        .bad
-        .at
-        .iter()
-        .take(200)
+    // Enough to see where they are; a whole row of bad pixels must not hide the others.
+    let every = parts.bad.at.len() / 300 + 1;
+    fine.markers = (parts.bad.at.iter().step_by(every))
         .map(|&[y, x]| Marker::circle(y as f64, x as f64, 2.0))
         .collect();
     let tiles = vec![
