@@ -10,8 +10,10 @@ pub mod ln;
 pub mod logsum;
 pub mod masks;
 pub mod matches;
+pub mod neighbors;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;
+pub mod rebin;
 mod shifted;
 pub mod statistics;
