@@ -11,7 +11,7 @@ use emstream::control::Control;
 use emstream::engine::{Backend, Selection};
 use emstream::io::{Scan, array, results::OutputDir};
 use emstream::pixel::Pixel;
-use emstream::simulate::{Bullseye, Polycrystal, Simulated, SimulatedBullseye};
+use emstream::simulate::{Bullseye, Parameters, Polycrystal, Simulated, SimulatedBullseye};
 use emstream::workflows::cluster::{self, Clustering, Clusters, Given, Params};
 use emstream::workflows::descan::Descan;
 use emstream::workflows::strain;

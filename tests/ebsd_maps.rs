@@ -4,7 +4,7 @@ use emstream::Control;
 use emstream::analysis::orientation::{Key, Laue, Setting, crystal_from_sample, misorientation, rotate};
 use emstream::io::{OpenOptions, ebsd};
 use emstream::pixel::Pixel;
-use emstream::simulate::{Kikuchi, SimulatedKikuchi, Structure};
+use emstream::simulate::{Kikuchi, Parameters, SimulatedKikuchi, Structure};
 use emstream::workflows::ebsd::maps::{self, Params};
 use std::path::{Path, PathBuf};
 use std::process::Command;

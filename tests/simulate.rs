@@ -4,7 +4,7 @@ use emstream::Control;
 use emstream::io::Scan;
 use emstream::pixel::Pixel;
 use emstream::rng::{Poisson, Source};
-use emstream::simulate::{Grain, Grains, Polycrystal, Simulated};
+use emstream::simulate::{Grain, Grains, Parameters, Polycrystal, Simulated};
 use rayon::prelude::*;
 
 fn small(pixel: Pixel) -> Polycrystal {

@@ -6,7 +6,7 @@ use emstream::analysis::lattice::Lattice;
 use emstream::io::Scan;
 use emstream::io::memory::MemoryScan;
 use emstream::pixel::{Pixel, Sample};
-use emstream::simulate::{Polycrystal, Simulated};
+use emstream::simulate::{Parameters, Polycrystal, Simulated};
 use emstream::workflows::cluster;
 use emstream::workflows::strain::{Correlation, Matching, Params, Strain};
 use ndarray::Array2;

@@ -2,15 +2,15 @@
 
 use super::scan::ScanArgs;
 use super::session::Session;
-use super::{arrays, set};
+use super::{arrays, params, set};
 use clap::ValueEnum;
 use emstream::analysis::Recipe;
 use emstream::io::results::OutputDir;
 use emstream::workflows::cluster::{self, Clusters, Given, Params, PatternName};
 use emstream::workflows::descan::Descan;
-use emstream::{Error, Result, workflows};
+use emstream::{Result, workflows};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Segment a scan into crystallites: feature vectors and connected ward clusters
 #[derive(clap::Args)]
@@ -149,13 +149,8 @@ struct ParamsFile {
     cluster: Params,
 }
 
-fn read_params(path: &Path) -> Result<ParamsFile> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "cannot read", e))?;
-    toml::from_str(&text).map_err(|e| Error::format(path, "parameters", e.to_string()))
-}
-
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let file = args.params.as_deref().map(read_params).transpose()?.unwrap_or_default();
+    let file: ParamsFile = params::read(args.params.as_deref())?;
     let how = args.how.or(file.scan);
     let mut params = file.cluster;
     args.flags.apply(&mut params);

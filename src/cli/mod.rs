@@ -9,6 +9,7 @@ mod ebsd;
 mod export;
 mod info;
 mod masks;
+mod params;
 mod pick;
 mod progress;
 mod roi;

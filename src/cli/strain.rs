@@ -4,7 +4,7 @@ use super::cluster::Flags;
 use super::roi;
 use super::scan::{ScanArgs, pair};
 use super::session::Session;
-use super::{arrays, set};
+use super::{arrays, params, set};
 use clap::ValueEnum;
 use emstream::io::results::OutputDir;
 use emstream::workflows::cluster;
@@ -13,7 +13,7 @@ use emstream::workflows::strain::{
 };
 use emstream::{Error, Result, workflows};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Match a lattice in each crystallite and refine it in every frame: lattice, strain and rotation maps
 #[derive(clap::Args)]
@@ -180,13 +180,8 @@ struct ParamsFile {
     strain: Params,
 }
 
-fn read_params(path: &Path) -> Result<ParamsFile> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "cannot read", e))?;
-    toml::from_str(&text).map_err(|e| Error::format(path, "parameters", e.to_string()))
-}
-
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let file = args.params.as_deref().map(read_params).transpose()?.unwrap_or_default();
+    let file: ParamsFile = params::read(args.params.as_deref())?;
     let how = args.how.or(file.scan);
     let (mut clustering, mut params) = (file.cluster, file.strain);
     args.cluster.apply(&mut clustering);

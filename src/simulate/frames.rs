@@ -2,15 +2,15 @@
 
 use super::field::{Descan, Field};
 use super::grains::Texture;
+use super::parameters;
 use super::polycrystal::Polycrystal;
 use super::purpose;
 use super::stream::{self, Synthetic};
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::io::{Axis, Scan, ScanInfo};
+use crate::io::{Scan, ScanInfo};
 use crate::pixel::Pixel;
 use crate::rng::{Poisson, Source, math};
-use std::path::PathBuf;
 
 /// Steps of the background table per decay length: linear interpolation errs by less than 5e-6 of the amplitude.
 const STEPS: f64 = 160.0;
@@ -67,21 +67,7 @@ impl Simulated {
         let background = (0..=(LENGTHS * STEPS) as usize)
             .map(|i| ((p.background * math::exp(-(i as f64) / STEPS) + p.background_constant) * p.dose) as f32)
             .collect();
-        let frames = p.nav[0] as u64 * p.nav[1] as u64;
-        let info = ScanInfo {
-            path: PathBuf::from("simulated polycrystal"),
-            format: "simulated",
-            dataset: None,
-            nav: p.nav,
-            frame,
-            stored: p.pixel.name().to_owned(),
-            nav_axes: [Axis::default(), Axis::default()],
-            sig_axes: [Axis::default(), Axis::default()],
-            together: 1,
-            costly: true,
-            file_bytes: frames.saturating_mul(frame.bytes() as u64),
-            notes: Vec::new(),
-        };
+        let info = parameters::info("simulated polycrystal", p.nav, frame);
         Ok(Simulated {
             info,
             descan: Descan::new(&mut source(purpose::DESCAN).sequence(0), p.nav, p.descan_max.unwrap_or(0.0)),

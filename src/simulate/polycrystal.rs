@@ -1,5 +1,6 @@
 //! What a simulated polycrystal is made of.
 
+use super::parameters::{Parameters, check_ranges, check_shapes, pixel_name};
 use crate::error::{Error, Result};
 use crate::pixel::{FrameShape, Pixel};
 use serde::{Deserialize, Serialize};
@@ -130,23 +131,9 @@ impl Default for Polycrystal {
     }
 }
 
+impl Parameters for Polycrystal {}
+
 impl Polycrystal {
-    /// Parameters from a TOML document; what it does not name keeps its default.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] with the parser's message.
-    pub fn from_toml(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| Error::parameter("simulation parameters", e.to_string().trim().replace('\n', " ")))
-    }
-
-    /// The same parameters as a TOML document.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] if a value has no TOML form (a seed above 2⁶³−1).
-    pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|e| Error::parameter("simulation parameters", e.to_string()))
-    }
-
     /// Shape and pixel type of the frames.
     pub fn frame(&self) -> FrameShape {
         FrameShape {
@@ -164,16 +151,7 @@ impl Polycrystal {
     pub fn resolved(&self) -> Result<Self> {
         let mut p = self.clone();
         let bad = |name: &str, what: String| Err(Error::parameter(name, what));
-        let positions = p.nav[0].checked_mul(p.nav[1]).filter(|n| (1..1 << 40).contains(n));
-        let Some(positions) = positions else {
-            return bad("nav", format!("{:?} is not a scan shape", p.nav));
-        };
-        if p.sig.iter().any(|&n| !(8..=16_384).contains(&n)) {
-            return bad("sig", format!("{:?}: frames must have 8 to 16384 pixels on a side", p.sig));
-        }
-        if !matches!(p.pixel, Pixel::U8 | Pixel::U16 | Pixel::F32) {
-            return bad("pixel", format!("{} is not one of u8, u16, f32", p.pixel));
-        }
+        let positions = check_shapes(p.nav, p.frame(), 8..=16_384)?;
         let scale = (p.sig[0].min(p.sig[1]) as f64 / 144.0).max(0.5);
         p.zero.get_or_insert([p.sig[0] as f64 * 0.495, p.sig[1] as f64 * 0.503]);
         p.disk_radius.get_or_insert(1.7 * scale);
@@ -186,7 +164,7 @@ impl Polycrystal {
         p.grains.get_or_insert(Grains::Count(automatic.min(positions)));
 
         let pixels = p.sig[0] * p.sig[1];
-        for (name, v, low, high) in [
+        check_ranges(&[
             ("dose", p.dose, 0.0, 1e9),
             ("centre_amplitude", p.centre_amplitude, 0.0, 1e9),
             ("spot_amplitude", p.spot_amplitude, 0.0, 1e9),
@@ -211,12 +189,7 @@ impl Polycrystal {
                 0.0,
                 pixels as f64 / 2.0,
             ),
-        ] {
-            // Written so that NaN fails too.
-            if !(low..=high).contains(&v) {
-                return bad(name, format!("{v} is not between {low} and {high}"));
-            }
-        }
+        ])?;
         if p.nan > 0 && p.pixel != Pixel::F32 {
             return bad("nan", format!("{} pixels are always numbers", p.pixel));
         }
@@ -248,22 +221,5 @@ impl Polycrystal {
             _ => {}
         }
         Ok(p)
-    }
-}
-
-/// `Pixel` in parameter files.
-pub(super) mod pixel_name {
-    use crate::pixel::Pixel;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(p: &Pixel, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(p.name())
-    }
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Pixel, D::Error> {
-        let name = String::deserialize(d)?;
-        [Pixel::U8, Pixel::U16, Pixel::F32]
-            .into_iter()
-            .find(|p| p.name() == name)
-            .ok_or_else(|| D::Error::custom(format!("pixel `{name}` is not one of u8, u16, f32")))
     }
 }

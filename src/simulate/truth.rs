@@ -1,6 +1,7 @@
 //! What is known about a simulated scan, as arrays and as an HDF5 file.
 
 use super::frames::Simulated;
+use super::parameters::Parameters;
 use super::stream;
 use crate::control::Control;
 use crate::error::Result;

@@ -4,6 +4,7 @@ pub mod cluster;
 mod common;
 pub mod descan;
 pub mod ebsd;
+pub mod folder;
 pub mod frames;
 pub mod strain;
 pub mod tune;

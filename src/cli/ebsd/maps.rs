@@ -4,7 +4,7 @@ use super::super::scan::ScanArgs;
 use super::super::session::Session;
 use emstream::io::results::OutputDir;
 use emstream::workflows::ebsd::maps::{self, Params};
-use emstream::{Error, Result, workflows};
+use emstream::{Result, workflows};
 use std::path::PathBuf;
 
 /// Maps of band contrast, slope, angular deviation, phase, Euler angles and crystal directions (inverse-pole-figure colours)
@@ -35,13 +35,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let mut params = match &args.params {
-        None => Params::default(),
-        Some(file) => {
-            let text = std::fs::read_to_string(file).map_err(|e| Error::io(file, "cannot read", e))?;
-            toml::from_str(&text).map_err(|e| Error::format(file, "parameters", e.message().to_owned()))?
-        }
-    };
+    let mut params: Params = super::super::params::read(args.params.as_deref())?;
     params.condition = args.condition.or(params.condition);
     params.symmetry = args.symmetry.or(params.symmetry);
     super::super::set(&mut params.directions, args.direction);

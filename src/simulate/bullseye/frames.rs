@@ -4,17 +4,18 @@ use super::Bullseye;
 use super::gold::{self, Reflection, Rotation};
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::io::{Axis, Scan, ScanInfo};
+use crate::io::{Scan, ScanInfo};
 use crate::pixel::Pixel;
 use crate::rng::{Poisson, Source, math};
+use crate::simulate::Parameters;
 use crate::simulate::field::{Descan, Field};
 use crate::simulate::grains::Texture;
+use crate::simulate::parameters;
 use crate::simulate::polycrystal::{Grains, Polycrystal};
 use crate::simulate::purpose;
 use crate::simulate::stream::{self, Synthetic};
 use crate::simulate::truth::{put, put_parameters};
 use ndarray::{Array2, Array3, Array4};
-use std::path::PathBuf;
 
 /// Electron wavelength at 200 kV in Å.
 const WAVELENGTH: f64 = 0.02508;
@@ -92,21 +93,7 @@ impl SimulatedBullseye {
         let sigma = 0.55 * texture.diameter;
         let camera = p.camera.unwrap_or(1.0);
         let reach = 0.5 * (p.sig[0] as f64).hypot(p.sig[1] as f64) / camera;
-        let frames = p.nav[0] as u64 * p.nav[1] as u64;
-        let info = ScanInfo {
-            path: PathBuf::from("simulated bullseye"),
-            format: "simulated",
-            dataset: None,
-            nav: p.nav,
-            frame,
-            stored: p.pixel.name().to_owned(),
-            nav_axes: [Axis::default(), Axis::default()],
-            sig_axes: [Axis::default(), Axis::default()],
-            together: 1,
-            costly: true,
-            file_bytes: frames.saturating_mul(frame.bytes() as u64),
-            notes: Vec::new(),
-        };
+        let info = parameters::info("simulated bullseye", p.nav, frame);
         let mut scan = SimulatedBullseye {
             info,
             orientations,
@@ -126,6 +113,7 @@ impl SimulatedBullseye {
             texture,
             parameters: p,
         };
+        let frames = scan.info.frames();
         let step = frames.div_ceil(SAMPLE);
         let mut blank = vec![0f32; frame.pixels()];
         let sums: Vec<f64> = (0..frames)

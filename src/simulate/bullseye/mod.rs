@@ -5,7 +5,7 @@ mod gold;
 
 pub use frames::{Pose, SimulatedBullseye};
 
-use super::polycrystal::pixel_name;
+use super::parameters::{Parameters, check_ranges, check_shapes, pixel_name};
 use crate::error::{Error, Result};
 use crate::pixel::{FrameShape, Pixel};
 use serde::{Deserialize, Serialize};
@@ -80,23 +80,9 @@ impl Default for Bullseye {
     }
 }
 
+impl Parameters for Bullseye {}
+
 impl Bullseye {
-    /// Parameters from a TOML document; what it does not name keeps its default.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] with the parser's message.
-    pub fn from_toml(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| Error::parameter("simulation parameters", e.to_string().trim().replace('\n', " ")))
-    }
-
-    /// The same parameters as a TOML document.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] if a value has no TOML form (a seed above 2⁶³−1).
-    pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|e| Error::parameter("simulation parameters", e.to_string()))
-    }
-
     /// Shape and pixel type of the frames.
     pub fn frame(&self) -> FrameShape {
         FrameShape {
@@ -113,16 +99,7 @@ impl Bullseye {
     pub fn resolved(&self) -> Result<Self> {
         let mut p = self.clone();
         let bad = |name: &str, what: String| Err(Error::parameter(name, what));
-        let positions = p.nav[0].checked_mul(p.nav[1]).filter(|n| (1..1 << 40).contains(n));
-        let Some(positions) = positions else {
-            return bad("nav", format!("{:?} is not a scan shape", p.nav));
-        };
-        if p.sig.iter().any(|&n| !(16..=4096).contains(&n)) {
-            return bad("sig", format!("{:?}: frames must have 16 to 4096 pixels on a side", p.sig));
-        }
-        if !matches!(p.pixel, Pixel::U8 | Pixel::U16 | Pixel::F32) {
-            return bad("pixel", format!("{} is not one of u8, u16, f32", p.pixel));
-        }
+        let positions = check_shapes(p.nav, p.frame(), 16..=4096)?;
         let scale = p.sig[0].min(p.sig[1]) as f64 / 250.0;
         let zero = *p.zero.get_or_insert([p.sig[0] as f64 * 0.4968, p.sig[1] as f64 * 0.5024]);
         let camera = *p.camera.get_or_insert(47.0 * scale);
@@ -132,7 +109,7 @@ impl Bullseye {
         let diffuse_length = *p.diffuse_length.get_or_insert(40.0 * scale);
         let automatic = ((positions as f64).sqrt() / 3.2).round().clamp(3.0, 60.0) as usize;
         let grains = *p.grains.get_or_insert(automatic.min(positions));
-        for (name, v, low, high) in [
+        check_ranges(&[
             ("electrons", p.electrons, 0.0, 1e12),
             ("diffracted", p.diffracted, 0.0, 1.0),
             ("diffuse", p.diffuse, 0.0, 1.0),
@@ -149,12 +126,7 @@ impl Bullseye {
             ("radii", radii[1], radii[0], 1000.0),
             ("radii", radii[2], radii[1], 1000.0),
             ("cross", cross, 0.0, radii[1]),
-        ] {
-            // Written so that NaN fails too.
-            if !(low..=high).contains(&v) {
-                return bad(name, format!("{v} is not between {low} and {high}"));
-            }
-        }
+        ])?;
         // A reflection takes 40 bytes and its share of a frame's time.
         if 0.5 * (p.sig[0] as f64).hypot(p.sig[1] as f64) / camera > 12.0 {
             return bad("camera", format!("{camera} px per 1/Å: the frame reaches beyond 12 1/Å"));

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::io::ebsd::{Codec, Description, Geometry, MapData, Orientations, Phase, Store, write_ctf};
 use crate::pixel::{FrameShape, Pixel};
 use crate::rng::Source;
+use crate::simulate::Parameters;
 use bands::Bands;
 use detector::Detector;
 use ndarray::{Array2, Array3};
@@ -103,15 +104,7 @@ impl Default for Kikuchi {
     }
 }
 
-impl Kikuchi {
-    /// Reads parameters; what is not said keeps its default.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] with what is wrong.
-    pub fn from_toml(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| Error::parameter("--params", e.message().to_owned()))
-    }
-}
+impl Parameters for Kikuchi {}
 
 /// A simulated map, ready to make any of its patterns.
 pub struct SimulatedKikuchi {

@@ -6,8 +6,9 @@ use crate::engine::Selection;
 use crate::error::Result;
 use crate::io::ScanInfo;
 use crate::report::colour::label_colours;
-use crate::report::{ColourMap, Dendrogram, Figure, HeatMap, LabelMap, Marker, MergeDistances, Panel, Tile, ticks};
+use crate::report::{ColourMap, Dendrogram, HeatMap, LabelMap, Marker, MergeDistances, Panel, Tile, ticks};
 use crate::workflows::descan;
+use crate::workflows::folder::Named;
 use ndarray::{Array2, ArrayView2};
 use std::collections::BTreeMap;
 
@@ -22,13 +23,6 @@ const BRANCHES: usize = 40;
 /// Merges shown.
 const MERGES: usize = 40;
 
-/// A drawn figure with its file name (without ending) and caption.
-pub struct Named {
-    pub name: &'static str,
-    pub caption: String,
-    pub figure: Figure,
-}
-
 /// Maps of the scan that the figures show.
 pub struct Maps {
     /// Labels (ny, nx), −1 outside the selection.
@@ -41,7 +35,7 @@ pub struct Maps {
 pub fn draw(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Result<Vec<Named>> {
     let mut figures = vec![labels(result, maps, info), correlations(result)];
     figures.extend(result.descan.as_ref().map(|d| Named {
-        name: "descan",
+        name: "descan".into(),
         caption: "Where the direct beam is, the surface through it, and what is left".into(),
         figure: descan::figure(&d.track, &result.selection),
     }));
@@ -58,7 +52,7 @@ pub fn draw(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Result<Vec<Nam
             log: true,
         };
         figures.push(Named {
-            name: "merge_distances",
+            name: "merge_distances".into(),
             caption: "Ward distance of the last merges; the line marks the cut".into(),
             figure: plot.draw(),
         });
@@ -75,7 +69,7 @@ fn labels(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {
         result.clusters
     );
     Named {
-        name: "labels",
+        name: "labels".into(),
         caption,
         figure: map.draw(),
     }
@@ -100,7 +94,7 @@ fn std_map(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {
         result.peaks.len()
     );
     Named {
-        name: "std",
+        name: "std".into(),
         caption,
         figure: map.draw(),
     }
@@ -121,7 +115,7 @@ fn correlations(result: &Clustering) -> Named {
         }
     }
     Named {
-        name: "correlation",
+        name: "correlation".into(),
         caption: "Where the log-sum and the standard deviation resemble the template; the circle marks the strongest disk".into(),
         figure: Panel::new("Correlation with the template", tiles).draw(),
     }
@@ -141,7 +135,7 @@ fn dendrogram(result: &Clustering, tree: &Tree, maps: &Maps) -> Named {
         branches: BRANCHES.max(result.clusters + 4),
     };
     Named {
-        name: "dendrogram",
+        name: "dendrogram".into(),
         caption: "How clusters come together; colours as in the label map".into(),
         figure: plot.draw(),
     }
@@ -191,7 +185,7 @@ fn cuts(result: &Clustering, tree: &Tree) -> Result<Named> {
     let mut panel = Panel::new("Other cuts of the merge tree", tiles.collect());
     panel.columns = 3;
     Ok(Named {
-        name: "cuts",
+        name: "cuts".into(),
         caption: "Label maps for other numbers of clusters (--clusters) or thresholds (--distance-threshold)".into(),
         figure: panel.draw(),
     })
@@ -233,7 +227,7 @@ fn feature_maps(result: &Clustering) -> Result<Named> {
     });
     let figure = Panel::new("Feature maps: virtual dark-field images of single peaks", tiles.collect()).draw();
     Ok(Named {
-        name: "features",
+        name: "features".into(),
         caption: format!("{shown} of {count} features, strongest first"),
         figure,
     })
@@ -267,7 +261,7 @@ fn clusters(result: &Clustering, maps: &Maps) -> Named {
         n => format!("All {n} clusters, largest first"),
     };
     Named {
-        name: "clusters",
+        name: "clusters".into(),
         caption,
         figure: panel.draw(),
     }

@@ -1,12 +1,13 @@
 //! Writes what `cluster` found: `result.h5`, `params.toml`, `figures/*.png`, `report.html`.
 
 use super::Clustering;
-use super::figures::{self, Maps, Named};
+use super::figures::{self, Maps};
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::io::results::{Meta, OutputDir, ResultFile};
 use crate::io::{Scan, ScanInfo};
 use crate::report::html::Report;
+use crate::workflows::folder::{add_figure, finish};
 use crate::workflows::{common, descan, frame_array};
 use ndarray::{Array2, Array3, ArrayView1, CowArray, Ix3, arr1};
 use std::path::PathBuf;
@@ -26,18 +27,10 @@ pub fn write(result: &Clustering, scan: &dyn Scan, backend: &Backend, parameters
 
     let drawn = figures::draw(result, &maps, info)?;
     let mut report = summary("Crystallites", result, info, backend);
-    for Named { name, caption, figure } in &drawn {
-        let png = figure.to_png()?;
-        dir.write(&format!("figures/{name}.png"), &png)?;
-        report.figure(&png, caption);
+    for figure in &drawn {
+        add_figure(&dir, &mut report, figure)?;
     }
-    report
-        .section("Parameters")
-        .paragraph("This text as params.toml repeats the run.")
-        .code(parameters);
-    dir.write("params.toml", parameters.as_bytes())?;
-    dir.write("report.html", report.render().as_bytes())?;
-    dir.finish()
+    finish(dir, report, parameters)
 }
 
 /// Maps of the scan that results and figures show.

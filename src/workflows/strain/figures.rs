@@ -4,20 +4,14 @@ use super::maps::{self, Quality};
 use super::{Match, Params, Strain};
 use crate::error::Result;
 use crate::io::ScanInfo;
-use crate::report::{ColourMap, Figure, HeatMap, LabelMap, Limits, Marker, Panel, Tile, Vector};
+use crate::report::{ColourMap, HeatMap, LabelMap, Limits, Marker, Panel, Tile, Vector};
+use crate::workflows::folder::Named;
 use ndarray::{Array2, ArrayView2, s};
 
 /// Clusters shown one by one, the largest first.
 const SHOWN: usize = 12;
 /// Radius of the mark of a calculated position, px.
 const SITE: f64 = 0.4;
-
-/// A drawn figure with its file name (without ending) and caption.
-pub struct Named {
-    pub name: String,
-    pub caption: String,
-    pub figure: Figure,
-}
 
 /// Figures under one heading.
 pub struct Section {

@@ -1,6 +1,6 @@
 //! Writes what `strain` found: `result.h5`, `params.toml`, `figures/*.png`, `report.html`.
 
-use super::figures::{self, Named};
+use super::figures;
 use super::maps::Quality;
 use super::{ClusterLattice, Params, Strain};
 use crate::analysis::lattice::{Fit, Vector, angle, length};
@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::results::{Meta, OutputDir, ResultFile};
 use crate::report::html::Report;
+use crate::workflows::folder::{add_figure, finish};
 use crate::workflows::{cluster, provenance};
 use ndarray::{Array2, Array3, Array4, arr1};
 use std::path::PathBuf;
@@ -42,28 +43,15 @@ pub fn write(
     summary(&mut report, result, params);
     for section in figures::draw(result, params, info)? {
         report.section(section.heading);
-        for Named { name, caption, figure } in section.figures {
-            add(&dir, &mut report, &name, &caption, &figure)?;
+        for figure in &section.figures {
+            add_figure(&dir, &mut report, figure)?;
         }
     }
     report.section("Crystallites");
-    for drawn in cluster::figures::draw(clustering, &shared, info)? {
-        add(&dir, &mut report, drawn.name, &drawn.caption, &drawn.figure)?;
+    for drawn in &cluster::figures::draw(clustering, &shared, info)? {
+        add_figure(&dir, &mut report, drawn)?;
     }
-    report
-        .section("Parameters")
-        .paragraph("This text as params.toml repeats the run.")
-        .code(parameters);
-    dir.write("params.toml", parameters.as_bytes())?;
-    dir.write("report.html", report.render().as_bytes())?;
-    dir.finish()
-}
-
-fn add(dir: &OutputDir, report: &mut Report, name: &str, caption: &str, figure: &crate::report::Figure) -> Result<()> {
-    let png = figure.to_png()?;
-    dir.write(&format!("figures/{name}.png"), &png)?;
-    report.figure(&png, caption);
-    Ok(())
+    finish(dir, report, parameters)
 }
 
 fn pairs<T: Copy>(list: &[[T; 2]]) -> Array2<T> {
