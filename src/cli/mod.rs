@@ -10,6 +10,7 @@ mod export;
 mod info;
 mod masks;
 mod params;
+mod phases;
 mod pick;
 mod progress;
 mod roi;
@@ -44,6 +45,7 @@ enum Command {
     Template(template::Args),
     Cluster(cluster::Args),
     Strain(Box<strain::Args>),
+    Phases(Box<phases::Args>),
     Ebsd(ebsd::Args),
     Simulate(simulate::Args),
     Export(export::Args),
@@ -73,6 +75,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Template(a) => template::run(a, &session),
         Command::Cluster(a) => cluster::run(a, &session),
         Command::Strain(a) => strain::run(*a, &session),
+        Command::Phases(a) => phases::run(*a, &session),
         Command::Ebsd(a) => ebsd::run(a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),

@@ -13,6 +13,7 @@
 
 mod canvas;
 pub mod colour;
+mod condensed;
 mod dendrogram;
 mod geometry;
 mod heatmap;
@@ -23,10 +24,12 @@ mod panel;
 mod rgb;
 mod roofline;
 mod scalebar;
+mod scatter;
 pub mod ticks;
 
 pub use canvas::Figure;
 pub use colour::ColourMap;
+pub use condensed::{CondensedPlot, Departure};
 pub use dendrogram::Dendrogram;
 pub use heatmap::{HeatMap, Limits, Marker, Vector};
 pub use labels::LabelMap;
@@ -35,3 +38,4 @@ pub use panel::{Panel, Tile};
 pub use rgb::{ColourKey, RgbMap};
 pub use roofline::{Roof, RoofPoint, Roofline};
 pub use scalebar::{ScaleBar, scale_bar};
+pub use scatter::Scatter;

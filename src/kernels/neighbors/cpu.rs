@@ -75,8 +75,12 @@ impl<'a> Prepared<'a> {
     fn product(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
         let (n, m) = (rows.len(), columns.len());
         let matrix = |range: Range<usize>| ArrayView2::from_shape((range.len(), self.coordinates), self.rows(range));
-        let (Ok(a), Ok(b)) = (matrix(rows.clone()), matrix(columns.clone())) else { return };
-        let Ok(mut product) = ndarray::ArrayViewMut2::from_shape((n, m), &mut *out) else { return };
+        let (Ok(a), Ok(b)) = (matrix(rows.clone()), matrix(columns.clone())) else {
+            return;
+        };
+        let Ok(mut product) = ndarray::ArrayViewMut2::from_shape((n, m), &mut *out) else {
+            return;
+        };
         general_mat_mul(-2.0, &a, &b.t(), 0.0, &mut product);
         let of_columns = &self.squares[columns];
         for (row, &own) in out.chunks_exact_mut(m).zip(&self.squares[rows]) {
@@ -210,11 +214,15 @@ fn centred(points: &[f32], coordinates: usize) -> Vec<f32> {
 /// at one place, across from all others.
 pub(super) fn unit(points: &[f32], coordinates: usize) -> Vec<f32> {
     let mut out = vec![0.0; points.len() / coordinates * (coordinates + 1)];
-    let both = out.par_chunks_exact_mut(coordinates + 1).zip(points.par_chunks_exact(coordinates));
+    let both = out
+        .par_chunks_exact_mut(coordinates + 1)
+        .zip(points.par_chunks_exact(coordinates));
     both.for_each(|(to, from)| {
         let length = from.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
         if length > 0.0 {
-            to.iter_mut().zip(from).for_each(|(t, &v)| *t = (f64::from(v) / length) as f32);
+            to.iter_mut()
+                .zip(from)
+                .for_each(|(t, &v)| *t = (f64::from(v) / length) as f32);
         } else {
             to[coordinates] = 1.0;
         }

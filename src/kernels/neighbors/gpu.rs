@@ -72,7 +72,11 @@ impl<'a> OnDevice<'a> {
             _ => UNIT * 2.0 * (terms.min(64.0) + terms / 64.0 + 8.0),
         };
         // Unit rows are rounded, which moves squares by some units of 1.
-        let absolute = if metric == Metric::Cosine { 16.0 * UNIT } else { f32::MIN_POSITIVE };
+        let absolute = if metric == Metric::Cosine {
+            16.0 * UNIT
+        } else {
+            f32::MIN_POSITIVE
+        };
         Ok(OnDevice {
             pipeline: gpu.pipeline(&format!("neighbors {}", metric.name()), &wgsl, "between", &[], 2, 1)?,
             gpu,

@@ -114,7 +114,10 @@ pub fn neighbors(points: ArrayView2<'_, f32>, k: usize, metric: Metric, control:
 fn check(points: ArrayView2<'_, f32>, k: usize) -> Result<()> {
     let (n, coordinates) = points.dim();
     if k == 0 || k >= n {
-        let what = format!("{} with {n} points: from 2 (with the point itself) up to the number of points", k + 1);
+        let what = format!(
+            "{} with {n} points: from 2 (with the point itself) up to the number of points",
+            k + 1
+        );
         return Err(Error::parameter("--neighbors", what));
     }
     if coordinates == 0 || u32::try_from(n).is_err() {

@@ -123,7 +123,13 @@ impl Offer<'_> {
             for c in (0..count[1]).filter(|c| self.columns + c != self.rows + r) {
                 let candidate = self.candidate(r, c, count[1]);
                 if candidate.least <= to.limit[r] {
-                    to.offer(r, Candidate { index: (self.columns + c) as u32, ..candidate });
+                    to.offer(
+                        r,
+                        Candidate {
+                            index: (self.columns + c) as u32,
+                            ..candidate
+                        },
+                    );
                 }
             }
         }
@@ -135,10 +141,22 @@ impl Offer<'_> {
             for c in 0..count[1] {
                 let candidate = self.candidate(r, c, count[1]);
                 if candidate.least <= of_rows.limit[r] {
-                    of_rows.offer(r, Candidate { index: (self.columns + c) as u32, ..candidate });
+                    of_rows.offer(
+                        r,
+                        Candidate {
+                            index: (self.columns + c) as u32,
+                            ..candidate
+                        },
+                    );
                 }
                 if candidate.least <= of_columns.limit[c] {
-                    of_columns.offer(c, Candidate { index: (self.rows + r) as u32, ..candidate });
+                    of_columns.offer(
+                        c,
+                        Candidate {
+                            index: (self.rows + r) as u32,
+                            ..candidate
+                        },
+                    );
                 }
             }
         }
@@ -221,8 +239,13 @@ fn choose(
     let point = |i: usize| &points[i * coordinates..][..coordinates];
     let mut index = Array2::zeros((n, k));
     let mut distance = Array2::zeros((n, k));
-    let (index_flat, distance_flat) = (index.as_slice_mut().unwrap_or(&mut []), distance.as_slice_mut().unwrap_or(&mut []));
-    let rows = index_flat.par_chunks_mut(size * k).zip(distance_flat.par_chunks_mut(size * k));
+    let (index_flat, distance_flat) = (
+        index.as_slice_mut().unwrap_or(&mut []),
+        distance.as_slice_mut().unwrap_or(&mut []),
+    );
+    let rows = index_flat
+        .par_chunks_mut(size * k)
+        .zip(distance_flat.par_chunks_mut(size * k));
     rows.zip(state).enumerate().try_for_each(|(b, ((index, distance), block))| {
         control.check()?;
         let mut block = block.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -248,7 +271,10 @@ fn choose(
             }
             exact.sort_unstable_by(order);
             if exact.len() < k {
-                return Err(Error::Internal(format!("point {own} has {} candidates for {k} neighbours", exact.len())));
+                return Err(Error::Internal(format!(
+                    "point {own} has {} candidates for {k} neighbours",
+                    exact.len()
+                )));
             }
             for (e, (i, d)) in exact.iter().zip(index.iter_mut().zip(distance)) {
                 (*d, *i) = *e;

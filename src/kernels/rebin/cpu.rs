@@ -175,7 +175,8 @@ impl<P> CpuStage for Stage<P> {
                 self.put(i);
             }
             let bytes = bytemuck::cast_slice(&self.frames);
-            self.inner.frames(Frames::new(self.to, group.first(), group.count(), bytes)?)?;
+            self.inner
+                .frames(Frames::new(self.to, group.first(), group.count(), bytes)?)?;
         }
         Ok(())
     }

@@ -31,7 +31,11 @@ pub fn stage<P: 'static>(
     }
     let group = (gpu.output_bytes() / stride / CUT * CUT).max(CUT);
     let exact = params.exact(shape);
-    let head = format!("const EXACT = {};\nconst SIGNED = {};\n", exact.is_some(), exact == Some(Pixel::I32));
+    let head = format!(
+        "const EXACT = {};\nconst SIGNED = {};\n",
+        exact.is_some(),
+        exact == Some(Pixel::I32)
+    );
     let wgsl = prelude(shape.pixel) + &ln_of_numbers() + &head + include_str!("../../../shaders/rebin.wgsl");
     let chosen: Vec<u32> = match &params.pixels {
         Some(list) => list.to_vec(),
@@ -119,7 +123,9 @@ impl<P> GpuStage for Stage<P> {
     fn results(&mut self, first: u64, _count: usize, reads: &[&[u8]]) -> Result<Vec<(u64, P)>> {
         let groups = self.flying.pop_front().unwrap_or_default();
         if groups.first().map(|g| g.0) != Some(first) || groups.iter().map(|g| g.2).sum::<usize>() != reads.len() {
-            return Err(Error::Internal(format!("results of another block than that of frame {first}")));
+            return Err(Error::Internal(format!(
+                "results of another block than that of frame {first}"
+            )));
         }
         let mut parts = Vec::new();
         let mut rest = reads;
