@@ -3,9 +3,10 @@
 //! Subspace iteration with Rayleigh–Ritz steps (G. Golub, C. Van Loan, *Matrix Computations*, 4th ed., section 8.2.4) on the centred matrix,
 //! which is only ever multiplied from both sides. Sums run in a fixed order, so that bits do not depend on threads.
 //!
-//! How many components stand out of noise is told by the Marčenko–Pastur law: eigenvalues of the covariance of pure noise of variance σ² in n rows
-//! and f columns end at σ² (1 + √(f/n))² (V. Marčenko, L. Pastur, *Math. USSR Sb.* 1 (1967) 457). σ² is what is left once the components are
-//! taken out, over the f − k columns that it spreads over; the number is the largest that is consistent with itself.
+//! How many components stand out of noise is told by the law of Marčenko and Pastur for noise of a different variance σ² in every column (V.
+//! Marčenko, L. Pastur, *Math. USSR Sb.* 1 (1967) 457; J. Silverstein, S. Choi, *J. Multivar. Anal.* 54 (1995) 295): with n rows, f columns and
+//! the mean ⟨⟩ over columns, eigenvalues of the covariance of pure noise end at the minimum over a > max σ² of a + (f/n) a ⟨σ²/(a − σ²)⟩.
+//! σ² is what the components before leave of each column.
 
 use super::symmetric::eigen;
 use crate::control::Control;
@@ -33,24 +34,53 @@ pub struct Components {
     pub variances: Vec<f64>,
     /// (rows, components)
     pub scores: Array2<f64>,
-    /// Sum of the variances of all columns.
+    /// Variance of each column.
+    pub column_variances: Vec<f64>,
+    /// Their sum.
     pub total: f64,
 }
 
 impl Components {
-    /// How many of the components stand out of the noise.
+    /// How many of the components stand out of the noise: the first ones that exceed what noise alone would give.
     pub fn significant(&self) -> usize {
-        let (n, f) = (self.scores.nrows() as f64, self.mean.len());
-        let edge = |k: usize| {
-            let rest = self.total - self.variances[..k].iter().sum::<f64>();
-            let free = f.saturating_sub(k).max(1) as f64;
-            rest.max(0.0) / free * (1.0 + (free / n).sqrt()).powi(2)
-        };
-        (1..=self.variances.len())
-            .rev()
-            .find(|&k| self.variances[k - 1] > edge(k))
-            .unwrap_or(0)
+        let rows = self.scores.nrows() as f64;
+        // The largest eigenvalue of noise fluctuates about its limit by this order.
+        let margin = 1.0 + 3.0 * rows.powf(-2.0 / 3.0);
+        let mut noise = self.column_variances.clone();
+        for (k, &variance) in self.variances.iter().enumerate() {
+            if variance <= margin * noise_edge(&noise, rows) {
+                return k;
+            }
+            for (n, v) in noise.iter_mut().zip(self.vectors.column(k)) {
+                *n = (*n - variance * v * v).max(0.0);
+            }
+        }
+        self.variances.len()
     }
+}
+
+/// Where the eigenvalues of the covariance of noise end, `noise` its variance in each column.
+fn noise_edge(noise: &[f64], rows: f64) -> f64 {
+    let largest = noise.iter().copied().fold(0.0, f64::max);
+    if largest == 0.0 {
+        return 0.0;
+    }
+    let at = |a: f64| a + a / rows * noise.iter().map(|s| s / (a - s)).sum::<f64>();
+    // The function is convex on a > max σ²; its minimum lies below max σ² (1 + √(f/n)) · 2. Golden section.
+    let step = (5.0_f64.sqrt() - 1.0) / 2.0;
+    let (mut low, mut high) = (
+        largest * (1.0 + 1e-9),
+        largest * 2.0 * (1.0 + (noise.len() as f64 / rows).sqrt()),
+    );
+    for _ in 0..60 {
+        let (b, c) = (high - step * (high - low), low + step * (high - low));
+        if at(b) < at(c) {
+            high = c;
+        } else {
+            low = b;
+        }
+    }
+    at((low + high) / 2.0)
 }
 
 /// The `wanted` leading components of `values` (rows, columns); fewer where the matrix has less rank.
@@ -129,6 +159,7 @@ pub fn principal(values: ArrayView2<'_, f32>, wanted: usize, control: &Control) 
         vectors,
         variances,
         scores,
+        column_variances: variance,
         total,
     })
 }

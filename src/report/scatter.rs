@@ -124,29 +124,24 @@ impl Scatter<'_> {
     fn picture(&self, figure: &mut Figure, left: usize, at: &dyn Fn(usize) -> (f64, f64, f64)) {
         figure.frame(left, TOP, SIDE, SIDE, FAINT);
         let n = self.points.nrows();
-        let mut shown: Vec<(f64, f64, f64, usize)> = (0..n)
+        let mut shown: Vec<([f64; 3], usize)> = (0..n)
             .step_by(n.div_ceil(MOST).max(1))
-            .map(|i| {
-                let (x, y, far) = at(i);
-                (x, y, far, i)
-            })
-            .filter(|p| p.0.is_finite() && p.1.is_finite() && p.2.is_finite())
+            .map(|i| (at(i).into(), i))
+            .filter(|(p, _): &([f64; 3], usize)| p.iter().all(|v| v.is_finite()))
             .collect();
-        shown.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.3.cmp(&b.3)));
-        let bounds = |v: &dyn Fn(&(f64, f64, f64, usize)) -> f64| {
-            shown
-                .iter()
-                .map(v)
-                .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)))
+        shown.sort_by(|a, b| b.0[2].total_cmp(&a.0[2]).then(a.1.cmp(&b.1)));
+        let bounds = |axis: usize| {
+            let values = shown.iter().map(|p| p.0[axis]);
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)))
         };
-        let ((x0, x1), (y0, y1)) = (bounds(&|p| p.0), bounds(&|p| p.1));
+        let ((x0, x1), (y0, y1)) = (bounds(0), bounds(1));
         let extent = (x1 - x0).max(y1 - y0);
         let scale = if extent > 0.0 { (SIDE as f64 - 24.0) / extent } else { 0.0 };
         let radius = if shown.len() > 5000 { 1.2 } else { 2.2 };
         let middle = ((x0 + x1) / 2.0, (y0 + y1) / 2.0);
-        let (near, far) = (shown.last().map_or(0.0, |p| p.2), shown.first().map_or(0.0, |p| p.2));
+        let (near, far) = (shown.last().map_or(0.0, |p| p.0[2]), shown.first().map_or(0.0, |p| p.0[2]));
         figure.clipped(left, TOP, SIDE, SIDE, |figure| {
-            for (x, y, depth, i) in &shown {
+            for ([x, y, depth], i) in &shown {
                 let place = (
                     left as f64 + SIDE as f64 / 2.0 + (x - middle.0) * scale,
                     TOP as f64 + SIDE as f64 / 2.0 + (y - middle.1) * scale,
