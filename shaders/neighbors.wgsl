@@ -69,12 +69,12 @@ fn between(
     var total1 = vec4<f32>();
     var total2 = vec4<f32>();
     var total3 = vec4<f32>();
-    for (var from = 0u; from < p.coordinates; from += 64u) {
+    for (var begin = 0u; begin < p.coordinates; begin += 64u) {
         var run0 = vec4<f32>();
         var run1 = vec4<f32>();
         var run2 = vec4<f32>();
         var run3 = vec4<f32>();
-        for (var piece = from; piece < min(from + 64u, p.coordinates); piece += 16u) {
+        for (var piece = begin; piece < min(begin + 64u, p.coordinates); piece += 16u) {
             // Thread `local` brings four points of one coordinate.
             let c = piece + local / 16u;
             let i = local % 16u * 4u;

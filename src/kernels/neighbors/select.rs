@@ -254,6 +254,7 @@ fn choose(
             let own = b * size + r;
             exact.clear();
             let order = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+            block.prune(r);
             if block.crowded[r] {
                 for j in (0..n).filter(|&j| j != own) {
                     exact.push((metric.distance(point(own), point(j)), j as u32));
@@ -263,7 +264,6 @@ fn choose(
                     }
                 }
             } else {
-                block.prune(r);
                 exact.extend(block.lists[r].iter().map(|c| {
                     let j = c.index as usize;
                     (metric.distance(point(own), point(j)), c.index)

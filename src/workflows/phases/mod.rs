@@ -178,6 +178,27 @@ pub fn run(
     })
 }
 
+/// Features of all signals at the aligned positions, as [`fuse`] takes them.
+///
+/// # Errors
+/// Parameters that make no sense for these signals, whatever passes report.
+pub fn features(
+    signals: &[Signal],
+    selections: &[Selection],
+    params: &Params,
+    backend: &Backend,
+    control: &Control,
+) -> Result<Vec<Features>> {
+    let run = Run {
+        backend,
+        control,
+        params,
+    };
+    let both = signals.iter().zip(selections);
+    both.map(|(s, selection)| features::extract(s, selection, &run, &mut Timings::default()))
+        .collect()
+}
+
 /// What is known of features once they are fused.
 #[derive(Default)]
 struct Prepared {
