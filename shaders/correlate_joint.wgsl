@@ -19,12 +19,15 @@ struct Params {
 @group(0) @binding(3) var<storage, read> spots: array<vec4<u32>>;
 // Of each spot: amplitude (negative: not used), background, their change in this step, and what the step changes of that (2 × 2).
 @group(0) @binding(4) var<storage, read_write> own: array<vec4<f32>>;
-// Of each frame: 6 steps, 18 sums of the Fisher matrix, χ², pixels, spots, steps, status.
+// Of each frame: 6 steps, 18 sums of the Fisher matrix, χ², pixels, spots, steps, status, scatter of spots and its number.
 @group(0) @binding(5) var<storage, read_write> fits: array<f32>;
 
 const THREADS = 64u;
-const VALUES = 25u;
+const VALUES = 27u;
 const CHI2 = 24u;
+// Of the spots' own positions: what they disagree with the lattice, and how many numbers do.
+const SCATTER = 25u;
+const SCATTERED = 26u;
 
 var<workgroup> sh_sums: array<f32, VALUES * THREADS>;
 // The step, its length squared, the factor it is taken with.
@@ -114,11 +117,14 @@ fn pixel(start: u32, spot: vec4<u32>, at: vec2<i32>, window2: f32) -> vec2<f32> 
 fn gather(local: u32, head: vec4<u32>, start: u32) {
     let window2 = bitcast<f32>(head.z);
     let reach = i32(ceil(sqrt(window2)));
+    let slope = 1.0 / (p.edge + f32(p.smooth_edge));
+    let rim = p.radius + 0.5 * (p.edge + f32(p.smooth_edge));
     for (var k = 0u; k < VALUES; k++) {
         sums[k] = 0.0;
     }
     for (var n = local; n < head.y; n += THREADS) {
         let spot = spots[head.x + n];
+        let centre = place(spot);
         var count = 0.0;
         var all = 0.0;
         var beyond = vec2<f32>(0.0);
@@ -127,7 +133,8 @@ fn gather(local: u32, head: vec4<u32>, start: u32) {
             for (var x = -reach; x <= reach; x++) {
                 let v = pixel(start, spot, vec2<i32>(y, x), window2);
                 if v.y > 0.0 {
-                    let s = profile(length(vec2<f32>(f32(y), f32(x)))).x;
+                    // A ramp is near enough to either profile for a start.
+                    let s = clamp((rim - length(vec2<f32>(f32(y), f32(x)) - centre)) * slope, 0.0, 1.0);
                     count += 1.0;
                     all += v.x;
                     disk += vec3<f32>(s * s, s * v.x, s);
@@ -229,6 +236,12 @@ fn accumulate(local: u32, head: vec4<u32>, start: u32, least: f32) {
             }
         }
         sums[CHI2] += chi2;
+        let own_position = matrix.x * matrix.z - matrix.y * matrix.y;
+        if own_position > 1e-4 * matrix.x * matrix.z {
+            let apart = force.x * force.x * matrix.z - 2.0 * force.x * force.y * matrix.y + force.y * force.y * matrix.x;
+            sums[SCATTER] += apart / own_position;
+            sums[SCATTERED] += 2.0;
+        }
     }
     total(local);
 }
@@ -399,12 +412,14 @@ fn fit(
         for (var i = 0u; i < 6u; i++) {
             fits[to + i] = moved[i];
         }
-        for (var k = 6u; k < VALUES; k++) {
+        for (var k = 6u; k <= CHI2; k++) {
             fits[to + k] = sum_of(k);
         }
         fits[to + 25u] = pixels;
         fits[to + 26u] = used;
         fits[to + 27u] = f32(steps);
         fits[to + 28u] = f32(state);
+        fits[to + 29u] = sum_of(SCATTER);
+        fits[to + 30u] = sum_of(SCATTERED);
     }
 }

@@ -22,6 +22,10 @@ impl Progress for Quiet {
     fn end(&self) {}
 }
 
+/// Bytes of decoded frames kept between passes unless told otherwise: decoding again on all cores takes about as long as reading a
+/// fast disk, so more memory than this would be taken for little.
+pub const KEPT: u64 = 512 << 20;
+
 /// Limits, cancellation and progress of one run; cheap to clone.
 #[derive(Clone)]
 pub struct Control {
@@ -29,6 +33,8 @@ pub struct Control {
     pub threads: usize,
     /// Ceiling of host memory in bytes for everything that passes and analysis allocate.
     pub memory: u64,
+    /// Ceiling of decoded frames that stay in host memory between the passes of a workflow; never more than a quarter of `memory`.
+    pub kept: u64,
     /// Ceiling of device memory in bytes; `None`: by the kind of adapter.
     pub gpu_memory: Option<u64>,
     /// Bytes of frames that are worked on together; `None`: what suits the cache or the device. Results never depend on it.
@@ -44,11 +50,16 @@ impl Control {
         Control {
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             memory: free_memory() / 2,
+            kept: KEPT,
             gpu_memory: None,
             block: None,
             cancelled: Arc::new(AtomicBool::new(false)),
             progress: Arc::new(Quiet),
         }
+    }
+    /// Bytes of decoded frames that may stay in host memory between passes.
+    pub fn kept(&self) -> u64 {
+        self.kept.min(self.memory / 4)
     }
     /// Asks all work under this control to stop at the next block.
     pub fn cancel(&self) {

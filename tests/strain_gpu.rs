@@ -135,9 +135,9 @@ fn backends_agree() {
     let steps = gpu.clustering.timings.steps.iter().filter(|t| t.frames > 0);
     let uploaded: Vec<(&str, u64)> = steps.map(|t| (t.step.as_str(), t.uploaded)).collect();
     let all = 2000 * scan.info().frame.stride() as u64;
-    let passes = ["statistics", "features", "cluster log-sums", "refinement"];
+    let passes = ["statistics", "features", "cluster log-sums", "refinement", "joint fit"];
     assert!(uploaded.iter().map(|u| u.0).eq(passes));
-    assert!(uploaded.iter().map(|u| u.1).eq([all, 0, 0, 0]), "{uploaded:?}");
+    assert!(uploaded.iter().map(|u| u.1).eq([all, 0, 0, 0, 0]), "{uploaded:?}");
     for n in 0..cpu.refined.fits.len() {
         let (a, b) = (fit(&cpu, n), fit(&gpu, n));
         assert_eq!(a.matched, b.matched, "frame {n}");

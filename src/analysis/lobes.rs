@@ -1,6 +1,7 @@
 //! Spots of a correlation map: its maxima without the side lobes of higher ones, and which of them stand out of the noise.
 
 use super::correlate::correlation_map;
+use super::lattice::length;
 use super::peaks::{Peak, find_peaks};
 use super::{Recipe, template::Template};
 use crate::error::Result;
@@ -69,7 +70,7 @@ impl SideLobes {
             if spots.len() == n {
                 break;
             }
-            let distance = |p: &Peak| (p.y as f64 - peak.y as f64).hypot(p.x as f64 - peak.x as f64);
+            let distance = |p: &Peak| length([p.y as f64 - peak.y as f64, p.x as f64 - peak.x as f64]);
             if spots.iter().any(|p| distance(p) <= self.reach) {
                 continue;
             }

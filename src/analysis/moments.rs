@@ -112,43 +112,90 @@ impl Moments {
         }
     }
 
-    /// The squared distance of `mean` from the mean of a node of `size` positions.
-    pub(crate) fn distance2(&self, mean: &[f64], node: usize, size: f64) -> f64 {
-        match self.place(node) {
-            None => {
-                let row = self.row(node as u32);
-                sum_in_order(mean.len(), |i| mean[i] - single(row[i]))
+    /// The squared distances of `mean` from the means of nodes with these numbers of positions, in the order of `nodes`.
+    pub(crate) fn distances2(&self, mean: &[f64], nodes: &[u32], size: impl Fn(u32) -> f64, out: &mut Vec<f64>) {
+        out.clear();
+        out.resize(nodes.len(), 0.0);
+        let is_single = |at: &usize| (nodes[*at] as usize) < self.leaves;
+        for kind in [true, false] {
+            let mut rest = (0..nodes.len()).filter(|at| is_single(at) == kind);
+            loop {
+                let mut few = [0; TOGETHER];
+                let mut count = 0;
+                for (place, at) in few.iter_mut().zip(&mut rest) {
+                    *place = at;
+                    count += 1;
+                }
+                match few {
+                    _ if count == 0 => break,
+                    [a, ..] if count == 1 => self.few(mean, nodes, [a], kind, &size, out),
+                    [a, b, ..] if count == 2 => self.few(mean, nodes, [a, b], kind, &size, out),
+                    [a, b, c, _] if count == 3 => self.few(mean, nodes, [a, b, c], kind, &size, out),
+                    all => self.few(mean, nodes, all, kind, &size, out),
+                }
             }
-            Some([low, high]) => {
-                let (low, high) = (self.row(low), self.row(high));
-                sum_in_order(mean.len(), |i| mean[i] - double(low[i], high[i]) / size)
-            }
+        }
+    }
+
+    /// [`Moments::distances2`] of `nodes[at]`, all of them single positions or none.
+    #[inline(always)]
+    fn few<const N: usize>(
+        &self,
+        mean: &[f64],
+        nodes: &[u32],
+        at: [usize; N],
+        singles: bool,
+        size: &impl Fn(u32) -> f64,
+        out: &mut [f64],
+    ) {
+        let sums = if singles {
+            let rows = at.map(|at| self.row(nodes[at]));
+            sums_in_order::<N>(mean.len(), |m, i| mean[i] - single(rows[m][i]))
+        } else {
+            let rows = at.map(|at| {
+                let [low, high] = self.places[nodes[at] as usize - self.leaves];
+                (self.row(low), self.row(high), size(nodes[at]))
+            });
+            sums_in_order::<N>(mean.len(), |m, i| mean[i] - double(rows[m].0[i], rows[m].1[i]) / rows[m].2)
+        };
+        for (at, sum) in at.into_iter().zip(sums) {
+            out[at] = sum;
         }
     }
 }
 
-/// Σ d(i)² added up strictly in order, as scikit-learn does. The squares of 16 differences are independent, so these
-/// vectorise; only the additions wait for each other.
+/// Sums that are worked on together.
+const TOGETHER: usize = 4;
+
+/// Σ d(m, i)² of several m, each added up strictly in order of i, as scikit-learn does. The squares are independent, so these vectorise;
+/// the additions of one sum wait for each other, those of different sums do not.
 #[inline(always)]
-fn sum_in_order(n: usize, d: impl Fn(usize) -> f64) -> f64 {
-    let mut sum = 0.0;
+fn sums_in_order<const N: usize>(n: usize, d: impl Fn(usize, usize) -> f64) -> [f64; N] {
+    const RUN: usize = 16;
+    let mut sums = [0.0; N];
     let mut start = 0;
-    while start + 16 <= n {
-        let mut squares = [0.0f64; 16];
-        for (k, s) in squares.iter_mut().enumerate() {
-            let v = d(start + k);
-            *s = v * v;
+    while start + RUN <= n {
+        let mut squares = [[0.0f64; RUN]; N];
+        for (m, squares) in squares.iter_mut().enumerate() {
+            for (k, s) in squares.iter_mut().enumerate() {
+                let v = d(m, start + k);
+                *s = v * v;
+            }
         }
-        for s in squares {
-            sum += s;
+        for k in 0..RUN {
+            for (sum, squares) in sums.iter_mut().zip(&squares) {
+                *sum += squares[k];
+            }
         }
-        start += 16;
+        start += RUN;
     }
     for i in start..n {
-        let v = d(i);
-        sum += v * v;
+        for (m, sum) in sums.iter_mut().enumerate() {
+            let v = d(m, i);
+            *sum += v * v;
+        }
     }
-    sum
+    sums
 }
 
 #[inline(always)]

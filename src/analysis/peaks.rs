@@ -27,12 +27,17 @@ pub fn find_peaks(map: ArrayView2<f64>, n: usize) -> Vec<Peak> {
     }
     let lowest = map.iter().copied().fold(f64::INFINITY, f64::min);
     let mut peaks = Vec::new();
-    for y in 1..h - 1 {
+    let map = map.as_standard_layout();
+    let values = map.as_slice().unwrap_or(&[]);
+    for (y, rows) in values.windows(3 * w).step_by(w).enumerate() {
+        let (above, row, below) = (&rows[..w], &rows[w..2 * w], &rows[2 * w..]);
         for x in 1..w - 1 {
-            let value = map[[y, x]];
+            let value = row[x];
+            let near = x - 1..x + 2;
+            let hidden = |row: &[f64]| row[near.clone()].iter().any(|&v| v > value);
             // False for NaN.
-            if value > lowest && !map.slice(ndarray::s![y - 1..y + 2, x - 1..x + 2]).iter().any(|&v| v > value) {
-                peaks.push(Peak { y, x, value });
+            if value > lowest && !hidden(row) && !hidden(above) && !hidden(below) {
+                peaks.push(Peak { y: y + 1, x, value });
             }
         }
     }

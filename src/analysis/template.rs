@@ -239,6 +239,16 @@ impl Template {
         }
     }
 
+    /// Whether it stands for plain disks, rather than a patterned probe.
+    pub fn is_disk(&self) -> bool {
+        match self.pattern {
+            Pattern::Disk { .. } | Pattern::Gradient { .. } | Pattern::Background { .. } | Pattern::GradientBackground { .. } => {
+                true
+            }
+            Pattern::Ring { .. } | Pattern::Bullseye(_) | Pattern::User(_) => false,
+        }
+    }
+
     /// Rows and columns of the smallest window that holds the whole pattern.
     pub fn extent(&self) -> [usize; 2] {
         // Antialiasing reaches half a pixel beyond a radius, and is zero exactly there.

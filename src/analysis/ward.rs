@@ -116,8 +116,9 @@ struct State {
     distances: Vec<f64>,
     /// Record infinite distances from now on.
     infinite: bool,
-    /// Mean features of the node that looks for partners.
+    /// Mean features of the node that looks for partners, and its squared distances from them.
     mean: Vec<f64>,
+    apart: Vec<f64>,
 }
 
 impl State {
@@ -139,6 +140,7 @@ impl State {
             distances: Vec::with_capacity(n - 1),
             infinite: false,
             mean: vec![0.0; p],
+            apart: Vec::new(),
         }
     }
 
@@ -220,10 +222,12 @@ impl State {
         }
         let size = f64::from(self.sizes[k as usize]);
         self.moments.mean(k as usize, size, &mut self.mean);
-        for &older in others {
-            let other = f64::from(self.sizes[older as usize]);
-            let weight = size * other / (size + other);
-            let cost = self.moments.distance2(&self.mean, older as usize, other) * weight;
+        let sizes = &self.sizes;
+        let size_of = |node: u32| f64::from(sizes[node as usize]);
+        self.moments.distances2(&self.mean, others, size_of, &mut self.apart);
+        for (&older, apart) in others.iter().zip(&self.apart) {
+            let other = size_of(older);
+            let cost = apart * (size * other / (size + other));
             self.heap.push(Reverse(Candidate { cost, newer: k, older }));
         }
     }

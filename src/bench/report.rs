@@ -1,9 +1,11 @@
 //! What a run found: the schema of `--json`, which `docs/performance.md` explains.
 
+use super::Options;
 use super::limits::Limit;
+use super::limits::cpu::CpuLimits;
+use super::limits::gpu::GpuLimits;
 use super::machine::{Machine, now};
 use super::timing::Spread;
-use super::{CpuLimits, GpuLimits, Options};
 use crate::backend::stage::Work;
 use crate::control::Control;
 use crate::engine::Backend;

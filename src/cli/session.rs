@@ -72,6 +72,7 @@ impl Session {
         }
         if let Some(m) = args.memory {
             control.memory = m;
+            control.kept = m;
         }
         control.gpu_memory = args.gpu_memory;
         if !args.quiet && std::io::stderr().is_terminal() {

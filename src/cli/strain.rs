@@ -58,7 +58,7 @@ struct LatticeFlags {
     /// Fewer spots are no lattice [default: 3]
     #[arg(long, value_name = "N")]
     min_match: Option<usize>,
-    /// How spots are refined [default: fast]
+    /// How spots are refined [default: auto]
     #[arg(long, value_enum)]
     correlation: Option<CorrelationArg>,
     /// Largest displacement of the sparse form in pixels [default: 3]
@@ -107,13 +107,15 @@ struct LatticeFlags {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum CorrelationArg {
+    /// Joint for plain disks where it is the more certain one, else fast
+    Auto,
     /// In crops around the expected positions
     Fast,
     /// Once in the whole frame
     Full,
     /// Direct sums at small displacements
     Sparse,
-    /// Fast, then all disks of a frame fitted at once: the most accurate for plain disks
+    /// Fast, then all disks of a frame fitted at once, which must be plain disks
     Joint,
 }
 
@@ -134,6 +136,7 @@ impl LatticeFlags {
         set(
             &mut p.correlation,
             self.correlation.map(|c| match c {
+                CorrelationArg::Auto => Correlation::Auto,
                 CorrelationArg::Fast => Correlation::Fast,
                 CorrelationArg::Full => Correlation::Full,
                 CorrelationArg::Sparse => Correlation::Sparse,

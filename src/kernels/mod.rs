@@ -3,7 +3,6 @@
 
 pub mod correlate;
 pub mod displace;
-pub mod fft;
 pub mod framemap;
 pub mod hough;
 pub mod ln;
@@ -14,6 +13,8 @@ pub mod neighbors;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;
+
+pub mod product;
 pub mod rebin;
 mod shifted;
 pub mod statistics;

@@ -1,6 +1,6 @@
 //! Pixels, lines and text: what every figure is drawn with.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont};
 use std::sync::OnceLock;
 
@@ -77,16 +77,7 @@ impl Figure {
     /// # Errors
     /// [`Error::Internal`] if the encoder refuses, which it has no reason to.
     pub fn to_png(&self) -> Result<Vec<u8>> {
-        let failed = |e: png::EncodingError| Error::Internal(format!("figure as PNG: {e}"));
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, self.width as u32, self.height as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.set_compression(png::Compression::Balanced);
-        let mut writer = encoder.write_header().map_err(failed)?;
-        writer.write_image_data(&self.rgb).map_err(failed)?;
-        writer.finish().map_err(failed)?;
-        Ok(bytes)
+        super::png::encode(self.width, self.height, &self.rgb)
     }
 
     /// Draws with everything cut off outside a rectangle.

@@ -21,6 +21,7 @@ pub mod html;
 mod labels;
 mod line;
 mod panel;
+mod png;
 mod rgb;
 mod roofline;
 mod scalebar;

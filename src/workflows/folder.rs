@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::io::results::OutputDir;
 use crate::report::Figure;
 use crate::report::html::Report;
+use rayon::prelude::*;
 use std::path::PathBuf;
 
 /// A figure, the name of its file without `.png`, and what it shows.
@@ -13,14 +14,16 @@ pub struct Named {
     pub figure: Figure,
 }
 
-/// Writes `figures/NAME.png` and shows it in the report.
+/// Writes `figures/NAME.png` of each and shows them in the report. They are compressed in parallel.
 ///
 /// # Errors
 /// [`crate::Error::Io`] when the disk says no.
-pub fn add_figure(dir: &OutputDir, report: &mut Report, drawn: &Named) -> Result<()> {
-    let png = drawn.figure.to_png()?;
-    dir.write(&format!("figures/{}.png", drawn.name), &png)?;
-    report.figure(&png, &drawn.caption);
+pub fn add_figures(dir: &OutputDir, report: &mut Report, drawn: &[Named]) -> Result<()> {
+    let files: Vec<Vec<u8>> = drawn.par_iter().map(|d| d.figure.to_png()).collect::<Result<_>>()?;
+    for (drawn, png) in drawn.iter().zip(&files) {
+        dir.write(&format!("figures/{}.png", drawn.name), png)?;
+        report.figure(png, &drawn.caption);
+    }
     Ok(())
 }
 

@@ -45,6 +45,7 @@ mod adapters;
 mod device;
 pub(crate) mod leaves;
 mod memory;
+mod pipeline;
 mod recorder;
 pub(crate) mod rounds;
 pub(crate) mod shader;
@@ -54,8 +55,9 @@ mod tuning;
 mod upload;
 
 pub use adapters::{AdapterKind, AdapterSummary, Adapters, GPU_VARIABLE, GpuChoice};
-pub use device::{Gpu, Pipeline};
+pub use device::Gpu;
 pub use memory::{Buffer, Fault, FaultPoint, Faults};
+pub use pipeline::Pipeline;
 pub use recorder::{GpuBlock, Recorder};
 pub use submission::{Spans, Submission};
 pub use tuning::Tuning;

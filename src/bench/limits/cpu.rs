@@ -3,10 +3,10 @@
 use super::super::timing::{Effort, time};
 use super::{BYTES, Limit, OPERATIONS};
 use crate::backend::cpu::isa::{Isa, per_isa};
+use crate::backend::cpu::lanes::{Lanes, Vector, per_vector};
 use crate::control::Control;
 use crate::error::Result;
 use crate::io::Scan;
-use crate::kernels::fft::{Lanes, Vector, per_vector};
 use serde::Serialize;
 use std::hint::black_box;
 use std::sync::Barrier;

@@ -14,9 +14,9 @@ use self::sums::{FullFrames, Group, Pending, Windows};
 use self::upsample::Finer;
 use super::{Method, Part, Peak, Plan};
 use crate::backend::cpu::isa::Isa;
+use crate::backend::cpu::lanes::LANES;
 use crate::backend::stage::{Cost, CpuStage};
 use crate::error::Result;
-use crate::kernels::fft::LANES;
 use crate::pixel::{Frames, Pixel};
 use std::sync::Arc;
 

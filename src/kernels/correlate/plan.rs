@@ -1,9 +1,9 @@
 //! Parameters checked and turned into what both backends work with.
 
 use super::{Method, Params, Recipe};
+use crate::backend::cpu::fft::{Fft, is_smooth, smooth_from};
 use crate::backend::stage::Work;
 use crate::error::{Error, Result};
-use crate::kernels::fft::{Fft, is_smooth, smooth_from};
 use crate::kernels::ln;
 use crate::pixel::FrameShape;
 use ndarray::Array2;

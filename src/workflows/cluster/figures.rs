@@ -10,6 +10,7 @@ use crate::report::{ColourMap, Dendrogram, HeatMap, LabelMap, Marker, MergeDista
 use crate::workflows::descan;
 use crate::workflows::folder::Named;
 use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Feature maps shown: evenly chosen from the strongest peak to the weakest.
@@ -33,32 +34,44 @@ pub struct Maps {
 
 /// Draws all figures of a result.
 pub fn draw(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Result<Vec<Named>> {
-    let mut figures = vec![labels(result, maps, info), correlations(result)];
-    figures.extend(result.descan.as_ref().map(|d| Named {
-        name: "descan".into(),
-        caption: "Where the direct beam is, the surface through it, and what is left".into(),
-        figure: descan::figure(&d.track, &result.selection),
-    }));
-    figures.extend([std_map(result, maps, info), feature_maps(result)?]);
-    if let Some(tree) = &result.tree {
-        figures.push(dendrogram(result, tree, maps));
-        figures.push(cuts(result, tree)?);
-        let runner_up = result.choice.as_ref().and_then(|c| c.runner_up);
-        let plot = MergeDistances {
-            distances: tree.distances(),
-            clusters: result.clusters,
-            runner_up,
-            last: MERGES,
-            log: true,
-        };
-        figures.push(Named {
-            name: "merge_distances".into(),
-            caption: "Ward distance of the last merges; the line marks the cut".into(),
-            figure: plot.draw(),
-        });
+    type Job<'a> = Box<dyn Fn() -> Result<Named> + Sync + 'a>;
+    let mut jobs: Vec<Job<'_>> = vec![
+        Box::new(|| Ok(labels(result, maps, info))),
+        Box::new(|| Ok(correlations(result))),
+    ];
+    if let Some(d) = &result.descan {
+        jobs.push(Box::new(|| {
+            Ok(Named {
+                name: "descan".into(),
+                caption: "Where the direct beam is, the surface through it, and what is left".into(),
+                figure: descan::figure(&d.track, &result.selection),
+            })
+        }));
     }
-    figures.push(clusters(result, maps));
-    Ok(figures)
+    jobs.push(Box::new(|| Ok(std_map(result, maps, info))));
+    jobs.push(Box::new(|| feature_maps(result)));
+    if let Some(tree) = &result.tree {
+        jobs.push(Box::new(|| Ok(dendrogram(result, tree, maps))));
+        jobs.push(Box::new(|| cuts(result, tree)));
+        jobs.push(Box::new(|| Ok(merge_distances(result, tree))));
+    }
+    jobs.push(Box::new(|| Ok(clusters(result, maps))));
+    jobs.par_iter().map(|draw| draw()).collect()
+}
+
+fn merge_distances(result: &Clustering, tree: &Tree) -> Named {
+    let plot = MergeDistances {
+        distances: tree.distances(),
+        clusters: result.clusters,
+        runner_up: result.choice.as_ref().and_then(|c| c.runner_up),
+        last: MERGES,
+        log: true,
+    };
+    Named {
+        name: "merge_distances".into(),
+        caption: "Ward distance of the last merges; the line marks the cut".into(),
+        figure: plot.draw(),
+    }
 }
 
 fn labels(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {

@@ -106,7 +106,7 @@ pub fn run(
     backend: &Backend,
     control: &Control,
 ) -> Result<Clustering> {
-    let resident = Resident::new(control.memory / 4);
+    let resident = Resident::new(control.kept());
     run_with(scan, selection, template, given, params, backend, &resident, control)
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::results::{Meta, OutputDir, ResultFile};
 use crate::io::{Scan, ScanInfo};
 use crate::report::html::Report;
-use crate::workflows::folder::{add_figure, finish};
+use crate::workflows::folder::{add_figures, finish};
 use crate::workflows::{common, descan, frame_array};
 use ndarray::{Array2, Array3, ArrayView1, CowArray, Ix3, arr1};
 use std::path::PathBuf;
@@ -27,9 +27,7 @@ pub fn write(result: &Clustering, scan: &dyn Scan, backend: &Backend, parameters
 
     let drawn = figures::draw(result, &maps, info)?;
     let mut report = summary("Crystallites", result, info, backend);
-    for figure in &drawn {
-        add_figure(&dir, &mut report, figure)?;
-    }
+    add_figures(&dir, &mut report, &drawn)?;
     finish(dir, report, parameters)
 }
 

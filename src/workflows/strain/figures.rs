@@ -7,6 +7,7 @@ use crate::io::ScanInfo;
 use crate::report::{ColourMap, HeatMap, LabelMap, Limits, Marker, Panel, Tile, Vector};
 use crate::workflows::folder::Named;
 use ndarray::{Array2, ArrayView2, s};
+use rayon::prelude::*;
 
 /// Clusters shown one by one, the largest first.
 const SHOWN: usize = 12;
@@ -97,20 +98,14 @@ fn short(name: &str) -> &'static str {
 
 /// Draws all figures of a result, but for those of the clustering.
 pub fn draw(result: &Strain, params: &Params, info: &ScanInfo) -> Result<Vec<Section>> {
-    let all: Vec<(&'static str, Array2<f64>)> = maps::NAMES.iter().map(|&n| (n, map(result, n))).collect();
-    let mut strain = Vec::new();
-    let mut lattice = Vec::new();
-    for (name, map) in &all {
-        let figure = whole(name, map.view(), params, info);
-        match *name {
-            "xx" | "yy" | "xy" | "rotation" => strain.push(figure),
-            _ => lattice.push(figure),
-        }
-    }
+    let all: Vec<(&'static str, Array2<f64>)> = maps::NAMES.par_iter().map(|&n| (n, map(result, n))).collect();
+    let drawn: Vec<Named> = all.par_iter().map(|(n, map)| whole(n, map.view(), params, info)).collect();
+    let is_strain = |n: &Named| matches!(&n.name[..], "xx" | "yy" | "xy" | "rotation");
+    let (mut strain, lattice): (Vec<Named>, Vec<Named>) = drawn.into_iter().partition(is_strain);
     strain.push(quality(result, info));
     let order = largest(result);
-    let clusters = order.iter().map(|&c| cluster_maps(result, params, c, &all)).collect();
-    let mut found: Vec<Named> = order.iter().map(|&c| cluster_lattice(result, info, c)).collect();
+    let clusters = order.par_iter().map(|&c| cluster_maps(result, params, c, &all)).collect();
+    let mut found: Vec<Named> = order.par_iter().map(|&c| cluster_lattice(result, info, c)).collect();
     found.extend(sample(result, info));
     let section = |heading, figures| Section { heading, figures };
     Ok(vec![

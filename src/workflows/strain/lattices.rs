@@ -10,8 +10,9 @@ use crate::analysis::lobes::{SideLobes, noise_level};
 use crate::analysis::peaks::{Peak, find_peaks};
 use crate::analysis::template::Template;
 use crate::control::Control;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use ndarray::Array2;
+use rayon::prelude::*;
 
 /// How alike the lattices of two clusters must be to share a basis, relative to the shortest vector.
 const SAME_CRYSTAL: f64 = 0.1;
@@ -82,10 +83,7 @@ pub fn find(
         Recipe::Published => [0.0; 2],
     };
     let lobes = SideLobes::of(template)?;
-    let mut clusters = Vec::with_capacity(logsums.len());
-    // Of each cluster all maxima that are no noise, highest first.
-    let mut outstanding = Vec::with_capacity(logsums.len());
-    for (map, &frames) in logsums.iter().zip(sizes) {
+    let spots_of = |(map, &frames): (&Array2<f64>, &usize)| {
         control.check()?;
         let correlation = correlation_map(map.view(), template, recipe)?;
         let mut found = match recipe {
@@ -94,15 +92,19 @@ pub fn find(
         };
         let position = |p: &Peak| [p.y as f64 + offset[0], p.x as f64 + offset[1]];
         let noise = noise_level(correlation.view());
-        outstanding.push(found.iter().filter(|p| p.value > noise).map(position).collect::<Vec<_>>());
+        let outstanding = found.iter().filter(|p| p.value > noise).map(position).collect();
         found.truncate(params.lattice_peaks);
-        clusters.push(ClusterLattice {
+        let cluster = ClusterLattice {
             frames,
             peaks: found.iter().map(position).collect(),
             heights: found.iter().map(|p| p.value).collect(),
             matches: Vec::new(),
-        });
-    }
+        };
+        Ok((cluster, outstanding))
+    };
+    // Of each cluster all maxima that are no noise, highest first.
+    let found: Vec<(ClusterLattice, Vec<Vector>)> = logsums.par_iter().zip(sizes).map(spots_of).collect::<Result<_>>()?;
+    let (mut clusters, outstanding): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     if let Some(lattice) = params.given() {
         for cluster in &mut clusters {
             cluster.matches = vec![sites_of(&cluster.peaks, &lattice, &params.matcher(recipe))];
@@ -132,7 +134,7 @@ pub fn find(
         ..params.search(recipe)
     };
     let frame = logsums.first().map_or((0, 0), |m| m.dim());
-    for (cluster, spots) in clusters.iter_mut().zip(&outstanding) {
+    clusters.par_iter_mut().zip(&outstanding).try_for_each(|(cluster, spots)| {
         control.check()?;
         cluster.matches = match recipe {
             Recipe::Published => {
@@ -141,7 +143,8 @@ pub fn find(
             }
             Recipe::Default => best_first(spots, params.lattice_peaks, zero, &search, frame)?,
         };
-    }
+        Ok::<_, Error>(())
+    })?;
     if recipe == Recipe::Default {
         common_bases(&mut clusters);
     }

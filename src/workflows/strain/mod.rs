@@ -52,6 +52,10 @@ pub struct Strain {
     pub sites: Vec<Vec<[i32; 2]>>,
     /// Per selected frame.
     pub refined: Refined,
+    /// How frames were refined: never [`Correlation::Auto`].
+    pub correlation: Correlation,
+    /// Why, where it was left to the data.
+    pub why: Option<String>,
     pub maps: Maps,
     pub sample: Option<Sample>,
 }
@@ -130,7 +134,7 @@ pub fn run(
     Correlate::new(frame, kernel.clone())?;
     check_show(params, &selection)?;
 
-    let resident = Resident::new(control.memory / 4);
+    let resident = Resident::new(control.kept());
     let mut clustering = cluster::run_with(
         scan,
         selection,
@@ -211,13 +215,28 @@ pub fn run(
     let timings = &mut clustering.timings;
     let mut done = timings.pass("refinement", scan, selection, || pass.run(backend, &resident, control))?;
     let mut refined: Refined = done.take(fits)?;
-    if params.correlation == Correlation::Joint {
-        let most = params.indices.first.abs().max(params.indices.last.abs());
-        let start = (params.lattice_radius, most);
-        clustering.timings.frames("joint fit", scan, selection, || {
-            let warnings = &mut clustering.warnings;
-            joint::refine(scan, selection, &mut refined, start, backend, warnings, control)
-        })?;
+    let (mut correlation, mut why) = (params.correlation, None);
+    if correlation == Correlation::Auto {
+        correlation = Correlation::Fast;
+    }
+    if params.may_join(recipe, &template) {
+        let joint = joint::Refinement {
+            scan,
+            selection,
+            radius: params.lattice_radius,
+            most: params.indices.first.abs().max(params.indices.last.abs()),
+            control,
+        };
+        let asked = params.correlation == Correlation::Joint;
+        let choice = clustering
+            .timings
+            .time("shape of the disks", || joint.choose(&refined, asked))?;
+        if let Some(shape) = choice.shape {
+            correlation = Correlation::Joint;
+            let (warnings, timings) = (&mut clustering.warnings, &mut clustering.timings);
+            joint.refine(&mut refined, shape, backend, &resident, warnings, timings)?;
+        }
+        why = Some(choice.why);
     }
 
     let region = given.region.as_ref().map(|r| (r, selection));
@@ -249,6 +268,8 @@ pub fn run(
         clusters,
         sites,
         refined,
+        correlation,
+        why,
         maps,
         sample,
     })

@@ -2,14 +2,14 @@
 
 use super::figures;
 use super::maps::Quality;
-use super::{ClusterLattice, Params, Strain};
+use super::{ClusterLattice, Correlation, Params, Strain};
 use crate::analysis::lattice::{Fit, Vector, angle, length};
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::results::{Meta, OutputDir, ResultFile};
 use crate::report::html::Report;
-use crate::workflows::folder::{add_figure, finish};
+use crate::workflows::folder::{add_figures, finish};
 use crate::workflows::{cluster, provenance};
 use ndarray::{Array2, Array3, Array4, arr1};
 use std::path::PathBuf;
@@ -43,14 +43,10 @@ pub fn write(
     summary(&mut report, result, params);
     for section in figures::draw(result, params, info)? {
         report.section(section.heading);
-        for figure in &section.figures {
-            add_figure(&dir, &mut report, figure)?;
-        }
+        add_figures(&dir, &mut report, &section.figures)?;
     }
     report.section("Crystallites");
-    for drawn in &cluster::figures::draw(clustering, &shared, info)? {
-        add_figure(&dir, &mut report, drawn)?;
-    }
+    add_figures(&dir, &mut report, &cluster::figures::draw(clustering, &shared, info)?)?;
     finish(dir, report, parameters)
 }
 
@@ -125,8 +121,10 @@ const VECTORS: [(&str, OfFit, &str); 3] = [
 fn lattice_maps(file: &ResultFile, result: &Strain) -> Result<()> {
     let scan = ["scan_y", "scan_x"];
     let vector = ["scan_y", "scan_x", "yx"];
+    let by = result.correlation;
     for (name, of, meaning) in VECTORS {
-        let meta = Meta::new("pixels", &vector, meaning);
+        let meaning = format!("{meaning}, refined by {by}");
+        let meta = Meta::new("pixels", &vector, &meaning);
         file.put(
             &format!("lattice/{name}"),
             two_per_frame(result, |f| Some(of(f))).view(),
@@ -146,7 +144,11 @@ fn lattice_maps(file: &ResultFile, result: &Strain) -> Result<()> {
         ("b_error", |f| f.errors.map_or([f64::NAN; 2], |e| e.b)),
     ];
     for (name, of) in errors {
-        let meta = Meta::new("pixels", &vector, "standard error, from the residuals of the spots");
+        let meaning = match by {
+            Correlation::Joint => "standard error, from the counts and the scatter of the spots",
+            _ => "standard error, from the residuals of the spots",
+        };
+        let meta = Meta::new("pixels", &vector, meaning);
         file.put(
             &format!("lattice/{name}"),
             two_per_frame(result, |f| Some(of(f))).view(),
@@ -266,6 +268,13 @@ fn saved_peaks(file: &ResultFile, result: &Strain) -> Result<()> {
 
 fn summary(report: &mut Report, result: &Strain, params: &Params) {
     let count = |q: Quality| result.maps.quality.iter().filter(|&&v| v == q).count();
+    report.summary(
+        "Refined by",
+        match &result.why {
+            Some(why) => format!("{}: {why}", result.correlation),
+            None => result.correlation.to_string(),
+        },
+    );
     report.summary("Strain relative to", &params.reference);
     report.summary("Strain axes", params.strain_axes);
     report.summary("Frames to be trusted", count(Quality::Good));

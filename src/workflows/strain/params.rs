@@ -19,8 +19,10 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Correlation {
-    /// In crops around the expected positions.
+    /// `Joint` where it applies ([`Params::may_join`]) and its standard errors are smaller in a sample of the frames, else `Fast`.
     #[default]
+    Auto,
+    /// In crops around the expected positions.
     Fast,
     /// Once in the whole frame.
     Full,
@@ -86,6 +88,18 @@ impl fmt::Display for Indices {
     }
 }
 as_text!(Indices);
+
+impl fmt::Display for Correlation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Correlation::Auto => "auto",
+            Correlation::Fast => "fast",
+            Correlation::Full => "full",
+            Correlation::Sparse => "sparse",
+            Correlation::Joint => "joint",
+        })
+    }
+}
 
 /// Numbers separated by commas.
 fn numbers(text: &str) -> Option<Vec<f64>> {
@@ -251,7 +265,7 @@ impl Default for Params {
             tolerance: 3.0,
             min_weight: 0.1,
             min_match: 3,
-            correlation: Correlation::Fast,
+            correlation: Correlation::Auto,
             sparse_steps: 3,
             matching: Matching::Fast,
             upsample: None,
@@ -371,10 +385,23 @@ impl Params {
         }
     }
 
+    /// Whether the joint fit of disks may be tried: it was asked for, or nothing was asked for that it would not do (published steps,
+    /// upsampling, a match without rejection, a template that is no plain disk).
+    pub fn may_join(&self, recipe: Recipe, template: &Template) -> bool {
+        match self.correlation {
+            Correlation::Joint => true,
+            Correlation::Auto => {
+                let plain = self.upsample.is_none() && self.matching == Matching::Fast;
+                recipe == Recipe::Default && plain && template.is_disk()
+            }
+            _ => false,
+        }
+    }
+
     /// The form of correlation.
     pub fn method(&self) -> Method {
         match self.correlation {
-            Correlation::Fast | Correlation::Joint => Method::Fast,
+            Correlation::Auto | Correlation::Fast | Correlation::Joint => Method::Fast,
             Correlation::Full => Method::Full,
             Correlation::Sparse => Method::Sparse {
                 steps: self.sparse_steps,

@@ -1,7 +1,7 @@
 //! Pixels around a position into one lane, and the log scale.
 
 use crate::backend::cpu::isa::{Isa, per_isa};
-use crate::kernels::fft::{LANES, Lanes, Vector, per_vector};
+use crate::backend::cpu::lanes::{LANES, Lanes, Vector, per_vector};
 use crate::kernels::ln::ln;
 use crate::kernels::shifted::least;
 pub(super) use crate::kernels::shifted::{Shifted, minimum};

@@ -1,7 +1,7 @@
 //! Maximum, centre of mass and elevation of sixteen windows.
 
 use crate::backend::cpu::isa::per_isa;
-use crate::kernels::fft::{LANES, Lanes};
+use crate::backend::cpu::lanes::{LANES, Lanes};
 
 /// What is found in one window.
 #[derive(Debug, Clone, Copy, Default)]

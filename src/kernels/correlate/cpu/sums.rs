@@ -4,9 +4,9 @@ use super::Window;
 use super::crop::{Crop, Gather, Outside, Shifted, logs, minimum, shift};
 use super::evaluate::Maps;
 use crate::backend::cpu::isa::{Isa, per_isa};
+use crate::backend::cpu::lanes::{Complex, LANES, Lanes, Vector, per_vector};
 use crate::kernels::correlate::plan::{Axis, Direct, NONE, Plan, Spectral, Sums};
 use crate::kernels::correlate::{Method, Recipe};
-use crate::kernels::fft::{Complex, LANES, Lanes, Vector, per_vector};
 
 /// Windows of a lane group.
 pub(super) type Group = [Option<Window>; LANES];

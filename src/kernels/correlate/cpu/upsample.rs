@@ -6,7 +6,7 @@
 
 use super::super::Recipe;
 use crate::backend::cpu::isa::{Isa, per_isa};
-use crate::kernels::fft::LANES;
+use crate::backend::cpu::lanes::LANES;
 use std::f64::consts::TAU;
 
 /// Kernel values for all fine positions at each whole displacement, rows padded to lanes.

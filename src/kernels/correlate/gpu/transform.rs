@@ -1,6 +1,6 @@
 //! Complex transforms of many lines in workgroup memory, written out as WGSL for one length.
 //!
-//! The same Stockham form, factors and order of additions as [`crate::kernels::fft`], in one buffer: every thread takes its butterflies
+//! The same Stockham form, factors and order of additions as [`crate::backend::cpu::fft`], in one buffer: every thread takes its butterflies
 //! into registers, all wait, every thread writes. Butterflies are unrolled text, since registers cannot be indexed.
 
 use std::collections::BTreeSet;

@@ -1,40 +1,40 @@
-//! CPU path: frame by frame in float64.
+//! CPU path: frame by frame, sixteen spots side by side.
+//!
+//! Pixels of the windows are put into lanes once a frame. A step sums over them in float32, relative to the spots' whole positions and
+//! in a fixed order; what follows, a hundredth of the work, is float64. There are no fused multiply-adds, so bits are the same on every
+//! instruction set.
+//!
+//! What limits it: two divisions and a square root for each pixel of a disk; with few spots, lanes without one.
 
-use super::normal::{GLOBALS, Local, Normal};
-use super::{ENOUGH, FLOOR, Fit, Lattice, NOTHING, Params, Part, STEPS, Settings, Shape, Status, base, enough, window};
+mod spots;
+mod sums;
+
+pub(super) use sums::{MOST, of};
+
+use super::normal::{Equations, GLOBALS, Normal};
+use super::{AROUND, ENOUGH, FLOOR, Fit, Lattice, NOTHING, Params, Part, STEPS, Settings, Shape, Status, base, enough, window};
+use crate::backend::cpu::isa::Isa;
+use crate::backend::cpu::lanes::LANES;
 use crate::backend::stage::CpuStage;
 use crate::error::{Error, Result};
 use crate::pixel::{FrameShape, Frames, LEAF, Sample};
 use crate::with_pixel;
-
-/// A pixel of a spot's window, relative to the spot's first whole position.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PixelOf {
-    pub y: i16,
-    pub x: i16,
-    pub value: f64,
-}
-
-/// A spot, its window and what is fitted for it alone.
-#[derive(Debug, Clone)]
-pub(super) struct Spot {
-    pub index: [i32; 2],
-    pub base: [f64; 2],
-    pub pixels: std::ops::Range<usize>,
-    pub sum: f64,
-    pub squares: f64,
-    pub amplitude: f64,
-    pub background: f64,
-}
+use spots::Group;
+use sums::{Disk, Pixel};
 
 /// Fits frames of one size; keeps its memory from frame to frame.
 pub struct Joint {
+    isa: Isa,
     height: usize,
     width: usize,
     settings: Settings,
-    pixels: Vec<PixelOf>,
-    spots: Vec<Spot>,
-    locals: Vec<Local>,
+    /// Pixels of the largest window relative to a spot's whole position, and their squared distance, nearest first.
+    around: Vec<([i32; 2], f64)>,
+    /// The same for the kernels.
+    offsets: Vec<[f32; 2]>,
+    /// Pixels of group after group.
+    pixels: Vec<Pixel>,
+    groups: Vec<Group>,
 }
 
 impl Joint {
@@ -43,68 +43,82 @@ impl Joint {
     /// # Errors
     /// [`Error::Parameter`] for a radius or an edge that is not positive, or larger than the frame.
     pub fn new(height: usize, width: usize, settings: Settings) -> Result<Self> {
+        Joint::on(Isa::active(), height, width, settings)
+    }
+
+    /// [`Joint::new`] for an instruction set.
+    ///
+    /// # Errors
+    /// As [`Joint::new`].
+    pub fn on(isa: Isa, height: usize, width: usize, settings: Settings) -> Result<Self> {
         let Shape { radius, edge, .. } = settings.shape;
         let most = height.min(width) as f64;
         if !(radius > 0.0 && radius < most && edge > 0.0 && edge < most) {
             let what = format!("a disk of radius {radius} px with an edge of {edge} px in frames of {height}×{width}");
             return Err(Error::parameter("radius", what));
         }
+        let largest = settings.shape.reach() + AROUND;
+        let reach = largest.ceil() as i32;
+        let mut around: Vec<([i32; 2], f64)> = (-reach..=reach)
+            .flat_map(|y| (-reach..=reach).map(move |x| ([y, x], f64::from(y * y + x * x))))
+            .filter(|(_, d)| *d <= largest * largest)
+            .collect();
+        around.sort_by(|p, q| p.1.total_cmp(&q.1));
         Ok(Joint {
+            isa,
             height,
             width,
             settings,
+            offsets: around.iter().map(|(at, _)| at.map(|v| v as f32)).collect(),
+            around,
             pixels: Vec::new(),
-            spots: Vec::new(),
-            locals: Vec::new(),
+            groups: Vec::new(),
         })
     }
 
     /// Fits one frame (C order, as many pixels as announced) from `start`, which must be right to about half a radius, with the spots
     /// `indices`; those whose centre lies outside the frame are left out. Pixels that are not finite are left out.
-    pub fn fit<T: Sample>(&mut self, frame: &[T], start: &Lattice, indices: &[[i32; 2]]) -> Fit {
+    pub fn fit<T: Sample>(&mut self, frame: &[T], start: &Lattice, indices: impl Iterator<Item = [i32; 2]>) -> Fit {
         let first = self.settings.shape;
+        let free = self.settings.free_shape;
         let mut shape = first;
+        let isa = self.isa;
         let failed = |status| Fit::failed(status, first);
         let Some(window) = window(&shape, start).filter(|_| frame.len() == self.height * self.width) else {
             return failed(Status::Undetermined);
         };
-        self.collect(frame, start, indices, window);
-        let (count, total) = self
-            .spots
-            .iter()
-            .fold((0, 0.0), |(n, s), spot| (n + spot.pixels.len(), s + spot.sum));
-        let floor = FLOOR * total / count.max(1) as f64;
-        if self.spots.len() < 3 || floor <= 0.0 || floor.is_nan() {
+        let found = self.collect(frame, start, indices, window);
+        let mut disk = Disk {
+            shape,
+            floor: (FLOOR * found.total / found.pixels.max(1.0)) as f32,
+        };
+        if found.spots < 3 || disk.floor <= 0.0 || !disk.floor.is_finite() {
             return failed(Status::Undetermined);
         }
-        self.guess(&shape, floor);
+        let floor = f64::from(disk.floor);
+        let size = found.size;
+        let offsets = &self.offsets[..size];
+        for (group, pixels) in self.groups.iter_mut().zip(self.pixels.chunks_exact(size)) {
+            spots::place(self.isa, group, start);
+            sums::guess(self.isa, pixels, offsets, &disk, &mut group.model);
+        }
         let mut lattice = *start;
-        let unknowns = if self.settings.free_shape { GLOBALS } else { 6 };
-        let freedom = (count as f64 - 2.0 * self.spots.len() as f64 - unknowns as f64).max(1.0);
+        let unknowns = if free { GLOBALS } else { 6 };
+        let freedom = (found.pixels - 2.0 * found.spots as f64 - unknowns as f64).max(1.0);
         let limit = shape.reach();
         let (mut steps, mut status) = (0, Status::Slow);
         let (mut damping, mut before) = (1.0, f64::INFINITY);
         while steps < STEPS {
             steps += 1;
-            let mut normal = Normal::new(unknowns);
-            self.locals.clear();
-            for s in &self.spots {
-                self.locals
-                    .push(normal.add(s, &self.pixels[s.pixels.clone()], &lattice, &shape, floor));
-            }
-            let Some((mut step, length)) = normal.solve() else {
+            let equations = self.equations(&disk, size);
+            let Some((mut step, length)) = equations.solve() else {
                 return failed(Status::Undetermined);
             };
             // In standard errors as the residuals show them, whatever the unit of the pixels.
-            let length = length / (normal.chi2 / freedom).sqrt().max(1e-9);
+            let length = length / (equations.chi2 / freedom).sqrt().max(1e-9);
             // Long steps leave the region where the linear model holds.
-            let reach = self
-                .spots
-                .iter()
-                .map(|s| moved(&step, s.index))
-                .fold(0.0, f64::max)
-                .max(step[6].abs())
-                .max(step[7].abs());
+            let reach = self.groups.iter().map(|g| spots::longest(isa, g, &step)).fold(0.0, f64::max);
+            let reach = reach.max(step[6].abs()).max(step[7].abs());
             let whole = (0.5 / reach).min(1.0);
             // The score jumps where a pixel enters the edge of a disk: steps that no longer shrink go to and fro across a jump.
             let settling = length < 1.0 || steps > 10;
@@ -114,11 +128,6 @@ impl Joint {
             before = length;
             let scale = whole * damping;
             step.iter_mut().for_each(|v| *v *= scale);
-            for (spot, local) in self.spots.iter_mut().zip(&self.locals) {
-                let [da, db] = local.change(spot.index, &step);
-                spot.amplitude = (spot.amplitude + da).max(floor);
-                spot.background = (spot.background + db).max(floor);
-            }
             for i in 0..2 {
                 lattice.zero[i] += step[i];
                 lattice.a[i] += step[2 + i];
@@ -126,11 +135,13 @@ impl Joint {
             }
             shape.radius = (shape.radius + step[6]).clamp(0.3, 2.0 * first.radius);
             shape.edge = (shape.edge + step[7]).clamp(0.3, 2.0 * shape.radius.max(0.5));
-            let gone = |s: &Spot| {
-                let p = lattice.spot(s.index);
-                (p[0] - s.base[0]).hypot(p[1] - s.base[1]) > limit + 0.75
-            };
-            if !lattice.zero[0].is_finite() || self.spots.iter().any(gone) {
+            disk.shape = shape;
+            let mut furthest = 0f64;
+            for group in &mut self.groups {
+                spots::change(isa, group, &step, floor, free);
+                furthest = furthest.max(spots::place(isa, group, &lattice));
+            }
+            if !lattice.is_finite() || furthest.is_nan() || furthest > limit + 0.75 {
                 return failed(Status::Lost);
             }
             if whole == 1.0 && (settling && damping * length < ENOUGH || damping * reach < NOTHING) {
@@ -138,91 +149,123 @@ impl Joint {
                 break;
             }
         }
-        let mut normal = Normal::new(unknowns);
-        for s in &self.spots {
-            normal.add(s, &self.pixels[s.pixels.clone()], &lattice, &shape, floor);
-        }
-        let Some(covariance) = normal.covariance() else {
+        // The matrix jumps by some percent where a pixel enters the edge of a disk: it is that of the result.
+        let equations = self.equations(&disk, size);
+        let Some(covariance) = equations.covariance() else {
             return failed(Status::Undetermined);
         };
+        let [scatter, scattered] = equations.scatter;
         Fit {
             lattice,
             covariance,
             shape,
-            chi2: normal.chi2 / freedom,
-            spots: self.spots.len() as u32,
+            chi2: equations.chi2 / freedom,
+            scatter: scatter / (scattered - 6.0).max(1.0),
+            spots: found.spots as u32,
             steps,
             status,
         }
     }
 
-    /// Windows of the spots: pixels within `window` of the nearest whole position.
-    fn collect<T: Sample>(&mut self, frame: &[T], start: &Lattice, indices: &[[i32; 2]], window: f64) {
+    /// Normal equations at the groups' present models.
+    fn equations(&mut self, disk: &Disk, size: usize) -> Equations {
+        let mut normal = Normal::new(self.settings.free_shape);
+        let offsets = &self.offsets[..size];
+        for (group, pixels) in self.groups.iter_mut().zip(self.pixels.chunks_exact(size)) {
+            // Pixels further from the whole position than this are beyond the disk wherever a lane's centre is.
+            let near = disk.shape.reach() + group.furthest + 1e-3;
+            let inner = self.around[..size].partition_point(|(_, d)| *d <= near * near);
+            let sums = &mut group.sums;
+            if self.settings.free_shape {
+                sums::shapes(self.isa, pixels, offsets, inner, &group.model, disk, sums);
+            } else {
+                sums::positions(self.isa, pixels, offsets, inner, &group.model, disk, sums);
+            }
+            spots::accumulate(self.isa, &mut normal, group, f64::from(disk.floor));
+        }
+        normal.equations()
+    }
+
+    /// Puts the windows of all spots that lie in the frame by at least half into lanes.
+    fn collect<T: Sample>(
+        &mut self,
+        frame: &[T],
+        start: &Lattice,
+        indices: impl Iterator<Item = [i32; 2]>,
+        window: f64,
+    ) -> Collected {
+        let size = self.around.partition_point(|(_, d)| *d <= window * window);
+        let mut found = Collected {
+            size,
+            spots: 0,
+            pixels: 0.0,
+            total: 0.0,
+        };
+        let around = &self.around[..size];
+        let reach = window.ceil() as i32;
+        let (h, w) = (self.height as i32, self.width as i32);
         self.pixels.clear();
-        self.spots.clear();
-        let reach = window.ceil() as i64;
-        let (h, w) = (self.height as i64, self.width as i64);
-        for &index in indices {
+        self.groups.clear();
+        for index in indices {
             let Some(base) = base(start, index, self.height, self.width) else {
                 continue;
             };
-            let (y0, x0) = (base[0] as i64, base[1] as i64);
-            let first = self.pixels.len();
-            let (mut sum, mut squares) = (0.0, 0.0);
-            for y in (y0 - reach).max(0)..=(y0 + reach).min(h - 1) {
-                for x in (x0 - reach).max(0)..=(x0 + reach).min(w - 1) {
-                    let value = frame[(y * w + x) as usize].to_f64();
-                    let d = ((y - y0) * (y - y0) + (x - x0) * (x - x0)) as f64;
-                    if d <= window * window && value.is_finite() {
-                        sum += value;
-                        squares += value * value;
-                        self.pixels.push(PixelOf {
-                            y: (y - y0) as i16,
-                            x: (x - x0) as i16,
-                            value,
-                        });
-                    }
-                }
+            let lane = found.spots % LANES;
+            if lane == 0 && self.groups.len() * LANES == found.spots {
+                self.groups.push(Group::new());
+                self.pixels.resize(self.groups.len() * size, Pixel::NONE);
             }
-            self.spots.push(Spot {
-                index,
-                base,
-                pixels: first..self.pixels.len(),
-                sum,
-                squares,
-                amplitude: 0.0,
-                background: 0.0,
-            });
+            let first = self.pixels.len() - size;
+            let pixels = &mut self.pixels[first..];
+            let [y, x] = base.map(|v| v as i32);
+            let (mut count, mut sum) = (0.0, 0.0);
+            let whole = y >= reach && x >= reach && y + reach < h && x + reach < w;
+            for (pixel, ([dy, dx], _)) in pixels.iter_mut().zip(around) {
+                let (y, x) = (y + dy, x + dx);
+                let inside = whole || (y >= 0 && x >= 0 && y < h && x < w);
+                let value = if inside {
+                    frame[y as usize * w as usize + x as usize].to_f32()
+                } else {
+                    f32::NAN
+                };
+                let counts = value.is_finite();
+                pixel.value.0[lane] = if counts { value } else { 0.0 };
+                pixel.counts.0[lane] = f32::from(u8::from(counts));
+                count += f64::from(u8::from(counts));
+                sum += if counts { f64::from(value) } else { 0.0 };
+            }
+            if count < enough(window) {
+                continue;
+            }
+            if let Some(group) = self.groups.last_mut() {
+                group.set(lane, index, base);
+            }
+            found.spots += 1;
+            found.pixels += count;
+            found.total += sum;
         }
-        self.spots.retain(|s| s.pixels.len() as f64 >= enough(window));
-    }
-
-    /// First amplitudes and backgrounds: the mean beyond the disk, and the weighted mean above it on the disk.
-    fn guess(&mut self, shape: &Shape, floor: f64) {
-        for spot in &mut self.spots {
-            let pixels = &self.pixels[spot.pixels.clone()];
-            let profile = |p: &PixelOf| shape.profile(f64::from(p.y).hypot(f64::from(p.x)))[0];
-            let (mut n, mut sum) = (0.0, 0.0);
-            for p in pixels.iter().filter(|p| profile(p) == 0.0) {
-                n += 1.0;
-                sum += p.value;
+        // The last spot that was looked at may have been left out.
+        let used = found.spots.div_ceil(LANES);
+        self.groups.truncate(used);
+        self.pixels.truncate(used * size);
+        if !found.spots.is_multiple_of(LANES) {
+            let first = self.pixels.len() - size;
+            for pixel in &mut self.pixels[first..] {
+                pixel.value.0[found.spots % LANES..].fill(0.0);
+                pixel.counts.0[found.spots % LANES..].fill(0.0);
             }
-            spot.background = if n > 0.0 { (sum / n).max(floor) } else { floor };
-            let (mut weight, mut product) = (0.0, 0.0);
-            for p in pixels {
-                let s = profile(p);
-                weight += s * s;
-                product += s * (p.value - spot.background);
-            }
-            spot.amplitude = if weight > 0.0 { (product / weight).max(floor) } else { floor };
         }
+        found
     }
 }
 
-/// How far a step moves a spot.
-fn moved(step: &[f64; GLOBALS], [h, k]: [i32; 2]) -> f64 {
-    let d = [0, 1].map(|i| step[i] + f64::from(h) * step[2 + i] + f64::from(k) * step[4 + i]);
-    d[0].hypot(d[1])
+/// What the windows of a frame hold.
+struct Collected {
+    /// Pixels of a window.
+    size: usize,
+    spots: usize,
+    pixels: f64,
+    total: f64,
 }
 
 /// A stage for one worker.
@@ -258,8 +301,8 @@ impl CpuStage for Stage {
             part.fits.push(match self.params.start(number) {
                 None => Fit::failed(Status::Undetermined, self.params.settings.shape),
                 Some(start) => {
-                    let indices = start.indices(self.shape.height, self.shape.width, 0.0, self.params.most);
-                    with_pixel!(self.shape.pixel, T => self.joint.fit(frames.frame::<T>(i), &start, &indices))
+                    let indices = start.inside(self.shape.height, self.shape.width, 0.0, self.params.most);
+                    with_pixel!(self.shape.pixel, T => self.joint.fit(frames.frame::<T>(i), &start, indices))
                 }
             });
         }

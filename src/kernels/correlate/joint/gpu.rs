@@ -3,7 +3,7 @@
 //! 6.7 KiB of workgroup memory hold the sums of 64 threads. The host lists the spots of every frame, so that both backends look at
 //! the same windows; it adds the steps to the start in float64.
 
-use super::normal::Normal;
+use super::normal::Equations;
 use super::{AROUND, ENOUGH, FLOOR, Fit, Lattice, NOTHING, Params, Part, STEPS, Settings, Status, base, enough, window};
 use crate::backend::gpu::rounds::{Rounds, floats_of};
 use crate::backend::gpu::shader::prelude;
@@ -173,7 +173,7 @@ impl Stage {
             let (one, two) = ((i / 2).min(j / 2), (i / 2).max(j / 2));
             v(6 + 3 * (one * (5 - one) / 2 + two) + i % 2 + j % 2)
         };
-        let Some(covariance) = Normal::of(element).covariance() else {
+        let Some(covariance) = Equations::of(element).covariance() else {
             return Fit::failed(Status::Undetermined, shape);
         };
         let (pixels, spots) = (v(25), v(26));
@@ -187,6 +187,7 @@ impl Stage {
             covariance,
             shape,
             chi2: v(24) / (pixels - 2.0 * spots - 6.0).max(1.0),
+            scatter: v(29) / (v(30) - 6.0).max(1.0),
             spots: spots as u32,
             steps: v(27) as u32,
             status,

@@ -2,8 +2,8 @@
 
 use super::plan::Segment;
 use crate::backend::cpu::isa::per_isa;
-pub(super) use crate::kernels::fft::{LANES, Lanes};
-use crate::kernels::fft::{Vector, per_vector};
+pub(super) use crate::backend::cpu::lanes::{LANES, Lanes};
+use crate::backend::cpu::lanes::{Vector, per_vector};
 use crate::pixel::Sample;
 
 /// Pixels of a tile: with 16 frames in float32 it takes 32 KiB.

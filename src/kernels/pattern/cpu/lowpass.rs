@@ -2,7 +2,7 @@
 //! registers while their inputs stream past.
 
 use crate::backend::cpu::isa::Isa;
-use crate::kernels::fft::{LANES, Lanes, Vector, per_vector};
+use crate::backend::cpu::lanes::{LANES, Lanes, Vector, per_vector};
 use crate::kernels::pattern::plan::Axis;
 
 /// Rows whose sums are in registers together.

@@ -1,8 +1,7 @@
 //! One pass of a transform: butterflies of one radix over all data.
 
-use super::lanes::Register;
-use super::{Complex, Vector, per_vector};
 use crate::backend::cpu::isa::Isa;
+use crate::backend::cpu::lanes::{Complex, Register, Vector, per_vector};
 
 /// One pass over the data.
 #[derive(Debug)]

@@ -5,15 +5,10 @@
 //! additions is fixed, so results have the same bits on every instruction set. Relative error against float64 below 4e-7
 //! for lengths up to 4096.
 
-mod lanes;
 mod pass;
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use lanes::{Avx2, Avx512};
-pub use lanes::{Complex, LANES, Lanes};
-pub(crate) use lanes::{Plain, Vector, per_vector};
-
-use crate::backend::cpu::isa::Isa;
+use super::isa::Isa;
+use super::lanes::Complex;
 use crate::error::{Error, Result};
 use pass::Step;
 
@@ -151,6 +146,7 @@ impl Fft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::cpu::lanes::Lanes;
 
     fn data(n: usize) -> Vec<Complex> {
         let value = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 1009.0 - 0.4;
