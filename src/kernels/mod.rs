@@ -13,7 +13,6 @@ pub mod neighbors;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;
-
 pub mod product;
 pub mod rebin;
 mod shifted;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::io::results::{Input, Meta, OutputDir, ResultFile};
 use crate::report::html::Report;
 use crate::workflows::common;
-use crate::workflows::folder::{add_figure, finish};
+use crate::workflows::folder::{add_figures, finish};
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use std::path::PathBuf;
 
@@ -43,9 +43,7 @@ pub fn write(
     file.finish()?;
     let mut report = summary(result, signals, backend, params);
     tables(&mut report, result, &maps);
-    for figure in &figures::draw(result, &maps, signals, params)? {
-        add_figure(&dir, &mut report, figure)?;
-    }
+    add_figures(&dir, &mut report, &figures::draw(result, &maps, signals, params)?)?;
     finish(dir, report, text)
 }
 
