@@ -59,6 +59,38 @@ pub(crate) fn inverse(spectrum: HalfSpectrum, width: usize) -> Array2<f64> {
     image
 }
 
+/// Transforms all columns and rows of a spectrum in place; `inverse` is normalised.
+pub(crate) fn complex(values: &mut Array2<Complex<f64>>, inverse: bool) {
+    let (h, w) = values.dim();
+    let mut planner = FftPlanner::new();
+    let plan = |planner: &mut FftPlanner<f64>, n| {
+        if inverse {
+            planner.plan_fft_inverse(n)
+        } else {
+            planner.plan_fft_forward(n)
+        }
+    };
+    let along = plan(&mut planner, w);
+    let mut scratch = vec![Complex::default(); along.get_inplace_scratch_len()];
+    for mut row in values.rows_mut() {
+        if let Some(row) = row.as_slice_mut() {
+            along.process_with_scratch(row, &mut scratch);
+        }
+    }
+    columns(values, plan(&mut planner, h));
+    if inverse {
+        let scale = 1.0 / (h as f64 * w as f64);
+        values.mapv_inplace(|v| v * scale);
+    }
+}
+
+/// Moves zero frequency from (0, 0) to (h/2, w/2), or back with `inverse`.
+pub(crate) fn shift<T: Clone>(values: &Array2<T>, inverse: bool) -> Array2<T> {
+    let (h, w) = values.dim();
+    let by = |n: usize| if inverse { n / 2 } else { n - n / 2 };
+    Array2::from_shape_fn((h, w), |(y, x)| values[[(y + by(h)) % h, (x + by(w)) % w]].clone())
+}
+
 fn columns(values: &mut Array2<Complex<f64>>, fft: Arc<dyn Fft<f64>>) {
     let (h, w) = values.dim();
     let mut scratch = vec![Complex::default(); fft.get_inplace_scratch_len()];

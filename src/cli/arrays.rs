@@ -33,7 +33,7 @@ pub fn image(path: &Path) -> Result<Array2<f64>> {
 }
 
 /// Splits `FILE/DATASET` where a part of the path is a file.
-fn split_dataset(path: &Path) -> (&Path, Option<String>) {
+pub fn split_dataset(path: &Path) -> (&Path, Option<String>) {
     let file = path.ancestors().skip(1).find(|a| a.is_file());
     match file.and_then(|f| Some((f, path.strip_prefix(f).ok()?.to_str()?))) {
         Some((file, dataset)) => (file, Some(dataset.replace('\\', "/"))),

@@ -14,11 +14,17 @@ pub struct Args {
     /// Machine-readable output
     #[arg(long)]
     json: bool,
+    /// List the tags of a DigitalMicrograph file
+    #[arg(long)]
+    tags: bool,
     #[command(flatten)]
     scan: ScanArgs,
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
+    if args.tags {
+        return tags(&args);
+    }
     let datasets = io::candidates(&args.file)?;
     let opened = io::open(&args.file, &args.scan.options()?, &session.control);
     let scan = match opened {
@@ -90,6 +96,18 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         println!("  dataset     {}  {:?}  {}", d.path, d.shape, d.dtype);
     }
     i.notes.iter().for_each(|n| println!("  note        {n}"));
+    Ok(())
+}
+
+/// Lists tags, one a line.
+fn tags(args: &Args) -> Result<()> {
+    let tags = io::tags(&args.file)?;
+    if args.json {
+        let map: serde_json::Map<_, _> = tags.into_iter().map(|(path, value)| (path, json!(value))).collect();
+        println!("{}", json!({"file": args.file, "tags": map}));
+    } else {
+        tags.iter().for_each(|(path, value)| println!("{path} = {value}"));
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 mod arrays;
 mod bench;
 mod cluster;
+mod defects;
 mod devices;
 mod ebsd;
 mod export;
@@ -46,6 +47,7 @@ enum Command {
     Cluster(cluster::Args),
     Strain(Box<strain::Args>),
     Phases(Box<phases::Args>),
+    Defects(defects::Args),
     Ebsd(ebsd::Args),
     Simulate(simulate::Args),
     Export(export::Args),
@@ -76,6 +78,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Cluster(a) => cluster::run(a, &session),
         Command::Strain(a) => strain::run(*a, &session),
         Command::Phases(a) => phases::run(*a, &session),
+        Command::Defects(a) => defects::run(a, &session),
         Command::Ebsd(a) => ebsd::run(a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),

@@ -11,6 +11,7 @@ mod operator;
 mod pass;
 mod resident;
 mod selection;
+mod tiles;
 mod times;
 
 pub use collect::{Collector, Fold, FrameSink, LeafTree, Ordered, Rows, SharedSink};
@@ -20,4 +21,5 @@ pub use operator::{Job, Needs, Operator};
 pub use pass::{Backend, Done, Handle, Pass};
 pub use resident::Resident;
 pub use selection::Selection;
+pub use tiles::{Tile, Tiles, on_backend};
 pub use times::PassTimes;

@@ -1,7 +1,7 @@
 //! The way in for fuzzers: arbitrary bytes as a file of a given format.
 
 use super::open::OpenOptions;
-use super::{Scan, blo, h5, npy, raw, readat::ReadAt};
+use super::{Scan, blo, dm, ebsd, h5, npy, raw, readat::ReadAt};
 use crate::control::Control;
 use crate::error::{Error, Result};
 
@@ -9,9 +9,22 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FuzzFormat {
     Blo,
+    Dm,
     Npy,
     Raw,
     Hdf5,
+    /// An Oxford `.ctf` and an EDAX `.ang`.
+    Ctf,
+    Ang,
+    /// A zip archive of images.
+    Zip,
+    /// A folder with one image; the first byte chooses its kind.
+    Image,
+    /// EDAX's `.up1` and `.up2`.
+    Up1,
+    Up2,
+    /// NORDIF: two bytes tell how many of the next are its settings, the rest are patterns.
+    Nordif,
 }
 
 /// Opens `bytes` as a file of `format` and reads its first, middle and last frame; most bytes end in an error, none may do worse.
@@ -20,6 +33,9 @@ pub enum FuzzFormat {
 /// Those of opening and reading.
 pub fn fuzz_bytes(format: FuzzFormat, bytes: &[u8]) -> Result<()> {
     let io = |e| Error::io("temporary file", "cannot write", e);
+    if let Some(result) = ebsd_bytes(format, bytes) {
+        return result;
+    }
     let file = tempfile::NamedTempFile::new().map_err(io)?;
     std::fs::write(file.path(), bytes).map_err(io)?;
     let mut control = Control::new();
@@ -28,6 +44,7 @@ pub fn fuzz_bytes(format: FuzzFormat, bytes: &[u8]) -> Result<()> {
     let opened = ReadAt::open(file.path())?;
     let scan = match format {
         FuzzFormat::Blo => blo::open(opened, &options)?,
+        FuzzFormat::Dm => dm::open(opened, &options)?,
         FuzzFormat::Npy => npy::open(opened, &options)?,
         FuzzFormat::Hdf5 => h5::open(opened, &options, &control)?,
         FuzzFormat::Raw => {
@@ -40,8 +57,49 @@ pub fn fuzz_bytes(format: FuzzFormat, bytes: &[u8]) -> Result<()> {
             options.sync_offset = at(4) as i64 - 128;
             raw::open(opened, &options)?
         }
+        // These went another way.
+        _ => return Ok(()),
     };
     read_some(scan.as_ref(), &control)
+}
+
+/// The same for EBSD files, which are known by their names; `None` for other formats.
+fn ebsd_bytes(format: FuzzFormat, bytes: &[u8]) -> Option<Result<()>> {
+    let io = |e| Error::io("temporary file", "cannot write", e);
+    let dir = match tempfile::tempdir().map_err(io) {
+        Ok(dir) => dir,
+        Err(e) => return Some(Err(e)),
+    };
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).map_err(io).map(|()| path)
+    };
+    let mut control = Control::new();
+    control.memory = 64 << 20;
+    let patterns = |path: std::path::PathBuf| {
+        let map = ebsd::open(&path, &OpenOptions::default(), &control)?;
+        read_some(&*map.scan, &control)
+    };
+    Some(match format {
+        FuzzFormat::Ctf => write("map.ctf", bytes).and_then(|p| ebsd::read_ctf(&p).map(drop)),
+        FuzzFormat::Ang => write("map.ang", bytes).and_then(|p| ebsd::read_ang(&p).map(drop)),
+        FuzzFormat::Zip => write("patterns.zip", bytes).and_then(patterns),
+        FuzzFormat::Up1 => write("map.up1", bytes).and_then(patterns),
+        FuzzFormat::Up2 => write("map.up2", bytes).and_then(patterns),
+        FuzzFormat::Image => {
+            let (kind, image) = bytes.split_first().unwrap_or((&0, &[]));
+            let ending = ["tiff", "png", "bmp", "txt"][usize::from(*kind) % 4];
+            write(&format!("0_0.{ending}"), image).and_then(|_| patterns(dir.path().to_owned()))
+        }
+        FuzzFormat::Nordif => {
+            let (length, rest) = bytes.split_at(bytes.len().min(2));
+            let length = length.iter().fold(0, |n, &b| 256 * n + usize::from(b)).min(rest.len());
+            let (settings, stack) = rest.split_at(length);
+            let both = write("Setting.txt", settings).and_then(|_| write("Pattern.dat", stack));
+            both.and_then(patterns)
+        }
+        _ => return None,
+    })
 }
 
 fn read_some(scan: &dyn Scan, control: &Control) -> Result<()> {

@@ -1,11 +1,13 @@
 //! Files: scans in, results out. Readers decode nothing but what is asked for and believe no header.
 
 mod blo;
+mod dm;
 mod dtype;
 pub mod ebsd;
 mod flat;
 mod fuzz;
 mod h5;
+pub mod keras;
 pub mod limits;
 pub mod memory;
 mod npy;
@@ -26,6 +28,7 @@ pub mod export;
 pub mod fingerprint;
 pub mod hspy;
 pub mod output;
+mod provenance;
 pub mod results;
 
 use crate::control::Control;
@@ -90,6 +93,30 @@ pub trait Scan: Send + Sync {
     }
     /// Hints that these frames will be read soon; may start reading ahead, never blocks.
     fn prefetch(&self, _frames: std::ops::Range<u64>) {}
+}
+
+/// All tags of a DigitalMicrograph file as (path, value); empty for files of other formats.
+///
+/// # Errors
+/// [`crate::Error::Io`], and [`crate::Error::Format`] where the tree of tags is broken.
+pub fn tags(path: &Path) -> Result<Vec<(String, String)>> {
+    let file = readat::ReadAt::open(path)?;
+    match open::is_dm(&file)? {
+        true => dm::list_tags(&file),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// The last number among the tags of a DigitalMicrograph file whose path contains `part`, with its path.
+///
+/// # Errors
+/// As [`tags`].
+pub fn number_tag(path: &Path, part: &str) -> Result<Option<(String, f64)>> {
+    let file = readat::ReadAt::open(path)?;
+    match open::is_dm(&file)? {
+        true => dm::number_tag(&file, part),
+        false => Ok(None),
+    }
 }
 
 /// Datasets of an HDF5 file that could be opened as scans, for `info`; empty for files of other formats.

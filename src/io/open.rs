@@ -3,7 +3,7 @@
 use super::dtype::Stored;
 use super::readat::ReadAt;
 use super::repair::{self, BadPixels};
-use super::{Scan, blo, ebsd, h5, npy, raw};
+use super::{Scan, blo, dm, ebsd, h5, npy, raw};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
@@ -62,6 +62,7 @@ fn pixel_named(name: &str) -> Result<Pixel> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Blo,
+    Dm,
     Hdf5,
     Npy,
     Raw,
@@ -78,7 +79,7 @@ pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box
     }
     let file = ReadAt::open(path)?;
     let format = tell(&file, options)?;
-    if options.dataset.is_some() && format != Format::Hdf5 {
+    if options.dataset.is_some() && !matches!(format, Format::Hdf5 | Format::Dm) {
         return Err(Error::parameter("--dataset", format!("{} is no HDF5 file", path.display())));
     }
     if options.offset.is_some() && format != Format::Raw {
@@ -89,6 +90,7 @@ pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box
     }
     let scan = match format {
         Format::Blo => blo::open(file, options)?,
+        Format::Dm => dm::open(file, options)?,
         Format::Npy => npy::open(file, options)?,
         Format::Raw => raw::open(file, options)?,
         Format::Hdf5 => match ebsd::open_scan(&file, options, control)? {
@@ -99,16 +101,30 @@ pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box
     repair::wrap(scan, &options.bad_pixels, control)
 }
 
-fn tell(file: &ReadAt, options: &OpenOptions) -> Result<Format> {
+/// The first bytes, zero behind the end.
+fn head(file: &ReadAt) -> Result<[u8; 8]> {
     let mut head = [0; 8];
     let n = head.len().min(usize::try_from(file.len()).unwrap_or(usize::MAX));
     file.read(0, &mut head[..n])?;
-    let ending = file
-        .path()
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or("")
-        .to_ascii_lowercase();
+    Ok(head)
+}
+
+/// The ending of the name in small letters.
+fn ending(file: &ReadAt) -> String {
+    let ending = file.path().extension().and_then(|e| e.to_str());
+    ending.unwrap_or("").to_ascii_lowercase()
+}
+
+/// True for DigitalMicrograph files.
+pub(super) fn is_dm(file: &ReadAt) -> Result<bool> {
+    Ok(dm::has_signature(&head(file)?, matches!(&*ending(file), "dm3" | "dm4")))
+}
+
+fn tell(file: &ReadAt, options: &OpenOptions) -> Result<Format> {
+    let (head, ending) = (head(file)?, ending(file));
+    if is_dm(file)? {
+        return Ok(Format::Dm);
+    }
     if head.starts_with(blo::MAGIC) {
         return Ok(Format::Blo);
     }
@@ -129,12 +145,13 @@ fn tell(file: &ReadAt, options: &OpenOptions) -> Result<Format> {
     match ending.as_str() {
         "raw" | "bin" | "dat" => Ok(Format::Raw),
         "blo" => Err(wrong("a NanoMEGAS block file")),
+        "dm3" | "dm4" => Err(wrong("a DigitalMicrograph file of version 3 or 4")),
         "npy" => Err(wrong("a NumPy array")),
         "h5" | "hdf5" | "hspy" | "emd" | "nxs" => Err(wrong("an HDF5 file")),
         _ if described => Ok(Format::Raw),
         _ => Err(Error::unsupported(
             file.path(),
-            "the format is none of .blo, HDF5, .npy; for raw binary give --sig-shape and --dtype",
+            "the format is none of .blo, .dm3, .dm4, HDF5, .npy; for raw binary give --sig-shape and --dtype",
         )),
     }
 }

@@ -1,14 +1,15 @@
 //! Results: plain HDF5 that any program opens, with unit, axes and meaning beside every dataset.
 
+pub(super) use super::provenance::calibration;
+pub use super::provenance::{Input, Provenance, Timing, iso_time};
 use crate::error::{Error, Result};
-use crate::io::Axis;
 pub use crate::io::fingerprint::fingerprint;
 pub use crate::io::output::{AtomicFile, OutputDir, write_file};
 use hdf5::types::VarLenUnicode;
 use hdf5::{Group, H5Type};
 use ndarray::{ArrayView, Dimension};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// What a dataset holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,6 +96,17 @@ impl ResultFile {
             return Err(Error::Internal(format!("{path} is written twice")));
         }
         dataset(&self.file, path, array, meta, &self.target)
+    }
+
+    /// Starts a dataset that grows: rows of shape `tail` are appended as they are found. Compressed (shuffle and gzip 4).
+    ///
+    /// # Errors
+    /// As [`ResultFile::put`]; `meta` names the growing axis first.
+    pub fn stream<T: Value>(&self, path: &str, tail: &[usize], meta: Meta<'_>) -> Result<Stream<T>> {
+        if self.file.link_exists(path) {
+            return Err(Error::Internal(format!("{path} is written twice")));
+        }
+        Stream::create(&self.file, path, tail, meta, &self.target)
     }
 
     /// Adds numbers as an attribute of a dataset or group that exists, e.g. the step of a calibrated axis.
@@ -189,122 +201,115 @@ impl ResultFile {
             target,
             overwrite,
         } = self;
-        let failed = |e: hdf5::Error| hdf5_error(&target, "cannot write", &e);
-        file.flush().map_err(failed)?;
-        file.close().map_err(failed)?;
-        // Some file systems tell only now that they are full.
-        std::fs::File::options()
-            .write(true)
-            .open(&temp)
-            .and_then(|f| f.sync_all())
-            .map_err(|e| Error::io(&target, "cannot write", e))?;
+        settle(file, &temp, &target)?;
         super::output::persist(temp, &path, overwrite)
     }
 }
 
-/// How a result came about.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Provenance {
-    /// `cluster`, `stats`, …
-    pub command: String,
-    /// `cpu` or `gpu`.
-    pub backend: String,
-    /// Name of the GPU, or the instruction set of the CPU kernels.
-    pub adapter: String,
-    /// Effective parameters as TOML.
-    pub parameters: String,
-    pub timings: Vec<Timing>,
-    pub inputs: Vec<Input>,
-    /// Axes `scan_y`, `scan_x`, `y`, `x` of the input, those with a known step; written to `/calibration`.
-    pub calibration: Vec<(String, Axis)>,
+/// Closes a file at `path` and waits for the disk; `target` is its name for messages.
+pub(super) fn settle(file: hdf5::File, path: &Path, target: &Path) -> Result<()> {
+    let failed = |e: hdf5::Error| hdf5_error(target, "cannot write", &e);
+    file.flush().map_err(failed)?;
+    file.close().map_err(failed)?;
+    // Some file systems tell only now that they are full.
+    let synced = std::fs::File::options().write(true).open(path).and_then(|f| f.sync_all());
+    synced.map_err(|e| Error::io(target, "cannot write", e))
 }
 
-/// What a result file says in `/calibration` about axes, by their names; empty where it says nothing.
-pub(super) fn calibration(at: &hdf5::Location) -> Vec<(String, Axis)> {
-    let Ok(axes) = at.file().and_then(|f| f.group("calibration")) else {
-        return Vec::new();
-    };
-    let names = axes.member_names().unwrap_or_default();
-    let axis = |name: String| {
-        let group = axes.group(&name).ok()?;
-        let scale = group.attr("scale").ok()?.read_scalar().ok()?;
-        let unit = super::h5::text::attribute_of(&group, "unit").unwrap_or_default();
-        Some((
-            name,
-            Axis {
-                scale: Some(scale),
-                unit,
-            },
-        ))
-    };
-    names.into_iter().filter_map(axis).collect()
+/// A dataset in the making whose number of rows is not known yet. Rows wait in memory until they fill about a mebibyte.
+pub struct Stream<T> {
+    dataset: hdf5::Dataset,
+    tail: Vec<usize>,
+    /// Rows written.
+    rows: usize,
+    waiting: Vec<T>,
+    target: PathBuf,
 }
 
-/// Wall time of one step.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Timing {
-    pub step: String,
-    pub seconds: f64,
-    /// Frames and bytes of pixels that went through; 0 for steps on the host.
-    pub frames: u64,
-    pub bytes: u64,
-    /// Seconds of reading, upload, device, read-back and host, which overlap; 0 for steps on the host.
-    pub split: [f64; 5],
-    /// Bytes of pixels that were uploaded to a device.
-    pub uploaded: u64,
-}
-
-/// A file that was read.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Input {
-    /// File name without folders.
-    pub name: String,
-    pub bytes: u64,
-    /// Last change, UTC, `2026-11-21T03:30:00Z`; empty if the system does not tell.
-    pub modified: String,
-    /// See [`fingerprint`].
-    pub fingerprint: String,
-}
-
-impl Input {
-    /// Looks at a file.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be read.
-    pub fn of(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, "cannot read", e))?;
-        Ok(Input {
-            name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-            bytes: metadata.len(),
-            modified: metadata.modified().map(iso_time).unwrap_or_default(),
-            fingerprint: fingerprint(path)?,
+impl<T: Value> Stream<T> {
+    fn create(file: &hdf5::File, path: &str, tail: &[usize], meta: Meta<'_>, target: &Path) -> Result<Self> {
+        if tail.len() > 3 || meta.axes.len() != tail.len() + 1 {
+            return Err(Error::Internal(format!("{path}: rows of {} axes", tail.len())));
+        }
+        let row = tail.iter().product::<usize>().max(1) * size_of::<T>();
+        let mut extents = vec![hdf5::Extent::resizable(0)];
+        extents.extend(tail.iter().map(|&n| hdf5::Extent::fixed(n)));
+        let mut chunk = vec![(CHUNK / row).clamp(1, 4096)];
+        chunk.extend(chunk_shape(tail, size_of::<T>()));
+        let create = || -> hdf5::Result<hdf5::Dataset> {
+            let mut builder = file
+                .new_dataset::<T>()
+                .shape(hdf5::SimpleExtents::from_vec(extents))
+                .chunk(chunk);
+            if hdf5::filters::deflate_available() {
+                builder = builder.shuffle().deflate(4);
+            }
+            let dataset = builder.create(path)?;
+            put_text(&dataset, "unit", meta.unit)?;
+            put_texts(&dataset, "axes", meta.axes)?;
+            put_text(&dataset, "description", meta.meaning)?;
+            Ok(dataset)
+        };
+        Ok(Stream {
+            dataset: create().map_err(|e| hdf5_error(target, "cannot write", &e))?,
+            tail: tail.to_vec(),
+            rows: 0,
+            waiting: Vec::new(),
+            target: target.to_owned(),
         })
     }
-}
 
-/// A time as `YYYY-MM-DDThh:mm:ssZ`.
-pub fn iso_time(time: SystemTime) -> String {
-    let seconds = match time.duration_since(UNIX_EPOCH) {
-        Ok(d) => d.as_secs() as i64,
-        Err(e) => -(e.duration().as_secs() as i64),
-    };
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Gregorian calendar in 400-year eras that begin in March, so that leap days come last.
-    let shifted = days + 719_468;
-    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let of_month = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{of_month:02}T{:02}:{:02}:{:02}Z",
-        rest / 3600,
-        rest / 60 % 60,
-        rest % 60
-    )
+    /// Appends whole rows.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses, [`Error::Internal`] for half a row.
+    pub fn append(&mut self, values: impl IntoIterator<Item = T>) -> Result<()> {
+        self.waiting.extend(values);
+        match self.waiting.len() * size_of::<T>() >= CHUNK {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    /// Rows appended so far.
+    pub fn rows(&self) -> usize {
+        self.rows + self.waiting.len() / self.tail.iter().product::<usize>().max(1)
+    }
+
+    /// Writes what waits; call it at the end.
+    ///
+    /// # Errors
+    /// As [`Stream::append`].
+    pub fn flush(&mut self) -> Result<()> {
+        let row = self.tail.iter().product::<usize>().max(1);
+        if !self.waiting.len().is_multiple_of(row) {
+            return Err(Error::Internal("half a row of a result".into()));
+        }
+        let (from, rows) = (self.rows, self.waiting.len() / row);
+        if rows == 0 {
+            return Ok(());
+        }
+        let to = from + rows;
+        let mut shape = vec![rows];
+        shape.extend(&self.tail);
+        let values = ndarray::ArrayViewD::from_shape(shape, &self.waiting[..]);
+        let values = values.map_err(|e| Error::Internal(format!("rows of a result: {e}")))?;
+        let mut whole = vec![to];
+        whole.extend(&self.tail);
+        let write = || -> hdf5::Result<()> {
+            self.dataset.resize(whole)?;
+            match self.tail.len() {
+                0 => self.dataset.write_slice(values, from..to),
+                1 => self.dataset.write_slice(values, (from..to, ..)),
+                2 => self.dataset.write_slice(values, (from..to, .., ..)),
+                _ => self.dataset.write_slice(values, (from..to, .., .., ..)),
+            }
+        };
+        write().map_err(|e| hdf5_error(&self.target, "cannot write", &e))?;
+        self.waiting.clear();
+        self.rows = to;
+        Ok(())
+    }
 }
 
 /// Writes a dataset with unit, axes and meaning as attributes; `target` is the file's name for messages.

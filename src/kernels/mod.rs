@@ -10,10 +10,13 @@ pub mod logsum;
 pub mod masks;
 pub mod matches;
 pub mod neighbors;
+pub mod neighbours;
+pub mod network;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;
 pub mod product;
+pub mod quality;
 pub mod rebin;
 mod shifted;
 pub mod statistics;

@@ -8,6 +8,7 @@ mod joint;
 mod logsum;
 mod masks;
 mod pattern;
+mod quality;
 mod rebinned;
 mod statistics;
 
@@ -19,5 +20,6 @@ pub use joint::JointFit;
 pub use logsum::LogSum;
 pub use masks::MaskProducts;
 pub use pattern::PatternChain;
+pub use quality::Quality;
 pub use rebinned::Rebinned;
 pub use statistics::Statistics;

@@ -117,6 +117,14 @@ pub struct Vector {
     pub colour: Option<[u8; 3]>,
 }
 
+/// A straight line in data coordinates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Segment {
+    /// (y, x) of both ends; what lies outside the map is cut off.
+    pub ends: [[f64; 2]; 2],
+    pub colour: [u8; 3],
+}
+
 /// A map of values; build with [`HeatMap::new`] and set fields.
 #[derive(Debug, Clone)]
 pub struct HeatMap<'a> {
@@ -239,6 +247,23 @@ pub(super) fn marks(
 ) {
     figure.clipped(origin.0, origin.1, geometry.width(), geometry.height(), |figure| {
         draw_marks(figure, origin, geometry, markers, vectors, ink)
+    });
+}
+
+/// Lines on darker rims, so that they stand out from bright and dark places.
+pub(super) fn segments(figure: &mut Figure, (left, top): (usize, usize), geometry: &Geometry, segments: &[Segment]) {
+    figure.clipped(left, top, geometry.width(), geometry.height(), |figure| {
+        let usable = |s: &&Segment| s.ends.iter().flatten().all(|v| v.is_finite() && v.abs() < 1e6);
+        for (width, rim) in [(3.6, true), (1.8, false)] {
+            for s in segments.iter().filter(usable) {
+                let [from, to] = s.ends.map(|[y, x]| {
+                    let (px, py) = geometry.position(y, x);
+                    (left as f64 + px, top as f64 + py)
+                });
+                let colour = if rim { s.colour.map(|c| c / 4) } else { s.colour };
+                figure.line(from, to, width, colour);
+            }
+        }
     });
 }
 

@@ -3,7 +3,7 @@
 use super::canvas::{Align, FAINT, Figure, INK, TEXT, TITLE, WHITE, fit_text};
 use super::colour::{ColourMap, UNCLASSIFIED};
 use super::geometry::Geometry;
-use super::heatmap::{Limits, Marker, Vector, marks, paint, position};
+use super::heatmap::{Limits, Marker, Segment, Vector, marks, paint, position, segments};
 use super::ticks::number;
 use ndarray::ArrayView2;
 use std::collections::BTreeMap;
@@ -22,6 +22,7 @@ pub struct Tile<'a> {
     pub labels: Option<BTreeMap<i32, [u8; 3]>>,
     pub markers: Vec<Marker>,
     pub vectors: Vec<Vector>,
+    pub segments: Vec<Segment>,
 }
 
 impl<'a> Tile<'a> {
@@ -36,6 +37,7 @@ impl<'a> Tile<'a> {
             labels: None,
             markers: Vec::new(),
             vectors: Vec::new(),
+            segments: Vec::new(),
         }
     }
 }
@@ -107,6 +109,7 @@ fn draw_tile(figure: &mut Figure, (x, y): (usize, usize), cell: usize, geometry:
         Some(colours) => colours.get(&(v as i32)).copied().unwrap_or(UNCLASSIFIED),
         None => tile.colours.rgb(position(v, limits, tile.log)),
     });
+    segments(figure, (x, y), geometry, &tile.segments);
     marks(figure, (x, y), geometry, &tile.markers, &tile.vectors, WHITE);
     figure.frame(x, y, geometry.width(), geometry.height(), FAINT);
     let (caption, size) = fit_text(&tile.caption, TEXT, cell as f32);

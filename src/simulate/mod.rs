@@ -13,6 +13,7 @@ mod parameters;
 mod polycrystal;
 mod stream;
 mod truth;
+mod ws2;
 
 pub use bullseye::{Bullseye, Pose, SimulatedBullseye};
 pub use ebsd::{Kikuchi, SimulatedKikuchi, Structure};
@@ -21,6 +22,7 @@ pub use parameters::Parameters;
 pub use polycrystal::{Grain, Grains, Polycrystal};
 pub use stream::truth_path;
 pub use truth::Truth;
+pub use ws2::{Kind as DefectKind, Point as TrueDefect, SimulatedWs2, Ws2};
 
 /// What random numbers are for: the purposes of [`crate::rng::Source`].
 mod purpose {
@@ -35,4 +37,9 @@ mod purpose {
     pub const SCATTER: u8 = 9;
     pub const COUNTS: u8 = 10;
     pub const BAD_PIXELS: u8 = 11;
+    pub const HISTORY: u8 = 20;
+    pub const BACKGROUND: u8 = 21;
+    pub const FLICKER: u8 = 22;
+    pub const JITTER: u8 = 23;
+    pub const READ_NOISE: u8 = 24;
 }

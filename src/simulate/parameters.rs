@@ -90,9 +90,9 @@ pub(super) mod pixel_name {
     }
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Pixel, D::Error> {
         let name = String::deserialize(d)?;
-        [Pixel::U8, Pixel::U16, Pixel::F32]
+        [Pixel::U8, Pixel::U16, Pixel::I16, Pixel::F32]
             .into_iter()
             .find(|p| p.name() == name)
-            .ok_or_else(|| D::Error::custom(format!("pixel `{name}` is not one of u8, u16, f32")))
+            .ok_or_else(|| D::Error::custom(format!("pixel `{name}` is not one of u8, u16, i16, f32")))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 mod common;
+pub mod defects;
 pub mod descan;
 pub mod ebsd;
 pub mod folder;

@@ -100,3 +100,35 @@ for k in ("rgb_rows", "rgb_row_ratio", "row_asymmetry"):
     small[k] = bse[k][[3, 2][k != "rgb_rows"]]
 small["points"] = points
 np.savez_compressed(f"{out}/bse.npz", **small)
+
+# Neighbours: sums are made pixel by pixel, so that every fifth pixel of the whole map is enough; what is rescaled needs whole patterns.
+kikuchipy = load("kikuchipy")
+neighbours = load("neighbours")
+similarity = load("similarity")
+binning = load("binning")
+small = {k: thin(v) if v.ndim == 2 else v for k, v in neighbours.items()}
+with h5py.File(f"{ref}/map_binned2.h5") as f:
+    stack, where = f["Scan/EBSD/Data/RawPatterns"][()], f["Scan/EBSD/Header/indexmap"][()]
+    small["map_thin"] = thin(stack[where])
+    small["around"] = stack[where[6:9, 9:12]]
+    small["static_binned"] = f["Scan/EBSD/Data/StaticBackground"][()]
+    small["average_gauss3_std1_u16"] = kikuchipy["average_gauss3_std1_u16"][0, :2]
+with zipfile.ZipFile(f"{ref}/patterns.zip") as z:
+    small["raw_corner"] = np.stack([[image(r, c) for c in range(3)] for r in range(3)])
+    all_raw = np.stack([[image(r, c) for c in range(where.shape[1])] for r in range(where.shape[0])])
+small["adp_raw"] = kikuchipy["adp_raw"][:2, :2]
+small["iq_raw_corner"] = kikuchipy["iq_raw_full"][:3, :3]
+small["ncc_right"], small["ncc_down"] = similarity["ncc_right"][:3, :2], similarity["ncc_down"][:2, :3]
+small["noise"], small["radial_power"] = similarity["noise"], similarity["radial_power"]
+small["raw_thin"], small["map_mean_thin"] = all_raw[..., ::10, ::10], binning["map_mean_pattern"][::10, ::10]
+small["bse_map"] = np.array([binning["bse_map"][r, c] for r, c in points])
+for k in ("sum2", "sum4", "sum7"):
+    small[k] = binning[k][:2]
+small["static_mean2"], small["static_mean4"] = binning["static_mean2"], binning["static_mean4"]
+small["vbse_roi"] = np.array([kikuchipy["vbse_roi_10_5_40_30"][r, c] for r, c in points])
+small["vbse_grid5x5"] = np.array([kikuchipy["vbse_grid5x5"][..., r, c] for r, c in points])
+for k in ("kiku_total", "kiku_com_xy", "vkiku"):
+    small[k] = bse[k][:3, :4]
+small["kiku_row3"], small["kiku_rgb_row3"] = bse["vkiku"][:, :, 3, ::3], bse["kiku_rgb_rows"][3]
+small["clahe_u16"], small["stretch_3_97_minmax"] = thin(contrast["clahe_u16"]), contrast["stretch_3_97_minmax"]
+np.savez_compressed(f"{out}/neighbours.npz", **small)

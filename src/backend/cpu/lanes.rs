@@ -46,6 +46,18 @@ pub trait Register: Copy {
     fn plus(self, o: Self) -> Self;
     fn minus(self, o: Self) -> Self;
     fn times(self, o: Self) -> Self;
+    /// self · a + b, rounded once. Exact everywhere; where the instruction set lacks it, each number calls a library function.
+    fn fused(self, a: Self, b: Self) -> Self;
+    /// As many numbers as it holds, from any address.
+    ///
+    /// # Safety
+    /// They must be readable.
+    unsafe fn load_from(from: *const f32) -> Self;
+    /// The same to memory.
+    ///
+    /// # Safety
+    /// They must be writable.
+    unsafe fn store_to(self, to: *mut f32);
 }
 
 /// Sixteen float32 numbers in registers.
@@ -104,6 +116,18 @@ impl Register for [f32; 4] {
     #[inline(always)]
     fn times(self, o: Self) -> Self {
         std::array::from_fn(|l| self[l] * o[l])
+    }
+    #[inline(always)]
+    fn fused(self, a: Self, b: Self) -> Self {
+        std::array::from_fn(|l| self[l].mul_add(a[l], b[l]))
+    }
+    #[inline(always)]
+    unsafe fn load_from(from: *const f32) -> Self {
+        unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store_to(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self) }
     }
 }
 

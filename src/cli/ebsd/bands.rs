@@ -1,33 +1,23 @@
 //! `emstream ebsd bands`
 
-use super::{effective, open_map, params_file};
+use super::{Files, effective, open_map};
 use crate::cli::scan::{ScanArgs, pair, report_warnings};
 use crate::cli::session::Session;
 use crate::cli::set;
 use emstream::analysis::Recipe;
 use emstream::engine::Backend;
 use emstream::io::output::write_file;
-use emstream::workflows::ebsd::Target;
 use emstream::workflows::ebsd::bands::{self, Params};
 use emstream::{Error, Result};
-use std::path::PathBuf;
 
 /// Bands of every pattern by Hough transform, and a band quality map; or with --at the bands of one pattern drawn
 #[derive(clap::Args)]
 pub struct Args {
-    input: PathBuf,
-    /// Result file (HDF5); with --at a figure (.png)
-    #[arg(short, long, value_name = "OUT.h5|FILE.png", required_unless_present = "in_place")]
-    output: Option<PathBuf>,
-    /// Put the bands into the input
-    #[arg(long, conflicts_with_all = ["output", "at"])]
-    in_place: bool,
-    /// Only the pattern at this point, drawn with its bands
-    #[arg(long, value_name = "ROW,COL")]
+    #[command(flatten)]
+    files: Files,
+    /// Only the pattern at this point, drawn with its bands; -o is then a figure (.png)
+    #[arg(long, value_name = "ROW,COL", conflicts_with = "in_place")]
     at: Option<String>,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
     /// Number of angles [default: 150]
     #[arg(long, value_name = "N")]
     theta: Option<usize>,
@@ -51,7 +41,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let (mut how, mut params) = params_file::<Params>(args.params.as_deref(), args.how, "bands")?;
+    let (mut how, mut params) = args.files.parameters::<Params>(args.how, "bands")?;
     set(&mut params.theta, args.theta);
     set(&mut params.peaks, args.peaks);
     set(&mut params.factor, args.factor);
@@ -64,15 +54,15 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     }
     let target = match at {
         Some(_) => None,
-        None => Some(Target::open(&args.input, args.output.as_deref(), session.overwrite)?),
+        None => Some(args.files.target(session)?),
     };
     // Bands show in processed patterns: those come first where the file has both.
     let given = how.dataset.clone();
     how.dataset = given.clone().or(Some("Patterns".into()));
-    let opened = match open_map(&how, &args.input, session) {
+    let opened = match open_map(&how, &args.files.input, session) {
         Err(_) if given.is_none() => {
             how.dataset = None;
-            open_map(&how, &args.input, session)
+            open_map(&how, &args.files.input, session)
         }
         other => other,
     };
@@ -86,7 +76,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     {
         log::warn!(
             "{}: these are raw patterns; bands show better after `ebsd process`",
-            args.input.display()
+            args.files.input.display()
         );
     }
     let found = bands::find(&map, &selection, &params, &Backend::Cpu, &session.control)?;
@@ -97,8 +87,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     });
     let point = point.ok_or_else(|| Error::Internal("a selection without a middle".into()))?;
     let figure = bands::draw_at(&found, &map, &selection, point, &session.control)?;
-    report_warnings(&args.input, &*map.scan);
-    match (target, args.output) {
+    report_warnings(&args.files.input, &*map.scan);
+    match (target, args.files.output) {
         (Some(target), _) => {
             let text = effective(&how, "bands", &params)?;
             let page = bands::write(&found, &map, &figure, target, &Backend::Cpu, text)?;

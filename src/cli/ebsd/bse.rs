@@ -1,27 +1,17 @@
 //! `emstream ebsd bse`
 
-use super::{effective, open_map, params_file};
+use super::{Files, effective, open_map};
 use crate::cli::scan::{ScanArgs, report_warnings};
 use crate::cli::session::Session;
 use crate::cli::set;
-use emstream::workflows::ebsd::Target;
 use emstream::workflows::ebsd::bse::{self, Params};
 use emstream::{Error, Result};
-use std::path::PathBuf;
 
 /// Images of backscattered electrons: the signal of a grid of cells, or of rectangles, in every pattern
 #[derive(clap::Args)]
 pub struct Args {
-    input: PathBuf,
-    /// Result file (HDF5)
-    #[arg(short, long, value_name = "OUT.h5", required_unless_present = "in_place")]
-    output: Option<PathBuf>,
-    /// Put the images into the input
-    #[arg(long, conflicts_with = "output")]
-    in_place: bool,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
     /// Cells of the grid, rows × columns [default: 7x7]
     #[arg(long, value_name = "RxC")]
     grid: Option<String>,
@@ -56,7 +46,7 @@ fn numbers<const N: usize>(name: &str, text: &str, separators: &[char], example:
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let (how, mut params) = params_file::<Params>(args.params.as_deref(), args.how, "bse")?;
+    let (how, mut params) = args.files.parameters::<Params>(args.how, "bse")?;
     if let Some(grid) = &args.grid {
         params.grid = numbers("--grid", grid, &['x', '×'], "7x7")?;
         params.region.clear();
@@ -73,13 +63,13 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     set(&mut params.azimuth, args.azimuth);
     set(&mut params.altitude, args.altitude);
 
-    let target = Target::open(&args.input, args.output.as_deref(), session.overwrite)?;
-    let (map, selection) = open_map(&how, &args.input, session)?;
+    let target = args.files.target(session)?;
+    let (map, selection) = open_map(&how, &args.files.input, session)?;
     let backend = session.backend()?;
     let signals = bse::signals(&map, &selection, &params, &backend, &session.control)?;
     let text = effective(&how, "bse", &params)?;
     let page = bse::write(&signals, &map, &params, target, &backend, text)?;
-    report_warnings(&args.input, &*map.scan);
+    report_warnings(&args.files.input, &*map.scan);
     println!("{} patterns; {}", selection.len(), page.display());
     Ok(())
 }

@@ -1,25 +1,30 @@
 //! `emstream ebsd …`: one file per subcommand.
 
+mod average;
+mod background;
 mod bands;
 mod bse;
+mod compare;
 mod convert;
 mod maps;
 mod process;
+mod quality;
 
 use super::roi;
 use super::scan::ScanArgs;
 use super::session::Session;
 use clap::Subcommand;
 use emstream::engine::Selection;
-use emstream::io::ebsd::{self, PatternMap};
+use emstream::io::ebsd::{self, PatternMap, Store};
 use emstream::workflows;
-use emstream::workflows::ebsd::points;
+use emstream::workflows::ebsd::process::Dtype;
+use emstream::workflows::ebsd::{Target, points};
 use emstream::{Error, Result};
 use ndarray::Array2;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Kikuchi patterns: from files of any maker to processed patterns, bands and maps
 #[derive(clap::Args)]
@@ -33,8 +38,12 @@ enum Command {
     Convert(Box<convert::Args>),
     Maps(Box<maps::Args>),
     Process(Box<process::Args>),
+    Background(Box<background::Args>),
+    Average(Box<average::Args>),
+    Quality(Box<quality::Args>),
     Bands(Box<bands::Args>),
     Bse(Box<bse::Args>),
+    Compare(Box<compare::Args>),
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
@@ -42,8 +51,104 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         Command::Convert(a) => convert::run(*a, session),
         Command::Maps(a) => maps::run(*a, session),
         Command::Process(a) => process::run(*a, session),
+        Command::Background(a) => background::run(*a, session),
+        Command::Average(a) => average::run(*a, session),
+        Command::Quality(a) => quality::run(*a, session),
         Command::Bands(a) => bands::run(*a, session),
         Command::Bse(a) => bse::run(*a, session),
+        Command::Compare(a) => compare::run(*a, session),
+    }
+}
+
+/// Files of a command that computes from patterns.
+#[derive(clap::Args)]
+struct Files {
+    /// Patterns: an EBSD file (HDF5), or anything that `ebsd convert` reads
+    input: PathBuf,
+    /// Result file (HDF5)
+    #[arg(short, long, value_name = "OUT.h5", required_unless_present = "in_place")]
+    output: Option<PathBuf>,
+    /// Put the results into the input
+    #[arg(long, conflicts_with = "output")]
+    in_place: bool,
+    /// Parameters from a file, as an earlier run wrote them; flags win over it
+    #[arg(long, value_name = "FILE.toml")]
+    params: Option<PathBuf>,
+}
+
+impl Files {
+    /// Where maps go. Comes before the patterns are opened.
+    fn target(&self, session: &Session) -> Result<Target> {
+        Target::open(&self.input, self.output.as_deref(), session.overwrite)
+    }
+
+    /// Where new patterns go: the input, opened for writing, or nothing and the place of a new file. Comes before the patterns are opened.
+    fn store(&self) -> Result<(Option<Store>, &Path)> {
+        let output = self.output.as_deref().unwrap_or(&self.input);
+        if self.in_place {
+            return Ok((Some(Store::open(&self.input)?), output));
+        }
+        let real = std::fs::canonicalize(output).ok();
+        if real.is_some() && real == std::fs::canonicalize(&self.input).ok() {
+            let what = "the output is the input: use --in-place to keep both kinds of patterns in one file";
+            return Err(Error::parameter("-o", what));
+        }
+        Ok((None, output))
+    }
+
+    /// Scan flags and parameters of the section `name` of the parameter file, or what was typed and defaults.
+    fn parameters<P: DeserializeOwned + Default>(&self, how: ScanArgs, name: &str) -> Result<(ScanArgs, P)> {
+        params_file(self.params.as_deref(), how, name)
+    }
+}
+
+/// Flags of commands whose `--dtype` is that of the result: those of raw files are left to parameter files.
+#[derive(clap::Args)]
+struct PatternArgs {
+    /// Dataset or group inside the file
+    #[arg(long, value_name = "PATH")]
+    dataset: Option<String>,
+    /// Replace bad pixels by the local median: a mask (.npy, .png) or `auto`
+    #[arg(long, value_name = "FILE|auto")]
+    bad_pixels: Option<String>,
+}
+
+impl PatternArgs {
+    fn scan(self) -> ScanArgs {
+        ScanArgs {
+            dataset: self.dataset,
+            bad_pixels: self.bad_pixels,
+            ..ScanArgs::default()
+        }
+    }
+}
+
+/// Pixels of new patterns.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum DtypeFlag {
+    U8,
+    U16,
+    F32,
+}
+
+impl From<DtypeFlag> for Dtype {
+    fn from(flag: DtypeFlag) -> Dtype {
+        match flag {
+            DtypeFlag::U8 => Dtype::U8,
+            DtypeFlag::U16 => Dtype::U16,
+            DtypeFlag::F32 => Dtype::F32,
+        }
+    }
+}
+
+/// New patterns are those of the whole map.
+fn whole_map(how: &ScanArgs) -> Result<()> {
+    match how.roi {
+        None => Ok(()),
+        Some(_) => Err(Error::parameter(
+            "--roi",
+            "new patterns are those of the whole map: leave it out",
+        )),
     }
 }
 

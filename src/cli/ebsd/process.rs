@@ -1,38 +1,25 @@
 //! `emstream ebsd process`
 
-use super::{effective, open_map, params_file};
-use crate::cli::scan::{ScanArgs, report_warnings};
+use super::{DtypeFlag, Files, PatternArgs, effective, open_map, whole_map};
+use crate::cli::scan::report_warnings;
 use crate::cli::session::Session;
 use crate::cli::{arrays, set};
 use clap::ValueEnum;
-use emstream::io::ebsd::Store;
+use emstream::Result;
 use emstream::io::output::write_file;
 use emstream::workflows::ebsd::process::{self, Dtype, DynamicArg, Job, Method, Params, StaticArg};
-use emstream::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Processed patterns: static and dynamic background, stretch; or with --at every stage of one pattern
 #[derive(clap::Args)]
 pub struct Args {
-    input: PathBuf,
-    /// New EBSD file (HDF5); with --at a figure (.png)
-    #[arg(short, long, value_name = "G.h5|FILE.png", required_unless_present = "in_place")]
-    output: Option<PathBuf>,
-    /// Put the processed patterns beside the raw ones in the input
-    #[arg(long, conflicts_with_all = ["output", "at"])]
-    in_place: bool,
-    /// Draw every stage of one pattern, and histograms, instead of processing all
-    #[arg(long, value_name = "ROW,COL")]
+    #[command(flatten)]
+    files: Files,
+    /// Draw every stage of one pattern, and histograms, instead of processing all; -o is then a figure (.png)
+    #[arg(long, value_name = "ROW,COL", conflicts_with = "in_place")]
     at: Option<String>,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
-    /// Dataset or group inside the file
-    #[arg(long, value_name = "PATH")]
-    dataset: Option<String>,
-    /// Replace bad pixels by the local median: a mask (.npy, .png) or `auto`
-    #[arg(long, value_name = "FILE|auto")]
-    bad_pixels: Option<String>,
+    #[command(flatten)]
+    how: PatternArgs,
     #[command(flatten)]
     flags: Flags,
 }
@@ -56,12 +43,6 @@ enum MethodFlag {
     Symmetric,
     KikuchipyFrequency,
     KikuchipySpatial,
-}
-#[derive(Clone, Copy, ValueEnum)]
-enum DtypeFlag {
-    U8,
-    U16,
-    F32,
 }
 
 /// Flags that replace values of [`Params`].
@@ -147,14 +128,7 @@ impl Flags {
                 MethodFlag::KikuchipySpatial => Method::KikuchipySpatial,
             }),
         );
-        set(
-            &mut p.dtype,
-            self.dtype.map(|d| match d {
-                DtypeFlag::U8 => Dtype::U8,
-                DtypeFlag::U16 => Dtype::U16,
-                DtypeFlag::F32 => Dtype::F32,
-            }),
-        );
+        set(&mut p.dtype, self.dtype.map(Dtype::from));
         set(&mut p.sigma, self.sigma);
         set(&mut p.background_scale, self.background_scale);
         set(&mut p.low, self.low);
@@ -173,31 +147,10 @@ impl Flags {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    // `--dtype` is that of the result here, so the flags of raw files are left to parameter files.
-    let how = ScanArgs {
-        dataset: args.dataset,
-        bad_pixels: args.bad_pixels,
-        ..ScanArgs::default()
-    };
-    let (how, mut params) = params_file::<Params>(args.params.as_deref(), how, "process")?;
+    let (how, mut params) = args.files.parameters::<Params>(args.how.scan(), "process")?;
     args.flags.apply(&mut params)?;
-    let output = args.output.as_deref().unwrap_or(&args.input);
-    let same = |a: &Path, b: &Path| {
-        std::fs::canonicalize(a)
-            .ok()
-            .is_some_and(|a| std::fs::canonicalize(b).ok() == Some(a))
-    };
-    if !args.in_place && same(output, &args.input) {
-        let what = "the output is the input: use --in-place to keep both kinds of patterns in one file";
-        return Err(Error::parameter("-o", what));
-    }
-    // A store that is written to has to be opened before its patterns are.
-    let store = if args.in_place {
-        Some(Store::open(&args.input)?)
-    } else {
-        None
-    };
-    let (map, selection) = open_map(&how, &args.input, session)?;
+    let (store, output) = args.files.store()?;
+    let (map, selection) = open_map(&how, &args.files.input, session)?;
     let backend = session.backend()?;
     let read = |path: &Path| arrays::image(path);
     let background = process::background(&map, &selection, &params, read, &backend, &session.control)?;
@@ -217,10 +170,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         println!("{} and {}", output.display(), histograms.display());
         return Ok(());
     }
-    if how.roi.is_some() {
-        let what = "processed patterns are those of the whole map: leave it out, or use --at";
-        return Err(Error::parameter("--roi", what));
-    }
+    whole_map(&how)?;
     let done = job.run(store, output, session.overwrite, &backend, &session.control)?;
     if done.bad_background > 0 {
         log::warn!(
@@ -236,7 +186,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         let [y, x] = done.cropped;
         log::warn!("binning leaves out {y} rows at the bottom and {x} columns at the right of each pattern");
     }
-    report_warnings(&args.input, &*map.scan);
+    report_warnings(&args.files.input, &*map.scan);
     println!("{} patterns; {}", done.patterns, done.report.display());
     Ok(())
 }

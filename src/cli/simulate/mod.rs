@@ -1,12 +1,15 @@
 //! `emstream simulate`
 
 mod shape;
+mod ws2;
 
 use super::session::Session;
 use clap::Subcommand;
 use emstream::io::Scan;
 use emstream::pixel::Pixel;
-use emstream::simulate::{Bullseye, Grains, Kikuchi, Polycrystal, Simulated, SimulatedBullseye, SimulatedKikuchi, Structure};
+use emstream::simulate::{
+    Bullseye, Grains, Kikuchi, Polycrystal, Simulated, SimulatedBullseye, SimulatedKikuchi, SimulatedWs2, Structure,
+};
 use emstream::{Error, Result};
 use shape::Common;
 
@@ -24,6 +27,7 @@ enum What {
     /// A gold polycrystal in convergent-beam diffraction through a bullseye aperture; the truth goes to FILE.truth.h5
     Bullseye(BullseyeArgs),
     Ebsd(KikuchiArgs),
+    Ws2(ws2::Args),
 }
 
 /// A map of Kikuchi patterns of a cubic polycrystal; orientations are in the file and in a .ctf beside it
@@ -116,6 +120,11 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
             (scan.info().clone(), truth)
         }
         What::Ebsd(args) => return kikuchi(args, session),
+        What::Ws2(args) => {
+            let movie = SimulatedWs2::new(&args.parameters()?)?;
+            let truth = movie.write(&args.output, session.overwrite, &session.control)?;
+            (movie.info().clone(), truth)
+        }
     };
     let [ny, nx] = info.nav;
     println!(

@@ -1,7 +1,8 @@
 //! kikuchipy's h5ebsd files, written: all points row by row, the header that its reader asks for, and an orix crystal map.
 
 use super::data::Phase;
-use super::store::{Description, scalar, string};
+use super::layout::{scalar, string};
+use super::store::Description;
 use hdf5::{File, Group, H5Type};
 use ndarray::{Array1, Array2};
 

@@ -7,6 +7,7 @@ mod data;
 mod hdf5;
 mod images;
 mod kikuchipy;
+mod layout;
 mod mapped;
 mod patterns;
 mod store;

@@ -1,6 +1,7 @@
 //! `ebsd bands`: the bands of every pattern, and how far they stand out.
 
 use super::Target;
+use super::output::{grey, timed};
 use crate::control::Control;
 use crate::engine::{Backend, Pass, Resident, Selection};
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::io::results::Meta;
 use crate::kernels::hough::{self, Plan};
 use crate::ops;
 use crate::report::html::Report;
-use crate::report::{ColourMap, Figure, HeatMap, Panel, Tile};
+use crate::report::{Figure, HeatMap, Panel, Segment};
 use crate::workflows::{Timings, provenance, read_frame};
 use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
@@ -102,40 +103,36 @@ pub fn find(map: &PatternMap, selection: &Selection, params: &Params, backend: &
     })
 }
 
-/// The pattern and its bands: lines of the largest value drawn over a copy.
-pub fn overlay(pattern: &Array2<f64>, theta: &[f32], rho: &[f32]) -> Array2<f64> {
-    let (h, w) = pattern.dim();
-    let most = pattern.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut out = pattern.clone();
-    for (&t, &r) in theta.iter().zip(rho).filter(|(t, _)| t.is_finite()) {
-        let (s, c) = f64::from(t).sin_cos();
-        // Steps of half a pixel along the line from its foot; y counts upwards from the lowest row.
-        let reach = 2.0 * (h as f64).hypot(w as f64);
-        for step in -(reach as i64)..=reach as i64 {
-            let along = step as f64 / 2.0;
-            let (x, y) = (f64::from(r) * c - along * s, f64::from(r) * s + along * c);
-            let (column, row) = (x.round(), h as f64 - 1.0 - y.round());
-            if column >= 0.0 && column < w as f64 && row >= 0.0 && row < h as f64 {
-                out[[row as usize, column as usize]] = most;
-            }
-        }
-    }
-    out
+/// The line of a band over a pattern of `h` × `w` pixels: ends (y, x), y downwards.
+///
+/// θ and ρ count from the lowest left pixel, y upwards.
+pub fn line([h, w]: [usize; 2], theta: f64, rho: f64) -> [[f64; 2]; 2] {
+    let (s, c) = theta.sin_cos();
+    let reach = 2.0 * (h as f64).hypot(w as f64);
+    [-reach, reach].map(|along| {
+        let (x, y) = (rho * c - along * s, rho * s + along * c);
+        [h as f64 - 1.0 - y, x]
+    })
 }
 
-/// A pattern beside itself with its bands.
+/// A pattern beside itself with its bands, the strongest in yellow, weaker ones towards red.
 pub fn draw(pattern: &Array2<f64>, theta: &[f32], rho: &[f32], title: &str) -> Figure {
-    let lines = overlay(pattern, theta, rho);
-    let grey = |data, caption: String| Tile {
-        colours: ColourMap::Grey,
-        ..Tile::new(data, caption)
-    };
-    let count = theta.iter().filter(|t| t.is_finite()).count();
-    let tiles = vec![
-        grey(pattern.view(), "pattern".into()),
-        grey(lines.view(), format!("{count} bands")),
-    ];
-    Panel::new(title, tiles).draw()
+    let found: Vec<(f64, f64)> = (theta.iter().zip(rho))
+        .filter(|(t, _)| t.is_finite())
+        .map(|(&t, &r)| (f64::from(t), f64::from(r)))
+        .collect();
+    let count = found.len();
+    let colour = |rank: usize| [255, (225 - 160 * rank / count.max(1)) as u8, 40];
+    let mut bands = grey(pattern.view(), format!("{count} bands"));
+    bands.segments = (found.iter().enumerate())
+        .map(|(rank, &(t, r))| Segment {
+            ends: line([pattern.nrows(), pattern.ncols()], t, r),
+            colour: colour(rank),
+        })
+        // The strongest last, over the others.
+        .rev()
+        .collect();
+    Panel::new(title, vec![grey(pattern.view(), "pattern"), bands]).draw()
 }
 
 /// The figure of the pattern at scan position `at`, which `found` holds bands of.
@@ -182,9 +179,7 @@ pub fn write(
     report.summary("patterns", found.theta.nrows());
     let mean = found.theta.iter().filter(|t| t.is_finite()).count() as f64 / found.theta.nrows() as f64;
     report.summary("bands a pattern", format!("{mean:.1}"));
-    for t in &found.timings.steps {
-        report.summary(&t.step, format!("{:.1} s", t.seconds));
-    }
+    timed(&mut report, &found.timings);
     report
         .section("One pattern")
         .figure(&figure.to_png()?, "A pattern, and its bands drawn over it.");

@@ -1,6 +1,7 @@
 //! `ebsd bse`: images of backscattered electrons from regions of the patterns.
 
 use super::Target;
+use super::output::grey;
 use crate::analysis::virtual_bse::{self, asymmetry, channel, flatten_rows, shading};
 use crate::control::Control;
 use crate::engine::{Backend, Pass, Resident, Selection};
@@ -122,10 +123,6 @@ pub fn write(
     let total = signals.values.sum_axis(Axis(2));
     let meta = Meta::new("counts", &["row", "column"], "sum over all regions");
     target.put("VirtualBSE/total", total.view(), meta)?;
-    let grey = |data, caption: &str| Tile {
-        colours: ColourMap::Grey,
-        ..Tile::new(data, caption)
-    };
     let flat = flatten_rows(total.view());
     let tiles = vec![
         grey(total.view(), "sum of all regions"),
@@ -144,7 +141,7 @@ pub fn write(
     } else {
         let maps: Vec<ArrayView2<'_, f64>> = signals.values.axis_iter(Axis(2)).collect();
         let named = params.region.iter().zip(maps);
-        let tiles = named.map(|([t, l, h, w], m)| grey(m, &format!("{h} × {w} pixels at {t}, {l}")));
+        let tiles = named.map(|([t, l, h, w], m)| grey(m, format!("{h} × {w} pixels at {t}, {l}")));
         report.section("Regions");
         report.figure(
             &Panel::new("", tiles.collect()).draw().to_png()?,
@@ -191,10 +188,7 @@ fn grids(signals: &Signals, params: &Params, target: &Target, report: &mut Repor
         target.put("VirtualBSE/asymmetry", stack.view(), meta)?;
     }
     report.section("Rows of the grid");
-    let tiles = sums.iter().enumerate().map(|(r, m)| Tile {
-        colours: ColourMap::Grey,
-        ..Tile::new(m.view(), format!("row {r}"))
-    });
+    let tiles = sums.iter().enumerate().map(|(r, m)| grey(m.view(), format!("row {r}")));
     report.figure(
         &Panel::new("", tiles.collect()).draw().to_png()?,
         "Sum of each row of the grid, top first.",

@@ -1,11 +1,15 @@
 //! EBSD: from patterns on disk to processed patterns, bands and maps.
 
+pub mod average;
+pub mod background;
 pub mod bands;
 pub mod bse;
+pub mod compare;
 pub mod convert;
 pub mod maps;
 mod output;
 pub mod process;
+pub mod quality;
 mod stages;
 
 pub use output::Target;

@@ -1,12 +1,19 @@
-//! Where maps go: into the EBSD file itself or into a result file with the same names; pages and parameters lie beside it.
+//! Where maps go: into the EBSD file itself or into a result file with the same names; pages and parameters lie beside it. And where new
+//! patterns go; and what the pages have in common.
 
+use crate::engine::FrameSink;
 use crate::error::{Error, Result};
-use crate::io::ebsd::Store;
+use crate::io::ebsd::{Codec, Description, PatternWriter, Store};
 use crate::io::output::write_file;
 use crate::io::results::{Meta, Provenance, ResultFile, Value};
-use ndarray::{ArrayView, Dimension};
+use crate::pixel::FrameShape;
+use crate::report::html::Report;
+use crate::report::{ColourMap, Tile};
+use crate::workflows::Timings;
+use ndarray::{Array2, ArrayView, ArrayView2, Dimension};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A file that takes maps.
 pub enum Target {
@@ -79,8 +86,105 @@ impl Target {
     }
 }
 
+/// New patterns of a map: in a store of their own, or beside those of an existing one.
+pub(super) struct Stack {
+    pub store: Store,
+    writer: Arc<PatternWriter>,
+    overwrite: bool,
+}
+
+impl Stack {
+    /// Starts the patterns `name` in `store`, or in a new one at `output` that holds `what`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file exists and may not be replaced, or the disk refuses.
+    pub fn begin(
+        store: Option<Store>,
+        output: &Path,
+        overwrite: bool,
+        name: &str,
+        frame: FrameShape,
+        what: &Description<'_>,
+    ) -> Result<Stack> {
+        let in_place = store.is_some();
+        let store = match store {
+            Some(store) => store,
+            None => Store::create(output, what, overwrite)?,
+        };
+        let writer = Arc::new(store.pattern_writer(name, frame, Codec::None)?);
+        Ok(Stack {
+            store,
+            writer,
+            overwrite: overwrite || in_place,
+        })
+    }
+
+    /// Takes the patterns of a pass in map order.
+    pub fn sink(&self) -> Box<dyn FrameSink<u8>> {
+        Box::new(ToStore(self.writer.clone()))
+    }
+
+    /// Writes consecutive patterns from number `first` on.
+    ///
+    /// # Errors
+    /// As [`PatternWriter::put`].
+    pub fn put(&self, first: u64, patterns: &[u8]) -> Result<()> {
+        self.writer.put(first, patterns)
+    }
+
+    /// Names the patterns, completes the file and writes parameters and page beside it. Returns the page's place.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finish(self, unit: &str, meaning: &str, provenance: &Provenance, page: &str) -> Result<PathBuf> {
+        let writer = Arc::into_inner(self.writer);
+        let writer = writer.ok_or_else(|| Error::Internal("patterns are still being written".into()))?;
+        writer.finish(unit, meaning)?;
+        let path = self.store.target().to_owned();
+        self.store.finish()?;
+        write_beside(&path, self.overwrite, &provenance.parameters, page)
+    }
+}
+
+/// Patterns into a stack of a store.
+struct ToStore(Arc<PatternWriter>);
+
+impl FrameSink<u8> for ToStore {
+    fn put(&mut self, first: u64, _: usize, patterns: &[u8]) -> Result<()> {
+        self.0.put(first, patterns)
+    }
+    fn restart(&mut self) -> Result<()> {
+        // Patterns have their places: writing them again is all there is to do.
+        Ok(())
+    }
+}
+
+/// The point with a pattern that is nearest to the middle of the map.
+pub(super) fn middle(present: &Array2<bool>) -> [usize; 2] {
+    let (rows, columns) = present.dim();
+    let far = |y: usize, x: usize| y.abs_diff(rows / 2).pow(2) + x.abs_diff(columns / 2).pow(2);
+    let points = present.indexed_iter().filter(|(_, p)| **p);
+    let nearest = points.map(|((y, x), _)| [y, x]).min_by_key(|&[y, x]| far(y, x));
+    nearest.unwrap_or([0, 0])
+}
+
+/// An image in grey for a panel.
+pub(super) fn grey<'a>(image: ArrayView2<'a, f64>, caption: impl Into<String>) -> Tile<'a> {
+    Tile {
+        colours: ColourMap::Grey,
+        ..Tile::new(image, caption)
+    }
+}
+
+/// The seconds of each step for the table of a page.
+pub(super) fn timed(report: &mut Report, timings: &Timings) {
+    for t in &timings.steps {
+        report.summary(&t.step, format!("{:.1} s", t.seconds));
+    }
+}
+
 /// Writes `NAME.params.toml` and `NAME.report.html` beside `path`; returns the latter.
-pub(super) fn write_beside(path: &Path, overwrite: bool, parameters: &str, page: &str) -> Result<PathBuf> {
+fn write_beside(path: &Path, overwrite: bool, parameters: &str, page: &str) -> Result<PathBuf> {
     let beside = |ending: &str| -> Result<PathBuf> {
         let stem = path
             .file_stem()

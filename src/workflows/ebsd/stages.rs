@@ -1,13 +1,14 @@
 //! One pattern through a chain, drawn step by step, so that parameters are chosen by looking.
 
+use super::background::lowpass;
+use super::output::grey;
 use super::process::{DynamicArg, Params};
 use crate::analysis::binning::bin_mean;
 use crate::backend::cpu::isa::Isa;
 use crate::error::Result;
+use crate::kernels::pattern::Plan;
 use crate::kernels::pattern::cpu::Worker;
-use crate::kernels::pattern::{self, Dynamic, Plan, Step};
-use crate::pixel::{FrameShape, Pixel};
-use crate::report::{ColourMap, Figure, Limits, LinePlot, Panel, Series, Tile};
+use crate::report::{Figure, Limits, LinePlot, Panel, Series};
 use ndarray::Array2;
 use std::sync::Arc;
 
@@ -34,24 +35,8 @@ pub(super) fn collect(
     if params.dynamic != DynamicArg::None
         && let Some(at) = names.iter().position(|&n| n == "signal")
     {
-        let before: Vec<f32> = images[at - 1].1.iter().map(|&v| v as f32).collect();
-        let frame = FrameShape {
-            pixel: Pixel::F32,
-            height,
-            width,
-        };
-        let lowpass = pattern::Params {
-            bin: 1,
-            steps: vec![Step::Lowpass {
-                window: params.window()?,
-                how: Dynamic::Background,
-            }],
-            output: Pixel::F32,
-            round: false,
-        };
-        let mut worker = Worker::new(Isa::active(), Plan::new(frame, &lowpass)?);
-        worker.run::<f32>(&before);
-        images.insert(at, ("background".into(), image(worker.values())));
+        let background = lowpass(&images[at - 1].1, params.window()?)?;
+        images.insert(at, ("background".into(), background));
     }
     if let Some(b) = background {
         let b = if b.dim() == (height, width) {
@@ -70,11 +55,7 @@ pub(super) fn collect(
 impl Stages {
     /// All images side by side in grey, each over its own range.
     pub fn draw(&self, at: [usize; 2]) -> Figure {
-        let tiles = self.images.iter().map(|(name, image)| Tile {
-            colours: ColourMap::Grey,
-            limits: Limits::Auto,
-            ..Tile::new(image.view(), name.clone())
-        });
+        let tiles = self.images.iter().map(|(name, image)| grey(image.view(), name));
         let title = format!("Pattern at row {}, column {}", at[0], at[1]);
         let mut panel = Panel::new(&title, tiles.collect());
         panel.columns = 3;

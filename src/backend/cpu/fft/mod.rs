@@ -5,7 +5,10 @@
 //! additions is fixed, so results have the same bits on every instruction set. Relative error against float64 below 4e-7
 //! for lengths up to 4096.
 
+mod chirp;
 mod pass;
+
+pub use chirp::AnyFft;
 
 use super::isa::Isa;
 use super::lanes::Complex;

@@ -15,7 +15,7 @@ pub(crate) type Avx512 = Registers<__m512, 1>;
 pub(crate) struct Registers<R, const N: usize>([R; N]);
 
 macro_rules! vector {
-    ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident,
+    ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $fused:ident,
          $div:ident, $sqrt:ident, $max:ident, $below:ident, $turn:ident, $whole:ident, $float:ident, $madd:ident, $plus:ident) => {
         // Safety of all: `per_vector!` uses the type only in functions that are compiled for, and called after detecting, its
         // instruction set; pointers are those of 16 numbers.
@@ -45,6 +45,18 @@ macro_rules! vector {
             #[inline(always)]
             fn times(self, o: Self) -> Self {
                 unsafe { $mul(self, o) }
+            }
+            #[inline(always)]
+            fn fused(self, a: Self, b: Self) -> Self {
+                unsafe { $fused(self, a, b) }
+            }
+            #[inline(always)]
+            unsafe fn load_from(from: *const f32) -> Self {
+                unsafe { $load(from) }
+            }
+            #[inline(always)]
+            unsafe fn store_to(self, to: *mut f32) {
+                unsafe { $store(to, self) }
             }
         }
         impl Vector for Registers<$register, $n> {
@@ -243,6 +255,21 @@ unsafe fn turn_512(from: *const f32, pitch: usize, to: *mut f32) {
     }
 }
 
+/// SSE2 has no fused multiply-add: one number after the other, in the library.
+#[inline(always)]
+unsafe fn fused_128(a: __m128, b: __m128, c: __m128) -> __m128 {
+    let (mut x, mut y, mut z) = ([0f32; 4], [0f32; 4], [0f32; 4]);
+    unsafe {
+        _mm_storeu_ps(x.as_mut_ptr(), a);
+        _mm_storeu_ps(y.as_mut_ptr(), b);
+        _mm_storeu_ps(z.as_mut_ptr(), c);
+    }
+    for i in 0..4 {
+        z[i] = x[i].mul_add(y[i], z[i]);
+    }
+    unsafe { _mm_loadu_ps(z.as_ptr()) }
+}
+
 vector!(
     __m128,
     4,
@@ -252,6 +279,7 @@ vector!(
     _mm_add_ps,
     _mm_sub_ps,
     _mm_mul_ps,
+    fused_128,
     _mm_div_ps,
     _mm_sqrt_ps,
     _mm_max_ps,
@@ -271,6 +299,7 @@ vector!(
     _mm256_add_ps,
     _mm256_sub_ps,
     _mm256_mul_ps,
+    _mm256_fmadd_ps,
     _mm256_div_ps,
     _mm256_sqrt_ps,
     _mm256_max_ps,
@@ -290,6 +319,7 @@ vector!(
     _mm512_add_ps,
     _mm512_sub_ps,
     _mm512_mul_ps,
+    _mm512_fmadd_ps,
     _mm512_div_ps,
     _mm512_sqrt_ps,
     _mm512_max_ps,

@@ -3,29 +3,27 @@
 //! An uncompressed conversion that is interrupted (Ctrl-C, a full disk) leaves `FILE.part` and goes on from there when it is run again:
 //! `FILE.part.means` holds the mean of every pattern that is safely in the file, `FILE.part.toml` what was being done.
 
+mod binning;
+mod part;
+
 use super::points;
 use crate::control::Control;
 use crate::engine::Selection;
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::ebsd::{Codec, Description, Geometry, Orientations, PatternMap, PatternWriter, Store, StoreLayout};
-use crate::io::output::check_free;
 use crate::io::results::Meta;
 use crate::pattern_centre::{Convention, after_binning};
-use crate::pixel::{FrameShape, Frames, Pixel, Sample};
+use crate::pixel::{FrameShape, Frames};
 use crate::with_pixel;
+use binning::{bin, bin_background, binned_frame, mean};
 use ndarray::{Array2, Array3};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Bytes of patterns that are converted between two looks at the disk.
 const BLOCK: u64 = 32 << 20;
-/// Most that a sum of pixels may take: frames are binned in 32 bits.
-const MAX_BIN: usize = 256;
-
 /// How a block of pixels becomes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -241,45 +239,6 @@ fn merge(map: &mut PatternMap, given: Given, params: &Params, warnings: &mut Vec
     Ok(steps)
 }
 
-/// The shape and type of binned patterns.
-fn binned_frame(from: FrameShape, params: &Params) -> Result<FrameShape> {
-    let f = params.bin;
-    if f == 0 || f > MAX_BIN || f > from.height || f > from.width {
-        let what = format!(
-            "{f} for patterns of {} × {}: 1 to {MAX_BIN} and at most the pattern",
-            from.height, from.width
-        );
-        return Err(Error::parameter("--bin", what));
-    }
-    let pixel = match (params.mode, from.pixel) {
-        (BinMode::Mean, p) => p,
-        (BinMode::Sum, p) if f == 1 => p,
-        (BinMode::Sum, Pixel::U8) => Pixel::U16,
-        (BinMode::Sum, Pixel::U16 | Pixel::U32) => Pixel::U32,
-        (BinMode::Sum, Pixel::I8 | Pixel::I16 | Pixel::I32) => Pixel::I32,
-        (BinMode::Sum, Pixel::F32) => Pixel::F32,
-    };
-    Ok(FrameShape {
-        pixel,
-        height: from.height / f,
-        width: from.width / f,
-    })
-}
-
-/// The static background binned like the patterns; rounded where it holds whole numbers, as the layout's own importers do.
-fn bin_background(background: &Array2<f64>, frame: FrameShape, params: &Params) -> Array2<f64> {
-    let f = params.bin;
-    let whole = background.iter().all(|v| v.fract() == 0.0);
-    Array2::from_shape_fn((frame.height, frame.width), |(y, x)| {
-        let block = background.slice(ndarray::s![y * f..(y + 1) * f, x * f..(x + 1) * f]);
-        match params.mode {
-            BinMode::Sum => block.sum(),
-            BinMode::Mean if whole => (block.sum() / (f * f) as f64).round_ties_even(),
-            BinMode::Mean => block.sum() / (f * f) as f64,
-        }
-    })
-}
-
 /// One conversion.
 struct Job<'a> {
     scan: &'a dyn Scan,
@@ -352,7 +311,7 @@ impl Job<'_> {
                 if self.params.bin == 1 {
                     place.copy_from_slice(bytemuck::cast_slice(pattern));
                 } else {
-                    self.bin(pattern, place).map_err(|what| {
+                    bin(pattern, self.from.width, self.frame, self.params, place).map_err(|what| {
                         let nx = self.scan.info().nav[1] as u64;
                         let (y, x) = (numbers[i] / nx, numbers[i] % nx);
                         Error::parameter("--bin-mode", format!("pattern at row {y}, column {x}: {what}"))
@@ -362,148 +321,6 @@ impl Job<'_> {
         }
         Ok((out, means))
     }
-
-    /// Bins one pattern to `out`, in the type of `self.frame`.
-    fn bin<T: Sample>(&self, pattern: &[T], out: &mut [u8]) -> Result<(), String> {
-        let (f, w) = (self.params.bin, self.from.width);
-        let (bw, count) = (self.frame.width, (f * f) as f64);
-        // Sums of 2¹⁶ pixels of 32 bits are exact in float64, and so is every half.
-        let mut sums = vec![0.0f64; bw];
-        let size = self.frame.pixel.bytes();
-        for (y, row) in out.chunks_exact_mut(bw * size).enumerate() {
-            sums.fill(0.0);
-            for line in pattern[y * f * w..(y + 1) * f * w].chunks_exact(w) {
-                for (sum, block) in sums.iter_mut().zip(line.chunks_exact(f)) {
-                    *sum += block.iter().map(|v| v.to_f64()).sum::<f64>();
-                }
-            }
-            let integer = self.frame.pixel.is_integer();
-            if self.params.mode == BinMode::Mean {
-                sums.iter_mut().for_each(|s| {
-                    *s /= count;
-                    if integer {
-                        *s = s.round_ties_even();
-                    }
-                });
-            }
-            for (place, &sum) in row.chunks_exact_mut(size).zip(&sums) {
-                store(self.frame.pixel, sum, place)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Converts to `path` by way of `path.part`, going on where an earlier run stopped. Returns how many patterns that run had converted.
-    fn resumable(&self, what: &Description<'_>, path: &Path, overwrite: bool) -> Result<u64> {
-        check_free(path, overwrite)?;
-        let (layout, stack) = (self.params.target.layout(), self.params.target.stack());
-        let part = Part::of(path);
-        let task = self.task()?;
-        let (store, writer, before) = match part.reopen(&task, stack, self.frame, || {
-            Store::resume_part(&part.file, path, layout, what, overwrite)
-        })? {
-            Some((store, writer, before)) => {
-                log::info!("{}: going on after {} patterns", path.display(), before.len());
-                (store, writer, before)
-            }
-            None => {
-                part.remove();
-                let store = Store::create_part(&part.file, path, layout, what, overwrite)?;
-                let writer = store.pattern_writer(stack, self.frame, Codec::None)?;
-                fs::write(&part.task, &task).map_err(|e| Error::io(&part.task, "cannot write", e))?;
-                (store, writer, Vec::new())
-            }
-        };
-        let failed = |e| Error::io(&part.means, "cannot write", e);
-        let mut log = File::options().append(true).create(true).open(&part.means).map_err(failed)?;
-        let mut means = before;
-        let resumed = means.len() as u64;
-        let go_on = self.run(
-            resumed,
-            |block| {
-                writer.sync()?;
-                log.write_all(bytemuck::cast_slice(block)).map_err(failed)?;
-                means.extend_from_slice(block);
-                Ok(())
-            },
-            |first, bytes| writer.put(first, bytes),
-        );
-        if let Err(e) = go_on {
-            log::warn!(
-                "{} holds {} of {} patterns; the same command goes on from there",
-                part.file.display(),
-                means.len(),
-                self.selection.len()
-            );
-            return Err(e);
-        }
-        drop(log);
-        complete(store, writer, self.selection, &means)?;
-        part.remove();
-        Ok(resumed)
-    }
-
-    /// What is being done, so that only the same work is taken up again.
-    fn task(&self) -> Result<String> {
-        #[derive(Serialize)]
-        struct Task<'a> {
-            input: String,
-            bytes: u64,
-            modified: String,
-            patterns: u64,
-            shape: [usize; 4],
-            pixel: &'a str,
-            params: &'a Params,
-        }
-        let info = self.scan.info();
-        let metadata = fs::metadata(&info.path).map_err(|e| Error::io(&info.path, "cannot read", e))?;
-        let absolute = fs::canonicalize(&info.path).map_err(|e| Error::io(&info.path, "cannot read", e))?;
-        let task = Task {
-            input: absolute.display().to_string(),
-            bytes: metadata.len(),
-            modified: metadata.modified().map(crate::io::results::iso_time).unwrap_or_default(),
-            patterns: self.selection.len(),
-            shape: [info.nav[0], info.nav[1], self.frame.height, self.frame.width],
-            pixel: self.frame.pixel.name(),
-            params: self.params,
-        };
-        crate::workflows::to_toml(&task)
-    }
-}
-
-/// Mean of a pattern; exact for integers.
-fn mean<T: Sample>(pattern: &[T]) -> f64 {
-    // Lanes that the compiler can keep in registers; sums of integers below 2⁵³ are exact in any order.
-    let mut lanes = [0.0f64; 16];
-    let chunks = pattern.chunks_exact(16);
-    let rest: f64 = chunks.remainder().iter().map(|v| v.to_f64()).sum();
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += v.to_f64());
-    }
-    (lanes.iter().sum::<f64>() + rest) / pattern.len() as f64
-}
-
-/// A value in the bytes of a pixel type.
-fn store(pixel: Pixel, value: f64, place: &mut [u8]) -> Result<(), String> {
-    macro_rules! put {
-        ($t:ty) => {{
-            // False for NaN too.
-            if !(value >= f64::from(<$t>::MIN) && value <= f64::from(<$t>::MAX)) {
-                return Err(format!("the sum {value} does not fit {pixel}; --bin-mode mean does"));
-            }
-            place.copy_from_slice(&(value as $t).to_ne_bytes());
-        }};
-    }
-    match pixel {
-        Pixel::U8 => put!(u8),
-        Pixel::I8 => put!(i8),
-        Pixel::U16 => put!(u16),
-        Pixel::I16 => put!(i16),
-        Pixel::U32 => put!(u32),
-        Pixel::I32 => put!(i32),
-        Pixel::F32 => place.copy_from_slice(&(value as f32).to_ne_bytes()),
-    }
-    Ok(())
 }
 
 /// Names the stack, adds the map of means and finishes the file.
@@ -517,62 +334,4 @@ fn complete(store: Store, writer: PatternWriter, selection: &Selection, means: &
     );
     store.put("Data/bse_map", map.view(), meta)?;
     store.finish()
-}
-
-/// The files of a conversion that is not complete.
-struct Part {
-    file: PathBuf,
-    means: PathBuf,
-    task: PathBuf,
-}
-
-impl Part {
-    fn of(path: &Path) -> Part {
-        let with = |ending: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(ending);
-            PathBuf::from(name)
-        };
-        Part {
-            file: with(".part"),
-            means: with(".part.means"),
-            task: with(".part.toml"),
-        }
-    }
-
-    fn remove(&self) {
-        for file in [&self.means, &self.task, &self.file] {
-            // Most often there is none.
-            let _ = fs::remove_file(file);
-        }
-    }
-
-    /// The unfinished file and the means of the patterns in it, if it is of the same task and can be read.
-    fn reopen(
-        &self,
-        task: &str,
-        stack: &str,
-        frame: FrameShape,
-        open: impl FnOnce() -> Result<Store>,
-    ) -> Result<Option<(Store, PatternWriter, Vec<f64>)>> {
-        if !fs::read_to_string(&self.task).is_ok_and(|t| t == task) {
-            return Ok(None);
-        }
-        let opened = open().and_then(|store| Ok((store.resume_writer(stack, frame)?, store)));
-        let Ok((Some(writer), store)) = opened else { return Ok(None) };
-        let failed = |e| Error::io(&self.means, "cannot read", e);
-        let mut bytes = Vec::new();
-        let mut log = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&self.means)
-            .map_err(failed)?;
-        (&mut log).take(8 * writer.count()).read_to_end(&mut bytes).map_err(failed)?;
-        let means: Vec<f64> = bytes.as_chunks::<8>().0.iter().map(|b| f64::from_ne_bytes(*b)).collect();
-        // A mean that was cut in the middle is written anew.
-        log.set_len(8 * means.len() as u64).map_err(failed)?;
-        Ok(Some((store, writer, means)))
-    }
 }

@@ -1,0 +1,138 @@
+//! `emstream defects detect`
+
+use super::MovieArgs;
+use crate::cli::scan::ScanArgs;
+use crate::cli::session::Session;
+use crate::cli::set;
+use clap::ValueEnum;
+use emstream::io::keras;
+use emstream::io::results::OutputDir;
+use emstream::workflows::defects::MovieParams;
+use emstream::workflows::defects::detect::{self, Drift, Params};
+use emstream::{Error, Result, workflows};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Find the defects of every frame with a network
+#[derive(clap::Args)]
+pub struct Args {
+    movie: PathBuf,
+    /// Output folder: result.h5, params.toml, figures, report.html
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Parameters from a file, as an earlier run wrote them; flags win over it
+    #[arg(long, value_name = "FILE.toml")]
+    params: Option<PathBuf>,
+    /// The network: a model of Keras (.h5, .keras), or weights of one (.h5)
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Pixels with a higher probability belong to defects [default: 0.5]
+    #[arg(long, value_name = "P")]
+    threshold: Option<f32>,
+    /// Smallest area of a defect in pixels [default: 5]
+    #[arg(long, value_name = "PX")]
+    min_area: Option<u32>,
+    /// Largest area of a defect in pixels [default: 700]
+    #[arg(long, value_name = "PX")]
+    max_area: Option<u32>,
+    /// Side of the window cut out around each defect, in pixels [default: 32]
+    #[arg(long, value_name = "PX")]
+    window: Option<usize>,
+    /// Cut frames into separate patches of the size that the model was trained on, as the published notebook does
+    #[arg(long)]
+    patch_exact: bool,
+    /// Store the probabilities of all frames in the result
+    #[arg(long)]
+    save_probability: bool,
+    /// Frames A to B, counted from 0, B not included [default: all]
+    #[arg(long, value_name = "A..B")]
+    frames: Option<String>,
+    /// Frames to show in figures [default: four over the movie]
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
+    show_frames: Vec<u64>,
+    /// Measure how the specimen drifts from frame to frame [default: measured]
+    #[arg(long, value_enum)]
+    drift: Option<DriftArg>,
+    #[command(flatten)]
+    scale: MovieArgs,
+    #[command(flatten)]
+    how: ScanArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DriftArg {
+    None,
+    Measured,
+}
+
+/// A parameter file: how the movie was read, and what was done.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ParamsFile {
+    scan: ScanArgs,
+    movie: MovieParams,
+    detect: Params,
+}
+
+/// `A..B`, either end may be missing.
+fn range(text: &str) -> Result<[u64; 2]> {
+    let wrong = || Error::parameter("--frames", format!("'{text}' is no range like 0..20"));
+    let (a, b) = text.split_once("..").ok_or_else(wrong)?;
+    let number = |t: &str| t.trim().parse::<u64>().map_err(|_| wrong());
+    Ok([number(a)?, number(b)?])
+}
+
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    let mut file = ParamsFile::default();
+    if let Some(path) = &args.params {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "cannot read", e))?;
+        file = toml::from_str(&text).map_err(|e| Error::format(path, "parameters", e.to_string()))?;
+    }
+    file.scan = args.how.or(file.scan);
+    args.scale.apply(&mut file.movie)?;
+    let p = &mut file.detect;
+    p.model = args.model.or(p.model.take());
+    set(&mut p.threshold, args.threshold);
+    set(&mut p.min_area, args.min_area);
+    set(&mut p.max_area, args.max_area);
+    set(&mut p.window, args.window);
+    p.patch_exact |= args.patch_exact;
+    p.save_probability |= args.save_probability;
+    if let Some(text) = &args.frames {
+        p.frames = Some(range(text)?);
+    }
+    if !args.show_frames.is_empty() {
+        p.show_frames = args.show_frames;
+    }
+    let drift = args.drift.map(|d| match d {
+        DriftArg::None => Drift::None,
+        DriftArg::Measured => Drift::Measured,
+    });
+    set(&mut p.drift, drift);
+
+    let model = p.model.as_deref().ok_or_else(|| {
+        Error::parameter(
+            "--model",
+            "a network is needed: a model of Keras (.h5, .keras) trained on such images",
+        )
+    })?;
+    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let model = keras::read_model(model)?;
+    let (scan, _) = file.scan.open(&args.movie, session)?;
+    let backend = session.backend()?;
+    let result = dir.result()?;
+    let what = (&file.movie, &file.detect);
+    let found = detect::run(&*scan, &model, what, &dir, &result, &backend, &session.control)?;
+    for w in &found.warnings {
+        log::warn!("{}: {w}", args.movie.display());
+    }
+    let effective = workflows::to_toml(&file)?;
+    let folder = detect::write(&found, &*scan, &model, what, (&backend, &effective), result, dir)?;
+    println!(
+        "{} defects in {} frames; {}",
+        found.detections.len(),
+        found.counts.len(),
+        folder.join("report.html").display()
+    );
+    Ok(())
+}

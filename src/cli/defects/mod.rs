@@ -1,0 +1,69 @@
+//! `emstream defects`: one file for each step.
+
+mod detect;
+mod label;
+
+use super::session::Session;
+use super::set;
+use clap::{Subcommand, ValueEnum};
+use emstream::analysis::Recipe;
+use emstream::workflows::defects::MovieParams;
+use emstream::{Error, Result};
+
+/// Find, classify and follow defects in movies of atomic lattices
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    step: Step,
+}
+
+#[derive(Subcommand)]
+enum Step {
+    Label(Box<label::Args>),
+    Detect(Box<detect::Args>),
+}
+
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    match args.step {
+        Step::Label(a) => label::run(*a, session),
+        Step::Detect(a) => detect::run(*a, session),
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RecipeArg {
+    Default,
+    Published,
+}
+
+/// Flags of every step that say how raw values are scaled.
+#[derive(clap::Args)]
+struct MovieArgs {
+    /// Divide values by the last tag whose path contains NAME, over 64000 (DigitalMicrograph files), e.g. PMTDF
+    #[arg(long, value_name = "NAME")]
+    scale_tag: Option<String>,
+    /// Values that become 0 and 1 [default: the extremes of the whole movie]
+    #[arg(long, value_name = "LOW,HIGH", allow_hyphen_values = true)]
+    range: Option<String>,
+    /// `published` repeats the published notebook step by step, faults included [default: default]
+    #[arg(long, value_enum)]
+    recipe: Option<RecipeArg>,
+}
+
+impl MovieArgs {
+    fn apply(self, p: &mut MovieParams) -> Result<()> {
+        p.scale_tag = self.scale_tag.or(p.scale_tag.take());
+        if let Some(text) = self.range {
+            let wrong = || Error::parameter("--range", format!("'{text}' is not two numbers like -379,19328"));
+            let (low, high) = text.split_once(',').ok_or_else(wrong)?;
+            let number = |t: &str| t.trim().parse::<f64>().map_err(|_| wrong());
+            p.range = Some([number(low)?, number(high)?]);
+        }
+        let recipe = self.recipe.map(|r| match r {
+            RecipeArg::Default => Recipe::Default,
+            RecipeArg::Published => Recipe::Published,
+        });
+        set(&mut p.recipe, recipe);
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! Maps in HDF5: the h5ebsd-like layout in both of its dialects (and Bruker's, from which it comes), kikuchipy, EDAX and Oxford (`.h5oina`).
+//!
+//! All of them keep a map in a group `…/EBSD` with members `Data` and `Header`; they differ in names, which the tables below list.
+
+mod geometry;
+mod points;
+
+use super::PatternMap;
+use super::mapped::{Mapped, Places};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::io::h5::{self, fault, text};
+use crate::io::limits::{self, MAX_EDGE, MAX_POINTS};
+use crate::io::open::OpenOptions;
+use crate::io::readat::ReadAt;
+use crate::io::{Scan, h5::open_file};
+use hdf5::{File, LocationType};
+use std::path::Path;
+
+/// Names of pattern stacks in the order of preference, with the program that uses them.
+const PATTERNS: [(&str, Program); 8] = [
+    ("RawPatterns", Program::H5Ebsd),
+    ("Patterns", Program::H5Ebsd),
+    ("AveragedPatterns", Program::H5Ebsd),
+    ("patterns", Program::Kikuchipy),
+    ("Pattern", Program::Edax),
+    ("Unprocessed Patterns", Program::Oxford),
+    ("Processed Patterns", Program::Oxford),
+    ("Averaged Patterns", Program::Oxford),
+];
+const ROWS: [&str; 4] = ["NROWS", "n_rows", "nRows", "Y Cells"];
+const COLUMNS: [&str; 4] = ["NCOLS", "n_columns", "nColumns", "X Cells"];
+const STEP_Y: [&str; 5] = ["Y Resolution", "YSTEP", "step_y", "Step Y", "Y Step"];
+const STEP_X: [&str; 5] = ["X Resolution", "XSTEP", "step_x", "Step X", "X Step"];
+const BEAM_X: [&str; 2] = ["X BEAM", "BEAM X"];
+const BEAM_Y: [&str; 2] = ["Y BEAM", "BEAM Y"];
+
+/// Who decided on the names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Program {
+    H5Ebsd,
+    Kikuchipy,
+    Edax,
+    Oxford,
+}
+
+/// An EBSD map inside an HDF5 file.
+struct Layout {
+    /// `/Scan/EBSD`
+    group: String,
+    /// Pattern stacks that are there, the preferred one first.
+    stacks: Vec<(&'static str, Program)>,
+}
+
+/// The first map of the file, if it holds any.
+fn probe(file: &File) -> Option<Layout> {
+    let mut names = vec![String::new()];
+    names.extend(file.member_names().ok()?.into_iter().take(1000).map(|n| format!("/{n}")));
+    names.into_iter().find_map(|name| {
+        let group = format!("{name}/EBSD");
+        if !is(file, &format!("{group}/Data"), LocationType::Group) {
+            return None;
+        }
+        let there = |stack: &str| is(file, &format!("{group}/Data/{stack}"), LocationType::Dataset);
+        let stacks: Vec<_> = PATTERNS.into_iter().filter(|(n, _)| there(n)).collect();
+        (!stacks.is_empty()).then_some(Layout { group, stacks })
+    })
+}
+
+fn is(file: &File, path: &str, kind: LocationType) -> bool {
+    // Asking for a path whose parents are missing is an error of the library, not an answer.
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let there = (1..=parts.len()).all(|n| file.link_exists(&format!("/{}", parts[..n].join("/"))));
+    there && file.loc_type_by_name(path).is_ok_and(|t| t == kind)
+}
+
+/// A file's map as a scan in map order, for [`crate::io::open`]; `None` where the file or the dataset is of another kind.
+///
+/// # Errors
+/// As [`open_map`].
+pub(crate) fn open_scan(file: &ReadAt, options: &OpenOptions, control: &Control) -> Result<Option<Box<dyn Scan>>> {
+    let h5 = open_file(file.path())?;
+    match probe(&h5) {
+        Some(layout) if is(&h5, &format!("{}/Header", layout.group), LocationType::Group) => {}
+        _ => return Ok(None),
+    }
+    Ok(open_map(file, options, control)?.map(|m| m.scan))
+}
+
+/// The map of an HDF5 file; `None` where there is none, or where `options.dataset` names something outside the map.
+///
+/// # Errors
+/// [`Error::Format`] naming the dataset that is missing or contradicts another; as [`h5::open`].
+pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) -> Result<Option<PatternMap>> {
+    let path = file.path();
+    let h5 = open_file(path)?;
+    let Some(layout) = probe(&h5) else { return Ok(None) };
+    let data = format!("{}/Data", layout.group);
+    let chosen = match options.dataset.as_deref() {
+        None => layout.stacks.first(),
+        Some(name) => {
+            let short = name.trim_matches('/');
+            let short = short.strip_prefix(&format!("{}/", &data[1..])).unwrap_or(short);
+            layout.stacks.iter().find(|(n, _)| *n == short)
+        }
+    };
+    let Some(&(stack, program)) = chosen else { return Ok(None) };
+    if options.sync_offset != 0 {
+        return Err(Error::parameter(
+            "--sync-offset",
+            "the patterns of an EBSD map know their positions",
+        ));
+    }
+
+    // Patterns that fill the map row by row may also be stored as (rows, columns, h, w).
+    let inner = OpenOptions {
+        dataset: Some(format!("{data}/{stack}")),
+        nav_shape: None,
+        ..options.clone()
+    };
+    let inner = h5::open(ReadAt::open(path)?, &inner, control)?;
+    let map = Source {
+        path,
+        file: &h5,
+        group: &layout.group,
+        program,
+        count: inner.info().frames() as usize,
+    };
+    let places = map.places(options.nav_shape)?;
+    let steps = [map.header(&STEP_Y), map.header(&STEP_X)];
+    let present = places.present();
+    let frame = inner.info().frame;
+    let aspect = frame.height as f64 / frame.width as f64;
+    let points = map.points(&places)?;
+    let geometry = map.geometry(&places, aspect)?;
+    let static_background = map.background([frame.height, frame.width])?;
+    let dialect = h5
+        .member_names()
+        .ok()
+        .into_iter()
+        .flatten()
+        .find(|n| n.eq_ignore_ascii_case("manufacturer"))
+        .and_then(|n| text::dataset(&h5, &n));
+    let mut scan = Mapped::new(inner, places, steps)?;
+    if layout.stacks.len() > 1 {
+        let names: Vec<&str> = layout.stacks.iter().map(|(n, _)| *n).filter(|n| *n != stack).collect();
+        scan.note(format!(
+            "patterns of {stack}; --dataset chooses among these: {}",
+            names.join(", ")
+        ));
+    }
+    Ok(Some(PatternMap {
+        scan: Box::new(scan),
+        present,
+        static_background,
+        data: points,
+        geometry,
+        dialect: dialect.unwrap_or_default(),
+        group: Some(layout.group),
+    }))
+}
+
+/// The group of the map of an open file, the places of its patterns and their number.
+///
+/// # Errors
+/// [`Error::Format`] if there is no map or its positions contradict each other.
+pub(super) fn layout_of(file: &File, path: &Path) -> Result<(String, Places, usize)> {
+    let missing = || Error::format(path, "file", "there is no EBSD map in it (a group EBSD with Data and Header)");
+    let layout = probe(file).ok_or_else(missing)?;
+    let (stack, program) = *layout.stacks.first().ok_or_else(missing)?;
+    let name = format!("{}/Data/{stack}", layout.group);
+    let failed = |e: hdf5::Error| fault(path, name.as_str(), &e);
+    let shape = file.dataset(&name).map_err(failed)?.shape();
+    // (N, h, w), or (rows, columns, h, w).
+    let count = shape.iter().rev().skip(2).try_fold(1usize, |n, &d| n.checked_mul(d));
+    let source = Source {
+        path,
+        file,
+        group: &layout.group,
+        program,
+        count: count.unwrap_or(usize::MAX),
+    };
+    let places = source.places(None)?;
+    let count = source.count;
+    Ok((layout.group, places, count))
+}
+
+/// A map's group while it is being read.
+struct Source<'a> {
+    path: &'a Path,
+    file: &'a File,
+    group: &'a str,
+    program: Program,
+    /// Number of stored patterns.
+    count: usize,
+}
+
+impl Source<'_> {
+    /// The first number among `names` in the header.
+    fn header(&self, names: &[&str]) -> Option<f64> {
+        let value = |n: &&str| text::number(self.file, &format!("{}/Header/{n}", self.group));
+        names.iter().find_map(value)
+    }
+
+    /// A dataset of one value for each pattern, if it is there.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if it has another length.
+    fn column(&self, names: &[&str]) -> Result<Option<Vec<f64>>> {
+        // kikuchipy keeps what belongs to orientations in an orix crystal map.
+        let folders = ["Data", "CrystalMap/crystal_map/data"];
+        let mut paths = folders
+            .iter()
+            .flat_map(|f| names.iter().map(move |n| format!("{}/{f}/{n}", self.group)));
+        let Some(path) = paths.find(|p| is(self.file, p, LocationType::Dataset)) else {
+            return Ok(None);
+        };
+        let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
+        let dataset = self.file.dataset(&path).map_err(failed)?;
+        if h5::kind_of(&dataset.dtype().map_err(failed)?).is_none() {
+            return Ok(None);
+        }
+        if dataset.size() != self.count {
+            let what = format!("{} values for {} patterns", dataset.size(), self.count);
+            return Err(Error::format(self.path, path, what));
+        }
+        if dataset.storage_size() == 0 && self.count > 0 {
+            return Ok(None);
+        }
+        dataset.read_raw::<f64>().map(Some).map_err(failed)
+    }
+
+    /// The shape of the map and where its patterns belong.
+    fn places(&self, given: Option<[usize; 2]>) -> Result<Places> {
+        if self.count > MAX_POINTS {
+            return Err(Error::limit(self.path, format!("a map may have at most {MAX_POINTS} points")));
+        }
+        let edge = |names: &[&str]| -> Result<usize> {
+            let place = || format!("{}/Header/{}", self.group, names[0]);
+            let value = self.header(names).ok_or_else(|| {
+                let what = format!("missing: an EBSD map needs its shape ({})", names.join(", "));
+                Error::format(self.path, place(), what)
+            })?;
+            if value.fract() != 0.0 || !(1.0..=MAX_EDGE as f64).contains(&value) {
+                return Err(Error::format(self.path, place(), format!("{value} is no size of a map")));
+            }
+            Ok(value as usize)
+        };
+        let nav = match given {
+            Some(nav) => nav,
+            None => [edge(&ROWS)?, edge(&COLUMNS)?],
+        };
+        limits::check_points(self.path, nav, self.count)?;
+        let points = nav[0] * nav[1];
+        let beams = (self.column(&BEAM_X)?, self.column(&BEAM_Y)?);
+        let (Some(x), Some(y)) = beams else {
+            if points != self.count {
+                let what = format!(
+                    "{} patterns for a map of {} × {}, and no positions ({})",
+                    self.count,
+                    nav[0],
+                    nav[1],
+                    BEAM_X.join(", ")
+                );
+                return Err(Error::format(self.path, format!("{}/Data", self.group), what));
+            }
+            return Ok(Places::in_order(nav, self.count));
+        };
+        // Bruker counts beams from the corner of the SEM image: then the smallest is the map's corner.
+        let origin = |v: &[f64], n: usize| {
+            let (low, high) = v
+                .iter()
+                .fold((f64::MAX, f64::MIN), |(l, h), &b| (f64::min(l, b), f64::max(h, b)));
+            if high >= n as f64 { low } else { 0.0 }
+        };
+        let (x0, y0) = (origin(&x, nav[1]), origin(&y, nav[0]));
+        // Negative and broken positions become too large and are refused there.
+        let at = y.iter().zip(&x).map(|(y, x)| {
+            let place = |v: f64| if v >= 0.0 { v as usize } else { usize::MAX };
+            [place(y - y0), place(x - x0)]
+        });
+        Places::new(self.path, "X BEAM, Y BEAM", nav, at)
+    }
+}

@@ -1,0 +1,184 @@
+//! Where frames go when they are done: windows and probabilities to the result file, pictures to the movie, the rest to memory.
+
+use super::super::figures;
+use super::{Analysed, Detection, Found, Params, Shown};
+use crate::analysis::drift;
+use crate::error::{Error, Result};
+use crate::io::Scan;
+use crate::io::results::{Meta, OutputDir, ResultFile, Stream};
+use crate::network::Network;
+use crate::report::{self, Limits, MovieFrame};
+use crate::workflows::Timings;
+use ndarray::{ArrayView2, s};
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Frames of the movie of results.
+const MOVIE: u64 = 120;
+/// Frames shown unless others are asked for.
+const SHOWN: u64 = 4;
+/// Farthest drift from one frame to the next, in pixels.
+const STEP: f64 = 4.0;
+
+/// Takes frames in order and puts away what is large.
+pub(super) struct Sink<'a> {
+    params: &'a Params,
+    windows: Stream<f32>,
+    probability: Option<Stream<f32>>,
+    detections: Vec<Detection>,
+    counts: Vec<(u64, usize, usize)>,
+    drift: Vec<[f64; 2]>,
+    last: Option<drift::Spectrum>,
+    shown: Vec<Shown>,
+    show: Vec<u64>,
+    /// Every so many frames one goes into the movie; how many in all.
+    step: u64,
+    pictures: u32,
+    first: u64,
+    movie: Option<report::Movie<std::io::BufWriter<std::fs::File>>>,
+    path: PathBuf,
+    limits: Option<Limits>,
+    seconds: f64,
+    frame_time: Option<(f64, String)>,
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Sink<'a> {
+    pub fn new(
+        params: &'a Params,
+        range: &Range<u64>,
+        network: &Network,
+        size: [usize; 2],
+        dir: &OutputDir,
+        file: &ResultFile,
+        scan: &dyn Scan,
+    ) -> Result<Self> {
+        let total = range.end - range.start;
+        let window = [params.window; 2];
+        let meaning = "scaled frames around the detections with `kept`, in their order; the centre lies in pixel window / 2";
+        let windows = file.stream("detections/windows", &window, Meta::new("", &["kept", "y", "x"], meaning))?;
+        let probability = if params.save_probability {
+            let tail = [network.classes(), size[0], size[1]];
+            let meaning = "probability of each class, class 0 is background";
+            let meta = Meta::new("", &["frame", "class", "y", "x"], meaning);
+            Some(file.stream("detections/probability", &tail, meta)?)
+        } else {
+            None
+        };
+        let show = match params.show_frames.is_empty() {
+            false => params.show_frames.clone(),
+            true => (0..SHOWN.min(total))
+                .map(|i| range.start + i * (total - 1) / (SHOWN.min(total) - 1).max(1))
+                .collect(),
+        };
+        let step = total.div_ceil(MOVIE);
+        let time = &scan.info().nav_axes[1];
+        Ok(Sink {
+            params,
+            windows,
+            probability,
+            detections: Vec::new(),
+            counts: Vec::new(),
+            drift: Vec::new(),
+            last: None,
+            shown: Vec::new(),
+            show,
+            step,
+            pictures: total.div_ceil(step) as u32,
+            first: range.start,
+            movie: None,
+            path: dir.path().join("figures/movie.png"),
+            limits: None,
+            seconds: if total.div_ceil(step) > 40 { 0.1 } else { 0.25 },
+            frame_time: time.scale.map(|s| (s, time.unit.clone())),
+            warnings: Vec::new(),
+        })
+    }
+
+    pub fn take(&mut self, a: Analysed) -> Result<()> {
+        let side = self.params.window;
+        for d in a.found.iter().filter(|d| d.kept) {
+            let [y, x] = d.corner;
+            self.windows
+                .append(a.image.slice(s![y..y + side, x..x + side]).iter().copied())?;
+        }
+        if let Some(stream) = &mut self.probability {
+            stream.append(a.probabilities.permuted_axes([1, 0, 2]).iter().copied())?;
+        }
+        let kept = a.found.iter().filter(|d| d.kept).count();
+        self.counts.push((a.frame, a.found.len(), kept));
+        if let Some(spectrum) = a.spectrum {
+            let before = self.drift.last().copied().unwrap_or_default();
+            let step = self
+                .last
+                .as_ref()
+                .map_or([0.0; 2], |last| drift::displacement(last, &spectrum, STEP));
+            self.drift.push([before[0] + step[0], before[1] + step[1]]);
+            self.last = Some(spectrum);
+        }
+        if (a.frame - self.first).is_multiple_of(self.step) {
+            self.picture(a.frame, a.image.view(), &a.found)?;
+        }
+        self.detections.extend_from_slice(&a.found);
+        if self.show.contains(&a.frame) {
+            self.shown.push(Shown {
+                frame: a.frame,
+                image: a.image,
+                probability: a.defect,
+                found: a.found,
+            });
+        }
+        Ok(())
+    }
+
+    fn picture(&mut self, frame: u64, image: ArrayView2<'_, f32>, found: &[Detection]) -> Result<()> {
+        let data = image.mapv(f64::from);
+        let limits = *self.limits.get_or_insert_with(|| {
+            let (low, high) = Limits::Auto.resolve(data.view(), false);
+            Limits::Fixed(low, high)
+        });
+        let marks = figures::markers(found);
+        let time = self
+            .frame_time
+            .as_ref()
+            .map_or(String::new(), |(step, unit)| format!(", {:.1} {unit}", frame as f64 * step));
+        let picture = MovieFrame {
+            data: data.view(),
+            limits,
+            markers: &marks,
+            caption: format!("frame {frame}{time}: {} defects", found.len()),
+        };
+        let picture = picture.draw();
+        if self.movie.is_none() {
+            let failed = |e| Error::io(&self.path, "cannot write", e);
+            if let Some(folder) = self.path.parent() {
+                std::fs::create_dir_all(folder).map_err(failed)?;
+            }
+            let to = std::io::BufWriter::new(std::fs::File::create(&self.path).map_err(failed)?);
+            self.movie = Some(report::Movie::begin(to, &picture, self.pictures, self.seconds)?);
+        }
+        match &mut self.movie {
+            Some(movie) => movie.add(&picture),
+            None => Ok(()),
+        }
+    }
+
+    pub fn finish(mut self) -> Result<Found> {
+        self.windows.flush()?;
+        if let Some(stream) = &mut self.probability {
+            stream.flush()?;
+        }
+        if let Some(movie) = self.movie.take() {
+            movie.finish()?;
+        }
+        Ok(Found {
+            detections: self.detections,
+            counts: self.counts,
+            drift: self.drift,
+            shown: self.shown,
+            scale: [1.0, 0.0, 1.0],
+            warnings: self.warnings,
+            timings: Timings::default(),
+        })
+    }
+}

@@ -1,0 +1,14 @@
+//! Defects in movies of atomic lattices: labels from a filtered frame, a network that marks them in every frame, and what it found.
+//!
+//! Formulas and their sources: `docs/workflows.md`.
+
+pub mod detect;
+mod figures;
+mod inference;
+pub mod label;
+mod movie;
+mod output;
+
+pub use detect::defect_probability;
+pub use inference::{Inference, Tiling};
+pub use movie::{Movie, MovieParams};

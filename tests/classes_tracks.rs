@@ -1,0 +1,310 @@
+//! Mixtures, dendrograms, tracks and diffusion: against scikit-learn, scipy and the known truth of a simulated movie
+//! (tests/data/README.md).
+
+mod lattice_data;
+
+use emstream::analysis::diffusion::{self, covariance, diffusion, ellipse, mean_square_displacement};
+use emstream::analysis::linkage;
+use emstream::analysis::mixture::{Mixture, Options, Start, best_of, fit, kmeans};
+use emstream::analysis::silhouette::silhouettes;
+use emstream::analysis::tracks::{EventKind, Gate, Linked, Point, link};
+use emstream::rng::Source;
+use emstream::{Control, Error};
+use lattice_data::Npz;
+use ndarray::Array2;
+
+fn list(file: &mut Npz, name: &str) -> Vec<f64> {
+    file.f64(name).into_iter().collect()
+}
+
+fn labels(file: &mut Npz, name: &str) -> Vec<usize> {
+    file.i32(name).into_iter().map(|l| l as usize).collect()
+}
+
+fn close(a: f64, b: f64, relative: f64) -> bool {
+    (a - b).abs() <= relative * b.abs()
+}
+
+#[test]
+fn mixture_follows_scikit_learn_from_hard_labels() {
+    let mut file = Npz::open("classes/mixtures.npz");
+    let scores = file.matrix("scores");
+    let init = labels(&mut file, "init");
+    let found = fit(scores.view(), Start::Labels(&init, 5), Options::default()).unwrap();
+    let trace = list(&mut file, "trace");
+    assert_eq!(found.trace.len(), trace.len());
+    for (ours, theirs) in found.trace.iter().zip(&trace) {
+        assert!((ours - theirs).abs() < 1e-8, "{ours} and {theirs}");
+    }
+    assert!(found.converged);
+    assert_eq!(found.labels, labels(&mut file, "labels"));
+    let means = file.matrix("means");
+    let off = (&found.mixture.means - &means)
+        .mapv(f64::abs)
+        .fold(0.0, |a: f64, &b| a.max(b));
+    assert!(off < 1e-6, "means differ by {off}");
+    let [bic, fixed_bic, likelihood] = list(&mut file, "bic")[..] else {
+        panic!()
+    };
+    assert!(close(found.bic(), bic, 1e-6) && close(found.mean_log_likelihood, likelihood, 1e-8));
+    let sum: f64 = found.responsibilities.row(17).sum();
+    assert!((sum - 1.0).abs() < 1e-12);
+
+    // The fixed start: means, equal weights, one covariance.
+    let (n, d) = scores.dim();
+    let mean = scores.mean_axis(ndarray::Axis(0)).unwrap();
+    let away = &scores - &mean;
+    let shared = away.t().dot(&away) / (n - 1) as f64 + Array2::<f64>::eye(d) * 1e-6;
+    let start = Mixture {
+        weights: vec![0.2; 5],
+        means: file.matrix("fixed_start"),
+        covariances: vec![shared; 5],
+    };
+    let found = fit(scores.view(), Start::Mixture(&start), Options::default()).unwrap();
+    let off = (&found.mixture.means - &file.matrix("fixed_means"))
+        .mapv(f64::abs)
+        .fold(0.0, |a: f64, &b| a.max(b));
+    assert!(off < 1e-6, "means differ by {off}");
+    assert_eq!(found.labels, labels(&mut file, "fixed_labels"));
+    assert!(close(found.bic(), fixed_bic, 1e-6), "{} and {fixed_bic}", found.bic());
+}
+
+/// Three round clouds of 60 points in the plane, the true class of each.
+fn clouds() -> (Array2<f64>, Vec<usize>) {
+    let source = Source::new(3, 99);
+    let centres = [[0.0, 0.0], [10.0, 0.0], [0.0, 12.0]];
+    let points = Array2::from_shape_fn((180, 2), |(i, k)| centres[i / 60][k] + source.normal2(i as u64, 0)[k]);
+    (points, (0..180).map(|i| i / 60).collect())
+}
+
+#[test]
+fn several_starts_find_clouds_and_do_not_depend_on_threads() {
+    let (points, truth) = clouds();
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let run = |threads| pool(threads).install(|| best_of(points.view(), 3, 4, 1, Options::default()).unwrap());
+    let found = run(1);
+    assert_eq!(found, run(2));
+    assert_eq!(found, run(3));
+    let of = |l: &[usize]| l.iter().map(|&l| l as i32).collect::<Vec<_>>();
+    let ari = emstream::analysis::compare::adjusted_rand_index(&of(&found.labels), &of(&truth)).unwrap();
+    assert_eq!(ari, 1.0);
+    let values = silhouettes(points.view(), &of(&found.labels));
+    let mean = values.iter().sum::<f64>() / 180.0;
+    assert!((0.7..0.95).contains(&mean), "silhouette {mean}");
+    let bic: Vec<f64> = (1..=5)
+        .map(|k| best_of(points.view(), k, 3, 1, Options::default()).unwrap().bic())
+        .collect();
+    let best = (0..5).min_by(|&a, &b| bic[a].total_cmp(&bic[b])).unwrap() + 1;
+    assert_eq!(best, 3, "{bic:?}");
+}
+
+#[test]
+fn mixtures_of_little_or_odd_data() {
+    let same = Array2::from_elem((20, 4), 1.5);
+    let found = best_of(same.view(), 3, 2, 0, Options::default()).unwrap();
+    assert!(found.responsibilities.iter().all(|r| r.is_finite()));
+    assert!(matches!(kmeans(same.view(), 21, 1, 0), Err(Error::Parameter { .. })));
+    let mut odd = same;
+    odd[[3, 1]] = f64::NAN;
+    assert!(matches!(kmeans(odd.view(), 2, 1, 0), Err(Error::Parameter { .. })));
+    assert!(matches!(
+        fit(odd.view(), Start::Labels(&[0; 20], 1), Options::default()),
+        Err(Error::Parameter { .. })
+    ));
+}
+
+#[test]
+fn dendrogram_is_scipys() {
+    let mut file = Npz::open("classes/mixtures.npz");
+    let scores = file.matrix("scores");
+    let some = scores.slice(ndarray::s![..300, ..]);
+    let tree = linkage::ward(some, &Control::new()).unwrap();
+    let ours = linkage::rows(&tree);
+    let theirs = Npz::open("classes/linkage.npz").matrix("tree");
+    assert_eq!(ours.dim(), theirs.dim());
+    for (a, b) in ours.rows().into_iter().zip(theirs.rows()) {
+        assert_eq!((a[0], a[1], a[3]), (b[0], b[1], b[3]));
+        assert!(close(a[2], b[2], 1e-10));
+    }
+    let tight = Control {
+        memory: 1 << 10,
+        ..Control::new()
+    };
+    assert!(matches!(linkage::ward(some, &tight), Err(Error::Memory { .. })));
+}
+
+#[test]
+fn published_diffusion_and_ellipse() {
+    let mut file = Npz::open("classes/mixtures.npz");
+    for name in ["track0", "track1"] {
+        let rows = file.matrix(name);
+        let at: Vec<[f64; 2]> = rows.rows().into_iter().map(|r| [r[1] * 0.03, r[2] * 0.03]).collect();
+        let known = list(&mut file, &format!("{name}_values"));
+        let c = covariance(&at);
+        let e = ellipse(c, 2.0);
+        let ours = [
+            c[0][0],
+            c[0][1],
+            c[1][1],
+            e.variances[0],
+            e.variances[1],
+            e.angle.to_degrees(),
+            e.axes[0],
+            e.axes[1],
+            diffusion::published(&at, 2.25),
+        ];
+        for (a, b) in ours.iter().zip(&known) {
+            assert!(close(*a, *b, 1e-6), "{name}: {a} and {b}");
+        }
+        // The estimator in the reference takes the first point of a frame.
+        let mut track: Vec<(u32, [f64; 2])> = Vec::new();
+        for (row, at) in rows.rows().into_iter().zip(&at) {
+            if track.last().is_none_or(|t| t.0 != row[0] as u32) {
+                track.push((row[0] as u32, *at));
+            }
+        }
+        let found = diffusion(&[&track], 2.25, 0);
+        assert!(close(found.value, known[9], 1e-6), "{name}: {} and {}", found.value, known[9]);
+        assert!(found.low < found.value && found.value < found.high);
+    }
+}
+
+#[test]
+fn diffusion_lies_within_its_interval() {
+    // Hops on a square lattice of 1, p = 0.22 a frame, seen with an error of 0.05: D = p / 4.
+    let true_d = 0.22 / 4.0;
+    let mut inside = 0;
+    for seed in 0..40 {
+        let source = Source::new(seed, 98);
+        let tracks: Vec<Vec<(u32, [f64; 2])>> = (0..12)
+            .map(|t| {
+                let mut random = source.sequence(t);
+                let mut at = [0.0, 0.0];
+                let mut seen = Vec::new();
+                for frame in 0..25 {
+                    if frame > 0 && random.unit() < 0.22 {
+                        let way = random.below(4);
+                        at[way / 2] += if way.is_multiple_of(2) { 1.0 } else { -1.0 };
+                    }
+                    // Not seen in every tenth frame.
+                    if random.unit() > 0.1 {
+                        seen.push((frame, [at[0] + 0.05 * random.normal(), at[1] + 0.05 * random.normal()]));
+                    }
+                }
+                seen
+            })
+            .collect();
+        let tracks: Vec<&[(u32, [f64; 2])]> = tracks.iter().map(Vec::as_slice).collect();
+        let found = diffusion(&tracks, 1.0, 0);
+        inside += usize::from((found.low..=found.high).contains(&true_d));
+        assert!(
+            (found.value / true_d - 1.0).abs() < 0.6 && (found.from_msd / true_d - 1.0).abs() < 0.8,
+            "{found:?}"
+        );
+        let msd = mean_square_displacement(&tracks, 3);
+        assert!(msd[0].1 > msd[1].1 / 2 && msd[2].0 > msd[0].0);
+    }
+    // 95 % of 40, less two standard deviations of that number.
+    assert!(inside >= 35, "{inside} of 40 intervals hold the true value");
+}
+
+/// Shares of true links that were found, and of found links that are false.
+fn quality(linked: &Linked, frames: &[u32], id: &[i64]) -> (f64, f64) {
+    let mut last = std::collections::HashMap::new();
+    let mut truth = std::collections::HashSet::new();
+    for (i, &id) in id.iter().enumerate().filter(|(_, id)| **id >= 0) {
+        if let Some(before) = last.insert(id, i) {
+            truth.insert((before, i));
+        }
+    }
+    // Links across gaps longer than the gate allows cannot be found and do not count.
+    truth.retain(|&(a, b)| frames[b] - frames[a] <= 3);
+    let found: Vec<(usize, usize)> = linked
+        .members
+        .iter()
+        .flat_map(|m| m.windows(2).map(|w| (w[0], w[1])))
+        .collect();
+    let right = found.iter().filter(|l| truth.contains(l)).count();
+    let wrong = found
+        .iter()
+        .filter(|(a, b)| !truth.contains(&(*a, *b)) && id[*a] >= 0 && id[*b] >= 0)
+        .count();
+    (right as f64 / truth.len() as f64, wrong as f64 / found.len() as f64)
+}
+
+#[test]
+fn links_of_a_movie_with_hopping_dopants() {
+    let mut file = Npz::open("classes/tracks.npz");
+    let drift = file.matrix("drift");
+    let gate = Gate {
+        distance: 14.0,
+        gap: 2,
+        class_change: 0.0,
+    };
+    for name in ["truth", "detections"] {
+        let rows = file.matrix(name);
+        let points: Vec<Point> = rows
+            .rows()
+            .into_iter()
+            .map(|r| Point {
+                frame: r[0] as u32,
+                at: [r[2] - drift[[r[0] as usize, 0]], r[3] - drift[[r[0] as usize, 1]]],
+            })
+            .collect();
+        let frames: Vec<u32> = points.iter().map(|p| p.frame).collect();
+        let id: Vec<i64> = rows.column(1).iter().map(|&v| v as i64).collect();
+        let linked = link(&points, &[], gate).unwrap();
+        let (found, wrong) = quality(&linked, &frames, &id);
+        println!(
+            "{name}: {found:.4} of the true links, {wrong:.4} false, {} tracks",
+            linked.members.len()
+        );
+        assert!(
+            found >= 0.95 && wrong <= 0.02,
+            "{name}: {found} of the true links, {wrong} of the links false"
+        );
+        assert!(
+            linked
+                .members
+                .iter()
+                .all(|m| m.windows(2).all(|w| frames[w[0]] < frames[w[1]]))
+        );
+    }
+}
+
+#[test]
+fn links_of_plain_cases() {
+    let at = |frame, y, x| Point { frame, at: [y, x] };
+    let gate = Gate {
+        distance: 3.0,
+        gap: 1,
+        class_change: 0.0,
+    };
+    // Two that pass each other, one that is missed once, one that ends.
+    let points = [
+        at(0, 0.0, 0.0),
+        at(0, 0.0, 2.0),
+        at(0, 20.0, 0.0),
+        at(1, 0.0, 0.8),
+        at(1, 0.0, 2.9),
+        at(3, 0.0, 1.5),
+        at(3, 0.0, 3.5),
+    ];
+    let linked = link(&points, &[], gate).unwrap();
+    assert_eq!(linked.members, [vec![0, 3, 5], vec![1, 4, 6], vec![2]]);
+    assert!(link(&[], &[], gate).unwrap().members.is_empty());
+    assert!(link(&[at(0, f64::NAN, 0.0)], &[], gate).is_err());
+    assert!(link(&points, &[], Gate { distance: -1.0, ..gate }).is_err());
+    // Two merge into one, which becomes two again.
+    let points = [
+        at(0, 0.0, 0.0),
+        at(0, 0.0, 2.0),
+        at(1, 0.0, 0.9),
+        at(2, 0.0, 0.8),
+        at(3, 0.0, 0.0),
+        at(3, 0.0, 2.0),
+    ];
+    let linked = link(&points, &[], Gate { gap: 0, ..gate }).unwrap();
+    let kinds: Vec<_> = linked.events.iter().map(|e| (e.frame, e.kind)).collect();
+    assert_eq!(kinds, [(1, EventKind::Merge), (3, EventKind::Split)]);
+}
