@@ -48,7 +48,7 @@ fn begin(
     @builtin(local_invocation_index) local: u32,
 ) {
     let pixels = p.out_height * p.out_width;
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= pixels * p.count {
         return;
     }

@@ -118,7 +118,7 @@ fn equalise(
     @builtin(local_invocation_index) local: u32,
 ) {
     let pixels = p.height * p.width;
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= pixels * p.count {
         return;
     }

@@ -24,7 +24,7 @@ fn remove_hot(
     @builtin(local_invocation_index) local: u32,
 ) {
     let pixels = p.height * p.width;
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= pixels * p.count {
         return;
     }

@@ -21,7 +21,7 @@ fn rows(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= p.height * p.width * p.count {
         return;
     }
@@ -42,7 +42,7 @@ fn columns(
     @builtin(local_invocation_index) local: u32,
 ) {
     let pixels = p.height * p.width;
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= pixels * p.count {
         return;
     }

@@ -21,7 +21,7 @@ fn subtract_scaled(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= p.pixels * p.count {
         return;
     }
@@ -38,7 +38,7 @@ fn flatten(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= p.pixels * p.count {
         return;
     }
@@ -56,7 +56,7 @@ fn circle(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at < p.pixels * p.count && table[at % p.pixels] == 0u {
         values[at] = 0.0;
     }
@@ -69,7 +69,7 @@ fn fill(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let n = group_number(id, groups) * 256u + local;
+    let n = thread_number(id, groups, local);
     if n >= p.fills * p.count {
         return;
     }
@@ -91,7 +91,7 @@ fn square(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at < p.pixels * p.count {
         other[at] = values[at] * values[at];
     }
@@ -104,7 +104,7 @@ fn normalise(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= p.pixels * p.count {
         return;
     }

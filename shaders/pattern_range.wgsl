@@ -17,15 +17,6 @@ var<workgroup> sh_rank: u32;
 var<workgroup> sh_below: atomic<u32>;
 var<workgroup> sh_next: atomic<u32>;
 
-// Bits whose order is the order of the values.
-fn ordered(v: f32) -> u32 {
-    let bits = bitcast<u32>(v);
-    return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
-}
-fn from_ordered(u: u32) -> f32 {
-    return bitcast<f32>(select(~u, u & 0x7fffffffu, (u & 0x80000000u) != 0u));
-}
-
 // The order statistics `rank` and `rank` + 1. All threads of the workgroup must come here.
 fn pair(base: u32, rank: u32, local: u32) -> vec2<f32> {
     if local == 0u {

@@ -30,7 +30,7 @@ fn stretch(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at < p.pixels * p.count {
         values[at] = mapped(values[at], ranges[at / p.pixels]);
     }
@@ -43,7 +43,7 @@ fn pack(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let at = group_number(id, groups) * 256u + local;
+    let at = thread_number(id, groups, local);
     if at >= p.words * p.count {
         return;
     }

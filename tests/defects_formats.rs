@@ -139,7 +139,7 @@ fn bad_digitalmicrograph_files() {
     assert!(e.contains("but the file has only"), "{e}");
     // Dimensions that the array does not hold.
     let e = refused(dir, file, |b| {
-        let at = find(b, b"Dimensions\0\0\0\0");
+        let at = b.windows(10).rposition(|w| w == b"Dimensions").unwrap();
         let at = at + find(&b[at..], b"%%%%") + 12;
         b[at] = 50;
     });
@@ -199,10 +199,10 @@ fn model_with(dir: &Path, change: impl Fn(&str) -> String) -> String {
     std::fs::write(&path, std::fs::read(data("defects/defect_model_keras21.h5")).unwrap()).unwrap();
     {
         let file = hdf5::File::open_rw(&path).unwrap();
-        let old: hdf5::types::VarLenUnicode = file.attr("model_config").unwrap().read_scalar().unwrap();
+        let old: hdf5::types::VarLenAscii = file.attr("model_config").unwrap().read_scalar().unwrap();
         file.delete_attr("model_config").unwrap();
-        let new: hdf5::types::VarLenUnicode = change(old.as_str()).parse().unwrap();
-        let attribute = file.new_attr::<hdf5::types::VarLenUnicode>().create("model_config").unwrap();
+        let new = hdf5::types::VarLenAscii::from_ascii(&change(old.as_str())).unwrap();
+        let attribute = file.new_attr::<hdf5::types::VarLenAscii>().create("model_config").unwrap();
         attribute.write_scalar(&new).unwrap();
     }
     let e = keras::read_model(&path)
@@ -258,4 +258,113 @@ fn models_that_are_not_known() {
     let other = std::fs::read(data("defects/defect_weights.h5")).unwrap();
     let e = refused("cut.h5", &other[..other.len() / 3]);
     assert!(e.contains("cut.h5"), "{e}");
+}
+
+/// Pages of 7 × 5 pixels with values 1, 2, 3, …, written by another crate.
+fn tiff_stack(path: &Path, big: bool, compression: tiff::encoder::Compression) {
+    use tiff::encoder::{TiffEncoder, colortype::Gray16};
+    let file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    macro_rules! pages {
+        ($encoder:expr) => {{
+            let mut encoder = $encoder.unwrap().with_compression(compression);
+            for page in 0..3u16 {
+                let values: Vec<u16> = (0..35).map(|i| 1 + 35 * page + i).collect();
+                encoder.write_image::<Gray16>(5, 7, &values).unwrap();
+            }
+        }};
+    }
+    if big {
+        pages!(TiffEncoder::new_big(file));
+    } else {
+        pages!(TiffEncoder::new(file));
+    }
+}
+
+#[test]
+fn tiff_stacks_in_place_and_compressed() {
+    use tiff::encoder::{Compression, DeflateLevel};
+    let dir = tempfile::tempdir().unwrap();
+    for big in [false, true] {
+        for compression in [
+            Compression::Uncompressed,
+            Compression::Lzw,
+            Compression::Deflate(DeflateLevel::Fast),
+        ] {
+            let path = dir.path().join("stack.tif");
+            tiff_stack(&path, big, compression);
+            let scan = io::open(&path, &OpenOptions::default(), &Control::new()).unwrap();
+            let i = scan.info();
+            assert_eq!((i.nav, [i.frame.height, i.frame.width], i.format), ([1, 3], [7, 5], "tiff"));
+            assert_eq!(values(&path), counting(105), "BigTIFF: {big}");
+            let mut out = vec![0u8; 3 * 70];
+            scan.read(&[2, 0, 1], 70, &mut out, &Control::new()).unwrap();
+            assert_eq!([out[0], out[70], out[140]], [71, 1, 36]);
+        }
+    }
+    let path = dir.path().join("stack.tif");
+    tiff_stack(&path, false, Compression::Uncompressed);
+    let whole = std::fs::read(&path).unwrap();
+    mutate(FuzzFormat::Tiff, &whole, 400);
+    tiff_stack(&path, true, Compression::Lzw);
+    mutate(FuzzFormat::Tiff, &std::fs::read(&path).unwrap(), 400);
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let e = io::open(&path, &OpenOptions::default(), &Control::new())
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(e.contains("stack.tif"), "{e}");
+}
+
+/// A big-endian file of one directory, as ImageJ writes large stacks: the frames follow the first one.
+fn imagej(images: u32, next: u32) -> Vec<u8> {
+    let text = format!("ImageJ=1.53t\nimages={images}\nunit=nm\nfinterval=2.25\n\0");
+    let mut b = b"MM\0*\0\0\0\x08".to_vec();
+    let entries = 9u32;
+    let behind = 8 + 2 + 12 * entries + 4;
+    let pixels = behind + text.len() as u32 + 8;
+    b.extend((entries as u16).to_be_bytes());
+    let mut entry = |tag: u16, kind: u16, count: u32, value: u32| {
+        b.extend(tag.to_be_bytes());
+        b.extend(kind.to_be_bytes());
+        b.extend(count.to_be_bytes());
+        b.extend(if kind == 3 { value << 16 } else { value }.to_be_bytes());
+    };
+    entry(256, 4, 1, 3);
+    entry(257, 4, 1, 2);
+    entry(258, 3, 1, 16);
+    entry(259, 3, 1, 1);
+    entry(270, 2, text.len() as u32, behind);
+    entry(273, 4, 1, pixels);
+    entry(277, 3, 1, 1);
+    entry(279, 4, 1, 12);
+    entry(282, 5, 1, behind + text.len() as u32);
+    b.extend(next.to_be_bytes());
+    b.extend(text.as_bytes());
+    b.extend(4u32.to_be_bytes());
+    b.extend(1u32.to_be_bytes());
+    (1..=24u16).for_each(|v| b.extend(v.to_be_bytes()));
+    b
+}
+
+#[test]
+fn stacks_of_imagej_and_circles() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.tif");
+    std::fs::write(&path, imagej(4, 0)).unwrap();
+    let scan = io::open(&path, &OpenOptions::default(), &Control::new()).unwrap();
+    let i = scan.info();
+    assert_eq!((i.nav, i.sig_axes[0].scale, &*i.sig_axes[0].unit), ([1, 4], Some(0.25), "nm"));
+    assert_eq!((i.nav_axes[1].scale, &*i.nav_axes[1].unit), (Some(2.25), "s"));
+    assert_eq!(values(&path), counting(24));
+    let error = |bytes: Vec<u8>| {
+        std::fs::write(&path, bytes).unwrap();
+        io::open(&path, &OpenOptions::default(), &Control::new())
+            .err()
+            .unwrap()
+            .to_string()
+    };
+    let e = error(imagej(5, 0));
+    assert!(e.contains("5 images of 12 bytes do not fit"), "{e}");
+    let e = error(imagej(1, 8));
+    assert!(e.contains("in a circle"), "{e}");
 }

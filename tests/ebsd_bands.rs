@@ -1,12 +1,19 @@
 //! Bands: the transform, its filter and the peaks against scikit-image's, against truth, and against slow versions.
 
+#[allow(dead_code, unused_macros, unused_imports)]
+#[path = "parity/data.rs"]
+mod data;
+#[allow(dead_code)]
+#[path = "parity/driver.rs"]
+mod driver;
 mod ebsd_support;
 
+use driver::{Case, open, open_small, run};
 use ebsd_support::{array, plane};
 use emstream::backend::cpu::isa::Isa;
-use emstream::kernels::hough::cpu::{LANES, Worker};
-use emstream::kernels::hough::{Params, Peak, Plan, find_peaks, otsu};
-use emstream::pixel::{FrameShape, Pixel};
+use emstream::kernels::hough::cpu::Worker;
+use emstream::kernels::hough::{self, Params, Peak, Plan, find_peaks, otsu};
+use emstream::pixel::{FrameShape, Frames, Pixel};
 use std::sync::Arc;
 
 const FRAME: FrameShape = FrameShape {
@@ -154,33 +161,141 @@ fn one_line_is_found_where_it_is() {
 
 #[test]
 fn lanes_do_not_mix_and_the_slow_sum_agrees() {
-    let plan = Plan::new(
-        FRAME,
-        &Params {
+    // Grey values and sizes for counts of 8, 16 and 32 bits.
+    for (h, w, grey, group) in [
+        (60, 80, false, 64),
+        (60, 80, true, 32),
+        (21, 400, false, 32),
+        (9, 300, true, 16),
+    ] {
+        let frame = FrameShape {
+            pixel: Pixel::U8,
+            height: h,
+            width: w,
+        };
+        let params = Params {
             theta: 45,
-            grey: true,
+            grey,
             ..Params::default()
-        },
-    )
-    .unwrap();
-    let patterns: Vec<Vec<u8>> = (0..LANES)
-        .map(|l| (0..60 * 80).map(|i| (i * (7 + l) % 251) as u8).collect())
-        .collect();
-    let mut worker = Worker::new(Isa::active(), plan.clone());
-    patterns.iter().enumerate().for_each(|(l, p)| {
-        worker.set(l, p);
-    });
-    worker.transform();
-    for l in [0, 7, LANES - 1] {
-        let mut slow = vec![0i32; 45 * plan.rhos];
-        for (t, theta) in plan.theta.iter().enumerate() {
-            for (i, &v) in patterns[l].iter().enumerate() {
-                let rho = (theta.cos() * (i % 80) as f64 + theta.sin() * (59 - i / 80) as f64).round();
-                slow[t * plan.rhos + (rho + plan.offset as f64) as usize] += i32::from(v);
+        };
+        let plan = Plan::new(frame, &params).unwrap();
+        assert_eq!(plan.group(), group);
+        let patterns: Vec<Vec<u8>> = (0..group)
+            .map(|l| (0..h * w).map(|i| (i * (7 + l) % 251) as u8).collect())
+            .collect();
+        for isa in Isa::available() {
+            let mut worker = Worker::new(isa, plan.clone());
+            let thresholds: Vec<usize> = patterns.iter().enumerate().map(|(l, p)| worker.set(l, p)).collect();
+            worker.transform();
+            for l in [0, 7, group / 2, group - 1] {
+                let vote = |v: u8| match grey {
+                    true => i32::from(v),
+                    false => i32::from(f64::from(v) > params.factor * thresholds[l] as f64),
+                };
+                let mut slow = vec![0i32; 45 * plan.rhos];
+                for (t, theta) in plan.theta.iter().enumerate() {
+                    for (i, &v) in patterns[l].iter().enumerate() {
+                        let rho = (theta.cos() * (i % w) as f64 + theta.sin() * (h - 1 - i / w) as f64).round();
+                        slow[t * plan.rhos + (rho + plan.offset as f64) as usize] += vote(v);
+                    }
+                }
+                assert_eq!(worker.counts(l), slow, "{isa}, {h}×{w}, grey {grey}, lane {l}");
+                // Peaks are those of the plain search in the filtered transform.
+                let response = worker.response(l);
+                let [low, high] = [response.iter().min().unwrap(), response.iter().max().unwrap()];
+                assert!(high > low);
+                let plain = find_peaks(&response, plan.rhos, params.distance, params.threshold, params.peaks);
+                assert_eq!(worker.peaks(l).0, plain, "{isa}, {h}×{w}, grey {grey}, lane {l}");
             }
         }
-        assert_eq!(worker.counts(l), slow);
     }
+}
+
+/// Bands of all patterns of a case from a stage of each backend.
+fn on_both<T: data::Random>(case: &Case<T>, params: &Params) -> [Vec<f32>; 2] {
+    let plan = Plan::new(case.shape, params).unwrap();
+    let mut stage = hough::cpu::stage(plan.clone());
+    let mut words = vec![0u32; case.shape.stride() / 4 * case.frames];
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+    for (n, to) in bytes.chunks_exact_mut(case.shape.stride()).enumerate() {
+        to[..case.shape.bytes()].copy_from_slice(bytemuck::cast_slice(case.frame(n)));
+    }
+    stage.frames(Frames::new(case.shape, 0, case.frames, bytes).unwrap()).unwrap();
+    let cpu = stage.end_leaf().unwrap().unwrap().values;
+    let mut gpu = Vec::new();
+    for (device, cut) in [(open(), vec![case.frames]), (open_small(), vec![8, case.frames - 8])] {
+        let mut stage = hough::gpu::stage(&device, plan.clone()).unwrap();
+        let parts = run(&device, case, stage.as_mut(), &cut).leaves;
+        let values: Vec<f32> = parts.into_iter().flat_map(|(_, p)| p.values).collect();
+        let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert!(gpu.is_empty() || bits(&gpu) == bits(&values), "cuts and limits do not matter");
+        gpu = values;
+    }
+    [cpu, gpu]
+}
+
+#[test]
+fn backends_find_the_same_bands() {
+    let inputs: Vec<u8> = (0..4).cycle().take(11).flat_map(input).collect();
+    let bytes = Case::of((60, 80), 11, inputs.clone());
+    let words = Case::of((60, 80), 11, inputs.iter().map(|&v| 311 + 173 * u16::from(v)).collect());
+    let floats: Vec<f32> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, &v)| match i % 4801 {
+            7 => f32::NAN,
+            99 => f32::INFINITY,
+            100 => f32::NEG_INFINITY,
+            _ => 0.1 * f32::from(v) - 3.7 + (i / 4800) as f32,
+        })
+        .collect();
+    let floats = Case::of((60, 80), 11, floats);
+    let mut flat = inputs;
+    flat[..4800].fill(9);
+    let flat = Case::of((60, 80), 11, flat);
+    for change in [
+        (|_| ()) as fn(&mut Params),
+        |p| p.published = true,
+        |p| p.grey = true,
+        |p| (p.theta, p.peaks, p.threshold, p.factor) = (37, 40, 0.1, 0.8),
+    ] {
+        let mut params = Params::default();
+        change(&mut params);
+        let all = [
+            on_both(&bytes, &params),
+            on_both(&words, &params),
+            on_both(&floats, &params),
+            on_both(&flat, &params),
+        ];
+        for (case, [cpu, gpu]) in all.into_iter().enumerate() {
+            assert_eq!(cpu.len(), gpu.len());
+            let row = 3 * params.peaks + 1;
+            for (i, (a, b)) in cpu.iter().zip(&gpu).enumerate() {
+                // Bands agree in every bit; the quality's sums of squares are exact on the device only.
+                let near = i % row == row - 1 && (a - b).abs() <= 1e-6 * a.abs();
+                assert!(
+                    near || a.to_bits() == b.to_bits(),
+                    "case {case}, {params:?}, number {i}: {a} {b}"
+                );
+            }
+            assert!(
+                cpu.iter().filter(|v| v.is_finite()).count() > 11 * 9,
+                "case {case}: bands are there"
+            );
+        }
+    }
+}
+
+#[test]
+fn patterns_beyond_the_device_are_left_to_the_cpu() {
+    let wide = FrameShape {
+        pixel: Pixel::U8,
+        height: 1,
+        width: 3000,
+    };
+    let plan = Plan::new(wide, &Params::default()).unwrap();
+    let refused = hough::gpu::stage(&open(), plan).err().map(|e| e.to_string());
+    assert!(refused.is_some_and(|e| e.contains("1×3000")));
 }
 
 #[test]

@@ -276,7 +276,9 @@ fn masked_and_weighted_comparison_of_the_reference() {
             params: &params,
             weights,
         };
-        let found = job.templates(templates, &mut Timings::default(), &Control::new()).unwrap();
+        let found = job
+            .templates(templates, &mut Timings::default(), &Backend::Cpu, &Control::new())
+            .unwrap();
         let wanted = array::<f64>("similarity.npz", name);
         let wanted = wanted.into_shape_with_order((6, n)).unwrap();
         for ((i, j), &t) in found.index.indexed_iter() {
@@ -294,7 +296,9 @@ fn masked_and_weighted_comparison_of_the_reference() {
             memory: results + 2 * 40 * 8 * templates.info().frame.pixels() as u64,
             ..Control::new()
         };
-        let parts = job.templates(templates, &mut Timings::default(), &control).unwrap();
+        let parts = job
+            .templates(templates, &mut Timings::default(), &Backend::Cpu, &control)
+            .unwrap();
         assert_eq!(parts.index, found.index.slice(s![.., ..n.min(2)]), "{name}");
         if name == "ncc" {
             let top = array::<i64>("similarity.npz", "top5");
@@ -855,7 +859,10 @@ fn parameters_out_of_range_are_refused() {
     };
     let (mut timings, control) = (Timings::default(), Control::new());
     let others = templates::<u8>("similarity.npz", "patterns");
-    let error = job.templates(&*others.scan, &mut timings, &control).err().unwrap();
+    let error = job
+        .templates(&*others.scan, &mut timings, &Backend::Cpu, &control)
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("30 × 40"), "{error}");
     assert!(job.reference([3, 0], &mut timings, &control).is_err());
     let ten = compare::Params {
@@ -864,7 +871,7 @@ fn parameters_out_of_range_are_refused() {
     };
     assert!(
         compare::Job { params: &ten, ..job }
-            .templates(&*patterns.scan, &mut timings, &control)
+            .templates(&*patterns.scan, &mut timings, &Backend::Cpu, &control)
             .is_err()
     );
 }

@@ -482,3 +482,26 @@ fn report_is_one_file_and_escapes() {
     assert_eq!(&bytes[..4], b"\x89PNG");
     assert_eq!(html::escape("a\u{0}b\u{1b}[31m"), "a\u{fffd}b\u{fffd}[31m");
 }
+
+/// The legend goes where no curve is, even if curves pass through all corners.
+#[test]
+fn legends_hide_no_curve() {
+    let x: Vec<f64> = (0..40).map(f64::from).collect();
+    let (top, bottom): (Vec<f64>, Vec<f64>) = x.iter().map(|v| (1.0 + 1e-3 * v, 1e-3 * v)).unzip();
+    let mut plot = LinePlot::new("Two lines", "x", "y");
+    for (name, y) in [("upper", &top), ("lower", &bottom)] {
+        let (x, dots) = (&x[..], false);
+        plot.series.push(Series { name, x, y, dots });
+    }
+    let figure = plot.draw();
+    for n in 0..2 {
+        let colour = colour::label_colour(n);
+        let shows = |x: usize| (0..figure.height()).any(|y| figure.pixel(x, y) == Some(colour));
+        let columns: Vec<usize> = (0..figure.width()).filter(|&x| shows(x)).collect();
+        let (first, last) = (columns[0], columns[columns.len() - 1]);
+        assert!(
+            last - first > 700 && columns.len() == last - first + 1,
+            "curve {n} is interrupted"
+        );
+    }
+}

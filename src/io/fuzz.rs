@@ -1,7 +1,7 @@
 //! The way in for fuzzers: arbitrary bytes as a file of a given format.
 
 use super::open::OpenOptions;
-use super::{Scan, blo, dm, ebsd, h5, npy, raw, readat::ReadAt};
+use super::{Scan, blo, dm, ebsd, h5, npy, raw, readat::ReadAt, tiff};
 use crate::control::Control;
 use crate::error::{Error, Result};
 
@@ -13,6 +13,7 @@ pub enum FuzzFormat {
     Npy,
     Raw,
     Hdf5,
+    Tiff,
     /// An Oxford `.ctf` and an EDAX `.ang`.
     Ctf,
     Ang,
@@ -45,6 +46,7 @@ pub fn fuzz_bytes(format: FuzzFormat, bytes: &[u8]) -> Result<()> {
     let scan = match format {
         FuzzFormat::Blo => blo::open(opened, &options)?,
         FuzzFormat::Dm => dm::open(opened, &options)?,
+        FuzzFormat::Tiff => tiff::open(opened, &options)?,
         FuzzFormat::Npy => npy::open(opened, &options)?,
         FuzzFormat::Hdf5 => h5::open(opened, &options, &control)?,
         FuzzFormat::Raw => {

@@ -17,6 +17,7 @@ mod raw;
 mod readat;
 mod repair;
 mod stack;
+mod tiff;
 pub mod write;
 
 pub use fuzz::{FuzzFormat, fuzz_bytes};

@@ -3,7 +3,7 @@
 use super::dtype::Stored;
 use super::readat::ReadAt;
 use super::repair::{self, BadPixels};
-use super::{Scan, blo, dm, ebsd, h5, npy, raw};
+use super::{Scan, blo, dm, ebsd, h5, npy, raw, tiff};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
@@ -66,6 +66,7 @@ enum Format {
     Hdf5,
     Npy,
     Raw,
+    Tiff,
 }
 
 /// Opens the scan at `path`. Only headers are read, except with `--bad-pixels auto`, which looks at up to 64 frames.
@@ -93,6 +94,7 @@ pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box
         Format::Dm => dm::open(file, options)?,
         Format::Npy => npy::open(file, options)?,
         Format::Raw => raw::open(file, options)?,
+        Format::Tiff => tiff::open(file, options)?,
         Format::Hdf5 => match ebsd::open_scan(&file, options, control)? {
             Some(map) => map,
             None => h5::open(file, options, control)?,
@@ -125,6 +127,9 @@ fn tell(file: &ReadAt, options: &OpenOptions) -> Result<Format> {
     if is_dm(file)? {
         return Ok(Format::Dm);
     }
+    if tiff::has_signature(&head) && options.dtype.as_deref().is_none_or(|_| options.sig_shape.is_none()) {
+        return Ok(Format::Tiff);
+    }
     if head.starts_with(blo::MAGIC) {
         return Ok(Format::Blo);
     }
@@ -151,7 +156,7 @@ fn tell(file: &ReadAt, options: &OpenOptions) -> Result<Format> {
         _ if described => Ok(Format::Raw),
         _ => Err(Error::unsupported(
             file.path(),
-            "the format is none of .blo, .dm3, .dm4, HDF5, .npy; for raw binary give --sig-shape and --dtype",
+            "the format is none of .blo, .dm3, .dm4, HDF5, .npy, .tif; for raw binary give --sig-shape and --dtype",
         )),
     }
 }

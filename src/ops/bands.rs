@@ -3,7 +3,7 @@
 use crate::backend::gpu::Gpu;
 use crate::backend::stage::{CpuStage, GpuStage};
 use crate::engine::{Collector, Job, Needs, Operator, Rows};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::hough::{self, Part, Plan};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ impl Operator for Bands {
     }
     fn needs(&self, job: &Job<'_>) -> Result<Needs> {
         Ok(Needs {
-            together: hough::cpu::LANES,
+            together: self.0.group(),
             worker: hough::cpu::cost(&self.0),
             output: 4 * self.0.row() as u64 * job.selection.len(),
         })
@@ -27,8 +27,8 @@ impl Operator for Bands {
     fn cpu(&self, _: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
         Ok(hough::cpu::stage(self.0.clone()))
     }
-    fn gpu(&self, _: &Job<'_>, _: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
-        Err(Error::Device("bands are found on the CPU only (use --backend cpu)".into()))
+    fn gpu(&self, _: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
+        hough::gpu::stage(gpu, self.0.clone())
     }
     fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = Vec<f32>>>> {
         Ok(Box::new(Rows::new(job.selection.len(), self.0.row(), |p: Part| {

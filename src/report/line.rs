@@ -1,6 +1,6 @@
 //! Curves: merge distances, spectra, losses.
 
-use super::canvas::{Align, FAINT, Figure, INK, Rgb, TEXT, TITLE, fit_text, text_width};
+use super::canvas::{Align, FAINT, Figure, INK, Rgb, TEXT, TITLE, WHITE, fit_text, text_width};
 use super::colour::label_colour;
 use super::ticks;
 
@@ -86,6 +86,7 @@ impl<'a> LinePlot<'a> {
         };
         let mut figure = Self::blank();
         let frame = frame.axes(&mut figure, self);
+        let mut drawn = Vec::new();
         for (i, series) in self.series.iter().enumerate() {
             let colour = label_colour(i as i32);
             let mut before = None;
@@ -93,15 +94,17 @@ impl<'a> LinePlot<'a> {
                 let here = point.map(|p| frame.place(p));
                 if let (Some(a), Some(b)) = (before, here) {
                     figure.line(a, b, 2.4, colour);
+                    drawn.extend(along(a, b));
                 }
                 if let (Some(p), true) = (here, series.dots) {
                     figure.dot(p, 4.0, colour);
+                    drawn.push(p);
                 }
                 before = here;
             }
         }
         self.draw_marks(&mut figure, &frame);
-        self.draw_legend(&mut figure, &frame);
+        self.draw_legend(&mut figure, &frame, &drawn);
         figure
     }
 
@@ -145,18 +148,46 @@ impl<'a> LinePlot<'a> {
         }
     }
 
-    fn draw_legend(&self, figure: &mut Figure, frame: &Frame) {
+    /// The legend, where it hides least of what was `drawn`: in a corner if one is free, top right before others.
+    fn draw_legend(&self, figure: &mut Figure, frame: &Frame, drawn: &[(f64, f64)]) {
         if self.series.len() < 2 {
             return;
         }
+        const LINE: f64 = 40.0;
+        const ROW: f64 = 26.0;
         let widest = self.series.iter().map(|s| text_width(s.name, TEXT)).fold(0.0, f32::max) as f64;
+        let (w, h) = (LINE + widest + 20.0, ROW * self.series.len() as f64 + 10.0);
+        let (right, below) = (frame.right - w - 6.0, frame.bottom - h - 6.0);
+        let (left, above) = (frame.left + 6.0, frame.top + 6.0);
+        let hidden = |&(x, y): &(f64, f64)| {
+            let inside = |p: &&(f64, f64)| (x - 4.0..=x + w + 4.0).contains(&p.0) && (y - 4.0..=y + h + 4.0).contains(&p.1);
+            drawn.iter().filter(inside).count()
+        };
+        // Corners first, then places between.
+        let between = |n: usize| {
+            let share = |i: usize| i as f64 / 8.0;
+            let (i, j) = (share(n % 9), share(n / 9));
+            (right + i * (left - right), above + j * (below - above))
+        };
+        let corners = [(right, above), (left, above), (right, below), (left, below)];
+        let places = corners.into_iter().chain((0..81).map(between));
+        let (x, y) = places.min_by_key(hidden).unwrap_or((right, above));
+        figure.fill(x as usize, y as usize, w as usize, h as usize, WHITE);
         for (i, series) in self.series.iter().enumerate() {
-            let y = frame.top + 20.0 + 26.0 * i as f64;
-            let x = frame.right - widest - 14.0;
-            figure.line((x - 40.0, y), (x - 10.0, y), 3.0, label_colour(i as i32));
-            figure.text(x, y, TEXT, Align::Left, INK, series.name);
+            let y = y + 5.0 + ROW * (i as f64 + 0.5);
+            figure.line((x + 6.0, y), (x + LINE - 4.0, y), 3.0, label_colour(i as i32));
+            figure.text(x + LINE + 6.0, y, TEXT, Align::Left, INK, series.name);
         }
     }
+}
+
+/// Points on a line, a few pixels apart.
+fn along(a: (f64, f64), b: (f64, f64)) -> impl Iterator<Item = (f64, f64)> {
+    let steps = ((b.0 - a.0).abs().max((b.1 - a.1).abs()) / 4.0).ceil().clamp(1.0, 1000.0);
+    (0..=steps as usize).map(move |i| {
+        let t = i as f64 / steps;
+        (a.0 + t * (b.0 - a.0), a.1 + t * (b.1 - a.1))
+    })
 }
 
 /// The text of a mark, on white.
@@ -167,7 +198,7 @@ fn note(figure: &mut Figure, left: f64, y: f64, text: &str) {
         (y - 12.0).max(0.0) as usize,
         width + 6,
         25,
-        super::canvas::WHITE,
+        WHITE,
     );
     figure.text(left, y, TEXT, Align::Left, MARK, text);
 }

@@ -4,6 +4,8 @@
 //! steps (sums over many terms, butterflies) the compiler falls back to single numbers; there code is written against
 //! [`Vector`] and compiled by [`per_vector!`] once for each instruction set. All operations are those of IEEE 754, so bits agree.
 
+pub(crate) mod small;
+
 /// Numbers side by side.
 pub const LANES: usize = 16;
 
@@ -81,6 +83,8 @@ pub trait Vector: Copy {
     /// The bits of each lane of `a` and `b` taken as two 16-bit integers, those of `self` as a 32-bit one: adds the sum of the two products.
     /// The sum must fit 32 bits.
     fn plus_pairs(self, a: Self, b: Self) -> Self;
+    /// [`Vector::plus_pairs`] as one instruction where registers are 512 bits wide: only in functions compiled for AVX-512 VNNI there.
+    fn plus_pairs_fused(self, a: Self, b: Self) -> Self;
     /// The bits of each lane taken as 32-bit integers: their sum, modulo 2³².
     fn plus_whole(self, o: Self) -> Self;
     /// Number l of row r, that is `rows[r * pitch + l]`, becomes lane r of `out[l]`.
@@ -183,6 +187,10 @@ impl Vector for [f32; LANES] {
             let high = i32::from((a >> 16) as i16) * i32::from((b >> 16) as i16);
             f32::from_bits((self[l].to_bits() as i32).wrapping_add(low).wrapping_add(high) as u32)
         })
+    }
+    #[inline(always)]
+    fn plus_pairs_fused(self, a: Self, b: Self) -> Self {
+        self.plus_pairs(a, b)
     }
     #[inline(always)]
     fn plus_whole(self, o: Self) -> Self {

@@ -7,6 +7,12 @@ pub(crate) const THREADS: u64 = 256;
 /// Workgroup memory, in words, that every device has and a kernel may fill.
 pub(crate) const WORKGROUP_WORDS: usize = 4096;
 
+/// Linear numbers of workgroups and of threads.
+pub(crate) fn numbering() -> String {
+    let group = include_str!("../../../shaders/common/group.wgsl");
+    group.to_owned() + include_str!("../../../shaders/common/thread.wgsl")
+}
+
 /// Unpacking of `pixel` and the linear group number: what every kernel begins with.
 pub(crate) fn prelude(pixel: Pixel) -> String {
     let (flip, bias, body) = match pixel {

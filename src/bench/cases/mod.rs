@@ -1,10 +1,12 @@
 //! The register of everything that is timed: a new kernel adds its file here and one line to [`KERNELS`] or [`HOST`].
 
 mod correlate;
+mod ebsd;
 mod framemap;
 mod host;
 mod logsum;
 mod masks;
+mod network;
 mod statistics;
 
 use super::case::Case;
@@ -17,16 +19,17 @@ use std::sync::Arc;
 pub type Cases = Result<Vec<Box<dyn Case>>>;
 
 /// Kernels on frames: each makes its cases for the frames it is given.
-pub const KERNELS: [fn(&Arc<Data>) -> Cases; 5] = [
+pub const KERNELS: [fn(&Arc<Data>) -> Cases; 6] = [
     statistics::cases,
     logsum::cases,
     masks::cases,
     framemap::cases,
     correlate::cases,
+    ebsd::cases,
 ];
 
 /// Steps on the host, which know no frames.
-pub const HOST: [fn(&Size, &Control) -> Cases; 1] = [host::cases];
+pub const HOST: [fn(&Size, &Control) -> Cases; 2] = [host::cases, network::cases];
 
 /// How large the problems of host steps are.
 #[derive(Debug, Clone, Copy)]

@@ -1,11 +1,11 @@
 //! `emstream ebsd bse`
 
-use super::{Files, effective, open_map};
+use super::{Files, effective, numbers, open_map};
 use crate::cli::scan::{ScanArgs, report_warnings};
 use crate::cli::session::Session;
 use crate::cli::set;
+use emstream::Result;
 use emstream::workflows::ebsd::bse::{self, Params};
-use emstream::{Error, Result};
 
 /// Images of backscattered electrons: the signal of a grid of cells, or of rectangles, in every pattern
 #[derive(clap::Args)]
@@ -35,14 +35,6 @@ pub struct Args {
     altitude: Option<f64>,
     #[command(flatten)]
     how: ScanArgs,
-}
-
-/// `N` whole numbers with separators between them.
-fn numbers<const N: usize>(name: &str, text: &str, separators: &[char], example: &str) -> Result<[usize; N]> {
-    let parsed: Option<Vec<usize>> = text.split(separators).map(|t| t.trim().parse().ok()).collect();
-    parsed
-        .and_then(|v| v.try_into().ok())
-        .ok_or_else(|| Error::parameter(name, format!("'{text}' is not {N} numbers like {example}")))
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {

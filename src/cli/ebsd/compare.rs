@@ -115,7 +115,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
             };
             let templates = io::open(file, &options, control)?;
             Compared::Templates {
-                matches: job.templates(&*templates, &mut timings, control)?,
+                matches: job.templates(&*templates, &mut timings, &backend, control)?,
                 templates: templates.info().frames(),
             }
         }

@@ -3,7 +3,7 @@
 use super::super::scan::ScanArgs;
 use super::super::session::Session;
 use super::super::set;
-use super::{effective, params_file};
+use super::{effective, numbers, params_file};
 use clap::ValueEnum;
 use emstream::io::ebsd::{self, read_ang, read_ctf, read_image};
 use emstream::io::results::write_file;
@@ -94,10 +94,15 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     params.step = args
         .step
         .as_deref()
-        .map(|t| numbers::<2>("--step", t))
+        .map(|t| finite::<2>("--step", t, "0.5,0.5"))
         .transpose()?
         .or(params.step);
-    params.pc = args.pc.as_deref().map(|t| numbers::<3>("--pc", t)).transpose()?.or(params.pc);
+    params.pc = args
+        .pc
+        .as_deref()
+        .map(|t| finite::<3>("--pc", t, "0.42,0.78,0.6"))
+        .transpose()?
+        .or(params.pc);
     set(&mut params.pc_convention, args.pc_convention);
     if how.roi.is_some() {
         return Err(Error::parameter("--roi", "convert takes the whole map"));
@@ -131,13 +136,11 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// `a,b,…` as so many numbers.
-fn numbers<const N: usize>(name: &str, text: &str) -> Result<[f64; N]> {
-    let values: Vec<f64> = text
-        .split(',')
-        .filter_map(|t| t.trim().parse().ok())
-        .filter(|v: &f64| v.is_finite())
-        .collect();
-    let what = || Error::parameter(name, format!("'{text}' is not {N} numbers with commas between them"));
-    values.try_into().map_err(|_| what())
+/// So many finite numbers.
+fn finite<const N: usize>(name: &str, text: &str, example: &str) -> Result<[f64; N]> {
+    let values: [f64; N] = numbers(name, text, &[','], example)?;
+    match values.iter().all(|v| v.is_finite()) {
+        true => Ok(values),
+        false => Err(Error::parameter(name, format!("'{text}' is not finite"))),
+    }
 }

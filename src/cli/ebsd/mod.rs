@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Kikuchi patterns: from files of any maker to processed patterns, bands and maps
 #[derive(clap::Args)]
@@ -139,6 +140,14 @@ impl From<DtypeFlag> for Dtype {
             DtypeFlag::F32 => Dtype::F32,
         }
     }
+}
+
+/// `N` numbers with one of `separators` between them, like `example`.
+fn numbers<T: FromStr, const N: usize>(name: &str, text: &str, separators: &[char], example: &str) -> Result<[T; N]> {
+    let parsed: Option<Vec<T>> = text.split(separators).map(|t| t.trim().parse().ok()).collect();
+    parsed
+        .and_then(|v| v.try_into().ok())
+        .ok_or_else(|| Error::parameter(name, format!("'{text}' is not {N} numbers like {example}")))
 }
 
 /// New patterns are those of the whole map.

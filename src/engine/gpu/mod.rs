@@ -55,7 +55,11 @@ impl Device {
     pub fn current(&self) -> Arc<Gpu> {
         self.gpu.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    pub(super) fn reopen(&self) -> Result<()> {
+    /// Opens the same adapter again, after its device was lost.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if it is not there any more.
+    pub fn reopen(&self) -> Result<()> {
         let old = self.current();
         let new = Gpu::open_with_limits(GpuChoice::Index(old.summary.index), Some(&old.limits))?;
         new.set_budget(old.budget());

@@ -17,7 +17,7 @@ use crate::backend::cpu::isa::Isa;
 use crate::backend::cpu::lanes::LANES;
 use crate::backend::stage::{Cost, CpuStage};
 use crate::error::Result;
-use crate::pixel::{Frames, Pixel};
+use crate::pixel::{Frames, LEAF, Pixel};
 use std::sync::Arc;
 
 /// A stage for one worker.
@@ -52,7 +52,7 @@ pub fn cost(plan: &Plan) -> Cost {
     };
     let n = plan.window() as u64;
     let finer = plan.params.upsample.map_or(0, |u| Finer::bytes(u, plan.period()));
-    let peaks = crate::pixel::LEAF * (plan.most() * size_of::<Peak>()) as u64;
+    let peaks = LEAF * (plan.most() * size_of::<Peak>()) as u64;
     Cost {
         fixed: sums + 64 * n * n + finer + 2 * peaks,
         per_frame: 0,
@@ -165,6 +165,10 @@ impl<T: Shifted> CpuStage for Stage<T> {
             ..
         } = self;
         if part.offsets.is_empty() {
+            // Room for the leaf, so that nothing grows frame by frame.
+            let leaf = frames.first()..(frames.first() / LEAF + 1) * LEAF;
+            part.offsets.reserve_exact(LEAF as usize + 1);
+            part.peaks.reserve_exact(leaf.map(|n| plan.expected(n).len()).sum());
             part.first = frames.first();
             part.offsets.push(0);
         }

@@ -15,7 +15,7 @@ use super::{MaskStack, Part};
 use crate::backend::cpu::isa::Isa;
 use crate::backend::stage::{Cost, CpuStage};
 use crate::error::{Error, Result};
-use crate::pixel::{FrameShape, Frames, Pixel, Sample};
+use crate::pixel::{FrameShape, Frames, LEAF, Pixel, Sample};
 use lanes::{LANES, Lanes, TILE};
 use plan::Work;
 use std::sync::Arc;
@@ -57,9 +57,13 @@ impl Stage {
                 }
             }
         }
-        for lane in 0..frames.count() {
-            self.values.extend(totals[..self.plan.masks].iter().map(|t| t[lane] as f32));
+        let masks = self.plan.masks;
+        let before = self.values.len();
+        if before == 0 {
+            self.values.reserve_exact(masks * LEAF as usize);
         }
+        self.values.resize(before + masks * frames.count(), 0.0);
+        lanes::by_frame(self.isa, &totals, masks, frames.count(), &mut self.values[before..]);
         self.totals = totals;
     }
 }

@@ -1,20 +1,29 @@
 //! The best matches of each pattern among many templates: the matrix product behind dictionary indexing, with the best few kept.
 //!
-//! Rows are brought to unit length (and, for the correlation coefficient, to mean zero) once; then scores are scalar products. Tiles of the product
-//! are made in float32 by `matrixmultiply`, whose last bits depend on the CPU; they only propose candidates, a few more than wanted. Their
-//! scores are computed again in float64, and order and choice follow from these, ties by the smaller number. So results do not depend on
-//! tiles, threads or CPU, unless more than [`SPARE`] templates lie within float32 rounding (2e-6) of the last one kept.
+//! Rows are brought to unit length (and, for the correlation coefficient, to mean zero) once, in float64, and rounded to float32; a score is the scalar
+//! product of two such rows in float64. No backend computes all of them that way: each makes all products in a faster arithmetic, which only proposes
+//! candidates, and these are compared in float64, ties by the smaller number. On the CPU the proposal comes from products of 16-bit integers with a bound on
+//! their error, so the choice is always that of float64. On a GPU it comes from float32, [`SPARE`] candidates more than wanted, and is the same unless
+//! more than these lie within float32 rounding (2e-6) of the last one kept.
+//!
+//! Work of m patterns and n templates of d pixels: 2·m·n·d operations (see [`work`]). On the CPU 2·d bytes of every template pass the second-level cache for
+//! each 96 patterns; on a GPU 4·d bytes of every template come from device memory for each 64 patterns, and the same of every pattern for each
+//! 64 templates. No score but those of candidates leaves either.
 
+mod cpu;
+mod gpu;
+
+use crate::backend::cpu::isa::Isa;
+use crate::backend::gpu::Gpu;
+use crate::backend::stage::Work;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis, s};
+use crate::kernels::product::Pairs;
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-/// Candidates beyond those wanted.
+/// Candidates beyond those wanted that a GPU proposes.
 pub const SPARE: usize = 8;
-/// Patterns and templates of a tile: their product stays in the second-level cache.
-const TILE: [usize; 2] = [128, 512];
 
 /// What says how alike two patterns are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +39,8 @@ pub struct Templates {
     metric: Metric,
     /// One unit row for each template.
     rows: Array2<f32>,
+    /// The same as integers.
+    panels: Pairs,
 }
 
 /// The best templates of each pattern.
@@ -41,8 +52,34 @@ pub struct Matches {
     pub score: Array2<f64>,
 }
 
+impl Matches {
+    /// `k` matches for each of `n` rows.
+    fn from_rows(rows: impl Iterator<Item = Vec<(u32, f64)>>, n: usize, k: usize) -> Self {
+        let mut out = Matches {
+            index: Array2::zeros((n, k)),
+            score: Array2::from_elem((n, k), f64::NAN),
+        };
+        for (i, row) in rows.enumerate().take(n) {
+            for (j, (index, score)) in row.into_iter().enumerate().take(k) {
+                out.index[[i, j]] = index;
+                out.score[[i, j]] = score;
+            }
+        }
+        out
+    }
+}
+
+/// Work of comparing one pattern of `pixels` pixels with `templates` templates of which `k` are kept.
+pub fn work(pixels: usize, templates: usize, k: usize) -> Work {
+    Work {
+        read: 4 * pixels as u64,
+        written: 12 * k as u64,
+        operations: 2 * (pixels * templates) as u64,
+    }
+}
+
 impl Templates {
-    /// Prepares `templates` (n, pixels); only pixels where `mask` is true count, all without one.
+    /// Prepares `templates` (n, pixels); only pixels where `mask` is true count, all without one. Takes 6 bytes a pixel that counts.
     ///
     /// # Errors
     /// [`Error::Parameter`] without templates or pixels, or for a mask of another length.
@@ -52,7 +89,8 @@ impl Templates {
             let what = format!("{} templates of {} pixels", rows.nrows(), rows.ncols());
             return Err(Error::parameter("templates", what));
         }
-        Ok(Templates { metric, rows })
+        let panels = Pairs::new(rows.view());
+        Ok(Templates { metric, rows, panels })
     }
 
     /// Number of templates.
@@ -64,12 +102,46 @@ impl Templates {
         false
     }
 
-    /// The `k` best templates of each of `patterns` (n, pixels), with the mask that the templates were made with. Beyond the inputs it takes
-    /// a float32 copy of the patterns and 256 KiB for each thread.
+    /// The `k` best templates of each of `patterns` (n, pixels), with the mask that the templates were made with, on the CPU. Beyond the inputs it takes
+    /// a float32 copy of the patterns, and for each thread 200 KiB, 2·96 bytes a pixel and its candidates.
     ///
     /// # Errors
     /// [`Error::Parameter`] for patterns of another size or a `k` above the number of templates; [`Error::Cancelled`].
     pub fn best(&self, patterns: ArrayView2<'_, f32>, mask: Option<&[bool]>, k: usize, control: &Control) -> Result<Matches> {
+        let patterns = self.fitting(patterns, mask, k)?;
+        cpu::best(self, patterns.view(), k, control)
+    }
+
+    /// [`Templates::best`] on `gpu`, or on the CPU where the device cannot: then a warning says why.
+    ///
+    /// # Errors
+    /// As [`Templates::best`].
+    pub fn best_on(
+        &self,
+        gpu: &Gpu,
+        patterns: ArrayView2<'_, f32>,
+        mask: Option<&[bool]>,
+        k: usize,
+        control: &Control,
+    ) -> Result<Matches> {
+        let patterns = self.fitting(patterns, mask, k)?;
+        match gpu::best(gpu, self, patterns.view(), k, control) {
+            Err(
+                e @ (Error::TooLargeForDevice(_)
+                | Error::Kernel(_)
+                | Error::DeviceMemory(_)
+                | Error::DeviceLost(_)
+                | Error::Device(_)),
+            ) => {
+                log::warn!("templates are compared on the CPU: {e}");
+                cpu::best(self, patterns.view(), k, control)
+            }
+            other => other,
+        }
+    }
+
+    /// Unit rows of `patterns`, if they and `k` fit.
+    fn fitting(&self, patterns: ArrayView2<'_, f32>, mask: Option<&[bool]>, k: usize) -> Result<Array2<f32>> {
         let patterns = prepared(patterns, mask, self.metric)?;
         if patterns.ncols() != self.rows.ncols() {
             let what = format!("{} pixels, the templates have {}", patterns.ncols(), self.rows.ncols());
@@ -78,101 +150,17 @@ impl Templates {
         if k == 0 || k > self.len() {
             return Err(Error::parameter("--keep", format!("{k} of {} templates", self.len())));
         }
-        let tiles: Vec<Vec<Vec<(u32, f64)>>> = (0..patterns.nrows())
-            .step_by(TILE[0])
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map(|first| {
-                control.check()?;
-                let end = (first + TILE[0]).min(patterns.nrows());
-                Ok(self.tile(patterns.slice(s![first..end, ..]), k))
-            })
-            .collect::<Result<_>>()?;
-        let rows: Vec<&Vec<(u32, f64)>> = tiles.iter().flatten().collect();
-        let shape = (rows.len(), k);
-        Ok(Matches {
-            index: Array2::from_shape_fn(shape, |(i, j)| rows[i][j].0),
-            score: Array2::from_shape_fn(shape, |(i, j)| rows[i][j].1),
-        })
+        Ok(patterns)
     }
 
-    /// The best templates of each row of one tile of patterns.
-    fn tile(&self, patterns: ArrayView2<'_, f32>, k: usize) -> Vec<Vec<(u32, f64)>> {
-        let n = patterns.nrows();
-        let mut scores = Array2::<f32>::zeros((n, TILE[1].min(self.len())));
-        let mut kept = vec![Candidates::new(k + SPARE); n];
-        for first in (0..self.len()).step_by(TILE[1]) {
-            let end = (first + TILE[1]).min(self.len());
-            let templates = self.rows.slice(s![first..end, ..]);
-            let mut product = scores.slice_mut(s![.., ..end - first]);
-            general_mat_mul(1.0, &patterns, &templates.t(), 0.0, &mut product);
-            for (kept, row) in kept.iter_mut().zip(product.rows()) {
-                for (j, &score) in row.iter().enumerate() {
-                    kept.offer((first + j) as u32, score);
-                }
-            }
-        }
-        kept.into_iter()
-            .zip(patterns.rows())
-            .map(|(kept, pattern)| {
-                let exact = |&(i, _): &(u32, f32)| (i, product(pattern, self.rows.row(i as usize)));
-                let mut exact: Vec<(u32, f64)> = kept.list.iter().map(exact).collect();
-                exact.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-                exact.truncate(k);
-                exact
-            })
-            .collect()
+    /// The best `k` of `candidates` by float64 scores.
+    fn exact(&self, isa: Isa, pattern: ArrayView1<'_, f32>, candidates: impl Iterator<Item = u32>, k: usize) -> Vec<(u32, f64)> {
+        let score = |i: u32| (i, cpu::product(isa, pattern, self.rows.row(i as usize)));
+        let mut exact: Vec<(u32, f64)> = candidates.map(score).collect();
+        exact.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        exact.truncate(k);
+        exact
     }
-}
-
-/// The largest scores so far, unordered but for the least.
-#[derive(Clone)]
-struct Candidates {
-    most: usize,
-    list: Vec<(u32, f32)>,
-    least: f32,
-}
-
-impl Candidates {
-    fn new(most: usize) -> Self {
-        Candidates {
-            most,
-            list: Vec::with_capacity(most),
-            least: f32::NEG_INFINITY,
-        }
-    }
-
-    /// Templates come in ascending order, so that of equal ones the first stay.
-    #[inline]
-    fn offer(&mut self, index: u32, score: f32) {
-        if self.list.len() < self.most {
-            self.list.push((index, score));
-        } else if score > self.least {
-            if let Some(worst) = self.worst() {
-                self.list[worst] = (index, score);
-            }
-        } else {
-            return;
-        }
-        if self.list.len() == self.most
-            && let Some(worst) = self.worst()
-        {
-            self.least = self.list[worst].1;
-        }
-    }
-
-    /// The place of the least score, of equal ones that of the largest number.
-    fn worst(&self) -> Option<usize> {
-        let order = |&a: &usize, &b: &usize| {
-            let ((ia, sa), (ib, sb)) = (self.list[a], self.list[b]);
-            sa.total_cmp(&sb).then(ib.cmp(&ia))
-        };
-        (0..self.list.len()).min_by(order)
-    }
-}
-
-fn product(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
 /// Unit rows of the pixels inside the mask; a row without contrast is zero, so that its scores are 0.
@@ -188,19 +176,20 @@ fn prepared(rows: ArrayView2<'_, f32>, mask: Option<&[bool]>, metric: Metric) ->
     if pixels.is_empty() {
         return Err(Error::parameter("mask", "no pixel is left"));
     }
+    let all = pixels.len() == rows.ncols();
     let mut out = Array2::<f32>::zeros((rows.nrows(), pixels.len()));
-    for (mut out, row) in out.axis_iter_mut(Axis(0)).zip(rows.rows()) {
-        let value = |i: usize| f64::from(row[i]);
-        let mean = match metric {
-            Metric::Correlation => pixels.iter().map(|&i| value(i)).sum::<f64>() / pixels.len() as f64,
-            Metric::InnerProduct => 0.0,
-        };
-        let length = pixels.iter().map(|&i| (value(i) - mean).powi(2)).sum::<f64>().sqrt();
-        if length > 0.0 && length.is_finite() {
-            out.iter_mut()
-                .zip(&pixels)
-                .for_each(|(o, &i)| *o = ((value(i) - mean) / length) as f32);
+    let both = out
+        .axis_iter_mut(Axis(0))
+        .into_par_iter()
+        .zip(rows.axis_iter(Axis(0)).into_par_iter());
+    both.for_each(|(mut out, row)| {
+        match all {
+            true => out.assign(&row),
+            false => out.iter_mut().zip(&pixels).for_each(|(o, &i)| *o = row[i]),
         }
-    }
+        if let Some(out) = out.as_slice_mut() {
+            cpu::to_unit(Isa::active(), out, metric == Metric::Correlation);
+        }
+    });
     Ok(out)
 }

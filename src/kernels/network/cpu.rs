@@ -151,7 +151,7 @@ fn activated(mut v: [f32; LANES], relu: bool) -> [f32; LANES] {
 }
 
 /// Output rows from `first` on: a convolution, and pooling if the step has it.
-fn convolved(isa: Isa, step: &Step, from: &Planes, first: usize, rows: &mut [f32], pitch: usize) {
+pub(super) fn convolved(isa: Isa, step: &Step, from: &Planes, first: usize, rows: &mut [f32], pitch: usize) {
     let Some(filter) = step.filters.first() else { return };
     let row = filter.outputs * pitch;
     let per = if step.pool { 2 } else { 1 };

@@ -14,6 +14,7 @@ pub mod gpu;
 mod plan;
 mod planes;
 mod tile;
+pub mod train;
 
 pub use plan::Plan;
 

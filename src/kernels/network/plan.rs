@@ -170,7 +170,7 @@ fn is_ending(layer: &Layer) -> bool {
 }
 
 impl Step {
-    fn new(c: &Convolution, relu: bool, upsample: bool, pool: bool) -> Self {
+    pub(super) fn new(c: &Convolution, relu: bool, upsample: bool, pool: bool) -> Self {
         let (k, _, inputs, outputs) = c.kernel.dim();
         let w = &c.kernel;
         let filters = if upsample {

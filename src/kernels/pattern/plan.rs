@@ -1,6 +1,7 @@
 //! A chain resolved for one shape of frames: sizes, windows, tables. Made once, shared by all workers.
 
 use super::{Params, Static, Step, Window};
+use crate::backend::stage::Work;
 use crate::error::{Error, Result};
 use crate::pixel::{FrameShape, Pixel};
 use ndarray::Array2;
@@ -158,6 +159,25 @@ impl Plan {
             pixel: self.output,
             height: self.height,
             width: self.width,
+        }
+    }
+    /// Work on one pattern: an operation for each pixel and step, two for each weight of a low-pass along both axes (twice that for the local
+    /// normalisation), 28 comparisons for the median of eight neighbours and four operations for each look of a stretch at a pixel.
+    pub fn work(&self) -> Work {
+        let pixels = self.pixels() as u64;
+        let window = |axes: &[Axis; 2]| 2 * axes.iter().map(|a| a.weights.len() as u64).sum::<u64>();
+        let each = |step: &Ready| match step {
+            Ready::Hot(_) => 28,
+            Ready::Static { .. } | Ready::Circle(_) => 1,
+            Ready::Lowpass { axes, .. } => window(axes) + 1,
+            Ready::LocalNorm { axes } => 2 * window(axes) + 5,
+            Ready::Clahe(_) => 20,
+            Ready::Stretch { .. } => 8,
+        };
+        Work {
+            read: self.frame.bytes() as u64,
+            written: self.output().bytes() as u64,
+            operations: self.frame.pixels() as u64 + pixels * self.steps.iter().map(each).sum::<u64>(),
         }
     }
     /// Pixels whose static background is unusable: filled in every pattern.

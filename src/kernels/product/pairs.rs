@@ -2,7 +2,11 @@
 
 use super::BLOCK;
 use super::cpu::{Term, all_products};
-use crate::backend::cpu::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use crate::backend::cpu::isa::Level;
+use crate::backend::cpu::isa::{Isa, per_isa};
+#[cfg(target_arch = "x86_64")]
+use crate::backend::cpu::lanes::Avx512;
 use crate::backend::cpu::lanes::{LANES, Lanes, Vector, per_vector};
 use ndarray::parallel::prelude::*;
 use ndarray::{ArrayView1, ArrayView2, Axis};
@@ -26,25 +30,22 @@ pub struct Quantised {
 impl Quantised {
     /// Rounds `row`, whose numbers must be finite, to 16 bits. The error is about √d / 46 340 · 0.3 of the row's length for d numbers, unless few of them stand out.
     pub fn new(row: ArrayView1<'_, f32>) -> Self {
-        let length = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
-        let most = row.iter().fold(0f32, |m, v| m.max(v.abs()));
+        match row.as_slice() {
+            Some(row) => Quantised::of(row),
+            None => Quantised::of(&row.to_vec()),
+        }
+    }
+
+    fn of(row: &[f32]) -> Self {
+        let isa = Isa::active();
+        let (squares, most) = extent(isa, row);
         // Rounding lengthens a row by half a unit a number at most.
         let room = LENGTH - 0.5 * (row.len() as f64).sqrt() - 1.0;
-        let scale = (room / length).min(32_767.0 / f64::from(most));
+        let scale = (room / squares.sqrt()).min(32_767.0 / f64::from(most));
         let scale = if scale.is_finite() { scale } else { 0.0 };
         let unit = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-        let mut squares = 0.0;
-        let mut round = |v: f32| {
-            let q = (f64::from(v) * scale).round();
-            squares += (f64::from(v) - q * unit).powi(2);
-            q as i16
-        };
-        let mut values = row.iter().map(|&v| round(v));
-        let mut pairs = Vec::with_capacity(row.len().div_ceil(2));
-        while let Some(low) = values.next() {
-            let high = values.next().unwrap_or(0);
-            pairs.push(f32::from_bits(u32::from(low as u16) | u32::from(high as u16) << 16));
-        }
+        let mut pairs = vec![0f32; row.len().div_ceil(2)];
+        let squares = rounded(isa, row, scale, unit, &mut bytemuck::cast_slice_mut(&mut pairs)[..row.len()]);
         Quantised {
             pairs,
             unit,
@@ -55,6 +56,54 @@ impl Quantised {
     /// The pairs of integers, for [`PairsWorker::times`].
     pub fn pairs(&self) -> &[f32] {
         &self.pairs
+    }
+}
+
+per_isa! {
+    /// Sum of the squares, and largest magnitude.
+    fn extent(row: &[f32]) -> (f64, f32) {
+        let (mut squares, mut most) = ([0f64; LANES], [0f32; LANES]);
+        let (chunks, rest) = row.as_chunks::<LANES>();
+        for chunk in chunks {
+            for l in 0..LANES {
+                squares[l] += f64::from(chunk[l]) * f64::from(chunk[l]);
+                let v = chunk[l].abs();
+                most[l] = if v > most[l] { v } else { most[l] };
+            }
+        }
+        for (l, v) in rest.iter().enumerate() {
+            squares[l] += f64::from(*v) * f64::from(*v);
+            most[l] = most[l].max(v.abs());
+        }
+        (squares.iter().sum(), most.iter().fold(0.0, |m, &v| m.max(v)))
+    }
+}
+
+per_isa! {
+    /// Numbers times `scale` as integers; the sum of the squares of what is lost.
+    fn rounded(row: &[f32], scale: f64, unit: f64, out: &mut [i16]) -> f64 {
+        // Adding and taking away 1.5 · 2⁵² rounds to a whole number, on every instruction set.
+        const WHOLE: f64 = 1.5 * (1u64 << 52) as f64;
+        let mut squares = [0f64; LANES];
+        let (chunks, rest) = row.as_chunks::<LANES>();
+        let (outs, rest_out) = out.as_chunks_mut::<LANES>();
+        for (chunk, out) in chunks.iter().zip(outs) {
+            for l in 0..LANES {
+                let v = f64::from(chunk[l]);
+                let q = v * scale + WHOLE - WHOLE;
+                let lost = v - q * unit;
+                squares[l] += lost * lost;
+                out[l] = q as i32 as i16;
+            }
+        }
+        for (l, v) in rest.iter().enumerate() {
+            let v = f64::from(*v);
+            let q = v * scale + WHOLE - WHOLE;
+            let lost = v - q * unit;
+            squares[l] += lost * lost;
+            rest_out[l] = q as i32 as i16;
+        }
+        squares.iter().sum()
     }
 }
 
@@ -158,10 +207,43 @@ impl PairsWorker {
         self.out.clear();
         self.out.resize(rows * panels.len(), Lanes::ZERO);
         if rows * panels.len() > 0 {
-            whole_products(self.isa, left, right, depth, &mut self.packed, &mut self.out);
+            products(self.isa, left, right, depth, &mut self.packed, &mut self.out);
         }
         bytemuck::cast_slice(&self.out)
     }
+}
+
+/// The same with both steps in one instruction.
+#[cfg(target_arch = "x86_64")]
+struct Fused;
+#[cfg(target_arch = "x86_64")]
+impl Term for Fused {
+    #[inline(always)]
+    fn add<V: Vector>(sum: V, a: V, b: V) -> V {
+        sum.plus_pairs_fused(a, b)
+    }
+    #[inline(always)]
+    fn join<V: Vector>(a: V, b: V) -> V {
+        a.plus_whole(b)
+    }
+}
+
+/// Sums are exact, so that an instruction which only some CPUs with AVX-512 have changes no bit.
+fn products(isa: Isa, left: &[f32], right: &[Lanes], depth: usize, packed: &mut Vec<f32>, out: &mut [Lanes]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(
+            enable = "avx512vnni,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,f16c,lzcnt,movbe,popcnt"
+        )]
+        fn fused(left: &[f32], right: &[Lanes], depth: usize, packed: &mut Vec<f32>, out: &mut [Lanes]) {
+            all_products::<Avx512, Fused>(left, right, depth, packed, out)
+        }
+        if isa.level() == Level::V4 && is_x86_feature_detected!("avx512vnni") {
+            // Safety: an `Isa` of this level exists only where its features were detected, and the other one just was.
+            return unsafe { fused(left, right, depth, packed, out) };
+        }
+    }
+    whole_products(isa, left, right, depth, packed, out)
 }
 
 per_vector! {

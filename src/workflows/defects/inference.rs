@@ -7,6 +7,7 @@ use crate::kernels::network::{Plan, cpu, gpu};
 use crate::network::Network;
 use ndarray::{Array2, Array3, s};
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How a frame is cut.
@@ -46,6 +47,8 @@ pub struct Inference {
     runners: Mutex<Vec<cpu::Runner>>,
     /// Networks on the device, one for each size of pieces.
     on_device: Mutex<Option<OnDevice>>,
+    /// The device cannot hold it: said once.
+    refused: AtomicBool,
     logits: bool,
 }
 
@@ -98,6 +101,7 @@ impl Inference {
             pieces,
             runners: Mutex::default(),
             on_device: Mutex::default(),
+            refused: AtomicBool::new(false),
             logits: false,
         })
     }
@@ -130,19 +134,27 @@ impl Inference {
                 .iter()
                 .map(|&(f, p)| self.piece(&frames[f], p, true))
                 .collect::<Result<_>>()?,
-            Backend::Cpu => jobs
+            Backend::Gpu(device) if !self.refused.load(Ordering::Relaxed) => {
+                let mut done = self.on_gpu(&device.current(), frames, &jobs);
+                if let Err(Error::DeviceLost(what)) = &done {
+                    log::warn!("GPU lost ({what}): opening it again");
+                    device.reopen()?;
+                    done = self.on_gpu(&device.current(), frames, &jobs);
+                }
+                match done {
+                    Err(Error::TooLargeForDevice(what) | Error::DeviceMemory(what) | Error::Kernel(what)) => {
+                        log::warn!("the network runs on the CPU: {what}");
+                        self.refused.store(true, Ordering::Relaxed);
+                        let parts = jobs.par_iter().map(|&(f, p)| self.piece(&frames[f], p, false));
+                        parts.collect::<Result<_>>()?
+                    }
+                    parts => parts?,
+                }
+            }
+            _ => jobs
                 .par_iter()
                 .map(|&(f, p)| self.piece(&frames[f], p, false))
                 .collect::<Result<_>>()?,
-            Backend::Gpu(device) => match self.on_gpu(&device.current(), frames, &jobs) {
-                Err(Error::TooLargeForDevice(what)) => {
-                    log::warn!("the network runs on the CPU: {what}");
-                    jobs.iter()
-                        .map(|&(f, p)| self.piece(&frames[f], p, true))
-                        .collect::<Result<_>>()?
-                }
-                parts => parts?,
-            },
         };
         let classes = self.plan.network().classes();
         let mut out: Vec<Array3<f32>> = frames

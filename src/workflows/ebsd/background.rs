@@ -104,8 +104,9 @@ pub(super) fn lowpass(image: &Array2<f64>, window: Window) -> Result<Array2<f64>
     };
     let mut worker = Worker::new(Isa::active(), Plan::new(frame, &chain)?);
     let values: Vec<f32> = image.iter().map(|&v| v as f32).collect();
-    worker.run::<f32>(&values);
-    let out = worker.values();
+    let mut bytes = Vec::new();
+    worker.run::<f32>(&values, &mut bytes);
+    let out: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
     Ok(Array2::from_shape_fn((height, width), |(y, x)| f64::from(out[y * width + x])))
 }
 
@@ -199,11 +200,9 @@ pub fn write(parts: &Parts, map: &PatternMap, target: Target, backend: &Backend,
     });
     report.summary("strongest line", strongest);
     let mut fine = grey(parts.fine.view(), "fine part");
-    fine.markers = parts
-        .bad
-        .at
-        .iter()
-        .take(200)
+    // Enough to see where they are; a whole row of bad pixels must not hide the others.
+    let every = parts.bad.at.len() / 300 + 1;
+    fine.markers = (parts.bad.at.iter().step_by(every))
         .map(|&[y, x]| Marker::circle(y as f64, x as f64, 2.0))
         .collect();
     let tiles = vec![

@@ -16,7 +16,7 @@ pub(crate) struct Registers<R, const N: usize>([R; N]);
 
 macro_rules! vector {
     ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $fused:ident,
-         $div:ident, $sqrt:ident, $max:ident, $below:ident, $turn:ident, $whole:ident, $float:ident, $madd:ident, $plus:ident) => {
+         $div:ident, $sqrt:ident, $max:ident, $below:ident, $turn:ident, $whole:ident, $float:ident, $madd:ident, $plus:ident, $pairs:ident) => {
         // Safety of all: `per_vector!` uses the type only in functions that are compiled for, and called after detecting, its
         // instruction set; pointers are those of 16 numbers.
         impl Register for $register {
@@ -135,6 +135,13 @@ macro_rules! vector {
             fn plus_pairs(mut self, a: Self, b: Self) -> Self {
                 for i in 0..$n {
                     self.0[i] = unsafe { $float($plus($whole(self.0[i]), $madd($whole(a.0[i]), $whole(b.0[i])))) };
+                }
+                self
+            }
+            #[inline(always)]
+            fn plus_pairs_fused(mut self, a: Self, b: Self) -> Self {
+                for i in 0..$n {
+                    self.0[i] = unsafe { $float($pairs($whole(self.0[i]), $whole(a.0[i]), $whole(b.0[i]))) };
                 }
                 self
             }
@@ -288,7 +295,8 @@ vector!(
     _mm_castps_si128,
     _mm_castsi128_ps,
     _mm_madd_epi16,
-    _mm_add_epi32
+    _mm_add_epi32,
+    pairs_128
 );
 vector!(
     __m256,
@@ -308,7 +316,8 @@ vector!(
     _mm256_castps_si256,
     _mm256_castsi256_ps,
     _mm256_madd_epi16,
-    _mm256_add_epi32
+    _mm256_add_epi32,
+    pairs_256
 );
 vector!(
     __m512,
@@ -328,5 +337,16 @@ vector!(
     _mm512_castps_si512,
     _mm512_castsi512_ps,
     _mm512_madd_epi16,
-    _mm512_add_epi32
+    _mm512_add_epi32,
+    _mm512_dpwssd_epi32
 );
+
+// Narrower registers are fused by AVX-512's instruction set only, which has the wide ones.
+#[inline(always)]
+unsafe fn pairs_128(sum: __m128i, a: __m128i, b: __m128i) -> __m128i {
+    unsafe { _mm_add_epi32(sum, _mm_madd_epi16(a, b)) }
+}
+#[inline(always)]
+unsafe fn pairs_256(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+    unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
+}

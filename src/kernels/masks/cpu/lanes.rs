@@ -3,8 +3,9 @@
 use super::plan::Segment;
 use crate::backend::cpu::isa::per_isa;
 pub(super) use crate::backend::cpu::lanes::{LANES, Lanes};
-use crate::backend::cpu::lanes::{Vector, per_vector};
+use crate::backend::cpu::lanes::{Vector, per_vector, small};
 use crate::pixel::Sample;
+use bytemuck::Pod;
 
 /// Pixels of a tile: with 16 frames in float32 it takes 32 KiB.
 pub(super) const TILE: usize = 512;
@@ -34,6 +35,44 @@ per_vector! {
 
 #[inline(always)]
 fn turn_rows<V: Vector, T: Sample>(rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE]) {
+    match size_of::<T>() {
+        1 => turn_small::<T, u8, LANES>(rows, n, tile, small::turn_bytes),
+        2 => turn_small::<T, u16, { LANES / 2 }>(rows, n, tile, small::turn_shorts),
+        _ => turn_converted::<V, T>(rows, n, tile),
+    }
+}
+
+/// Pixels of one or two bytes are turned as they are, `N` at a time, and converted then.
+#[inline(always)]
+fn turn_small<T: Sample, W: Pod, const N: usize>(
+    rows: &[&[T]; LANES],
+    n: usize,
+    tile: &mut [Lanes; TILE],
+    turn: impl Fn(&[[W; N]; LANES]) -> [[W; LANES]; N],
+) {
+    let rows: [&[W]; LANES] = rows.map(|row| bytemuck::cast_slice(&row[..n]));
+    for start in (0..n).step_by(N) {
+        let block: [[W; N]; LANES] = if start + N <= n {
+            rows.map(|row| row[start..].first_chunk().copied().unwrap_or([W::zeroed(); N]))
+        } else {
+            rows.map(|row| {
+                let mut part = [W::zeroed(); N];
+                part[..n - start].copy_from_slice(&row[start..]);
+                part
+            })
+        };
+        for (out, pixel) in tile[start..].iter_mut().zip(turn(&block)) {
+            let pixel: &[T] = bytemuck::cast_slice(&pixel);
+            for (v, x) in out.0.iter_mut().zip(pixel) {
+                *v = x.to_f32();
+            }
+        }
+    }
+}
+
+/// Other pixels are converted first.
+#[inline(always)]
+fn turn_converted<V: Vector, T: Sample>(rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE]) {
     let mut converted = Rows([0.0; LANES * PIECE]);
     for start in (0..n).step_by(PIECE) {
         let width = (n - start).min(PIECE);
@@ -45,6 +84,27 @@ fn turn_rows<V: Vector, T: Sample>(rows: &[&[T]; LANES], n: usize, tile: &mut [L
         let vectors = tile[start..].as_chunks_mut::<LANES>().0;
         for (k, out) in vectors.iter_mut().take(width.div_ceil(LANES)).enumerate() {
             V::turn(&converted.0[k * LANES..], PIECE, out);
+        }
+    }
+}
+
+per_vector! {
+    /// Totals (sixteen frames of one mask after the other) as float32, mask by mask of one frame after the other.
+    pub(super) fn by_frame = turn_totals[](totals: &[[f64; LANES]], masks: usize, frames: usize, out: &mut [f32])
+}
+
+#[inline(always)]
+fn turn_totals<V: Vector>(totals: &[[f64; LANES]], masks: usize, frames: usize, out: &mut [f32]) {
+    let (mut rows, mut turned) = (Rows([0.0; LANES * PIECE]), [Lanes::ZERO; LANES]);
+    for (block, totals) in totals[..masks].chunks(LANES).enumerate() {
+        for (row, total) in rows.0.chunks_exact_mut(LANES).zip(totals) {
+            for (v, t) in row.iter_mut().zip(total) {
+                *v = *t as f32;
+            }
+        }
+        V::turn(&rows.0, LANES, &mut turned);
+        for (frame, values) in out.chunks_exact_mut(masks).zip(&turned).take(frames) {
+            frame[block * LANES..][..totals.len()].copy_from_slice(&values.0[..totals.len()]);
         }
     }
 }

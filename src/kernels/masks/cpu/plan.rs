@@ -135,6 +135,8 @@ fn sparse<I: Iterator<Item = (usize, f32)>>(pixels: usize, masks: usize, entries
     }
     let (mut tiles, mut segments) = (Vec::new(), Vec::new());
     for (t, mut of_tile) in by_tile.into_iter().enumerate().filter(|(_, s)| !s.is_empty()) {
+        // Neighbours after each other: what they share of the tile stays in the first-level cache.
+        of_tile.sort_by_key(|s| index[s.entries.start]);
         let from = segments.len();
         segments.append(&mut of_tile);
         tiles.push(Tile {

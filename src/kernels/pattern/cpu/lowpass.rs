@@ -1,5 +1,5 @@
 //! Separable low-pass: down the columns, turn, down the columns, turn back. Columns run in lanes, eight rows of sums stay in
-//! registers while their inputs stream past.
+//! registers while their inputs stream past; squares of sixteen rows and lanes are turned before they leave the first-level cache.
 
 use crate::backend::cpu::isa::Isa;
 use crate::backend::cpu::lanes::{LANES, Lanes, Vector, per_vector};
@@ -13,7 +13,6 @@ const ROWS: usize = 8;
 pub(super) struct Lowpass {
     one: Vec<Lanes>,
     two: Vec<Lanes>,
-    taps: Vec<f32>,
     height: usize,
 }
 
@@ -23,19 +22,30 @@ impl Lowpass {
         let height = values.len() / width;
         self.height = height;
         let (across, down) = (width.div_ceil(LANES), height.div_ceil(LANES));
-        self.one.resize((across * height).max(down * width), Lanes::ZERO);
-        self.two.resize((across * height).max(down * width), Lanes::ZERO);
-        for (to, from) in self.one.chunks_exact_mut(across).zip(values.chunks_exact(width)) {
-            let flat: &mut [f32] = bytemuck::cast_slice_mut(to);
-            flat[..width].copy_from_slice(from);
-            flat[width..].fill(0.0);
-        }
-        pad(&mut self.taps, &axes[0].weights);
-        columns(isa, &self.one, &mut self.two, across, height, &self.taps, &axes[0].sources);
-        turn(isa, &self.two, &mut self.one, across, height, width);
-        pad(&mut self.taps, &axes[1].weights);
-        columns(isa, &self.one, &mut self.two, down, width, &self.taps, &axes[1].sources);
-        turn(isa, &self.two, &mut self.one, down, width, height);
+        // Turned squares may fill rows beyond the last one.
+        self.one.resize(across * down * LANES, Lanes::ZERO);
+        self.two.resize(across * down * LANES, Lanes::ZERO);
+        // Patterns that lie as lanes do already need no copy.
+        let from = match bytemuck::try_cast_slice::<f32, Lanes>(values) {
+            Ok(lanes) if width.is_multiple_of(LANES) => lanes,
+            _ => {
+                for (to, from) in self.one.chunks_exact_mut(across).zip(values.chunks_exact(width)) {
+                    let flat: &mut [f32] = bytemuck::cast_slice_mut(to);
+                    flat[..width].copy_from_slice(from);
+                    flat[width..].fill(0.0);
+                }
+                &self.one
+            }
+        };
+        columns(isa, from, &mut self.two, [across, height], &axes[0].weights, &axes[0].sources);
+        columns(
+            isa,
+            &self.two,
+            &mut self.one,
+            [down, width],
+            &axes[1].weights,
+            &axes[1].sources,
+        );
     }
 
     /// Rows of the last result.
@@ -46,68 +56,99 @@ impl Lowpass {
     }
 }
 
-/// Zeros before and after the weights, so that a tile of rows needs no special cases: a term of zero changes no sum.
-fn pad(taps: &mut Vec<f32>, weights: &[f32]) {
-    taps.clear();
-    taps.resize(ROWS - 1, 0.0);
-    taps.extend_from_slice(weights);
-    taps.resize(weights.len() + 2 * (ROWS - 1), 0.0);
-}
-
 per_vector! {
-    /// For each row y: Σ_m weights[m] · row sources[y + m], in ascending m.
-    fn columns = sum_columns(from: &[Lanes], to: &mut [Lanes], lanes: usize, rows: usize, taps: &[f32], sources: &[u32])
+    /// For each row y of `rows` rows of `lanes` lanes: Σ_m weights[m] · row sources[y + m], in ascending m; rows become columns.
+    fn columns = sum_columns(from: &[Lanes], to: &mut [Lanes], size: [usize; 2], weights: &[f32], sources: &[u32])
 }
 
 #[inline(always)]
-fn sum_columns<V: Vector>(from: &[Lanes], to: &mut [Lanes], lanes: usize, rows: usize, taps: &[f32], sources: &[u32]) {
-    let window = taps.len() - 2 * (ROWS - 1);
-    for top in (0..rows).step_by(ROWS) {
-        let live = ROWS.min(rows - top);
-        let inputs = &sources[top..top + live + window - 1];
+fn sum_columns<V: Vector>(from: &[Lanes], to: &mut [Lanes], [lanes, rows]: [usize; 2], weights: &[f32], sources: &[u32]) {
+    let to_lanes = rows.div_ceil(LANES);
+    for top in (0..rows).step_by(LANES) {
         for column in 0..lanes {
-            let mut sums = [V::all(0.0); ROWS];
-            for (j, &source) in inputs.iter().enumerate() {
-                let value = V::load(&from[source as usize * lanes + column]);
-                let taps: &[f32; ROWS] = taps[j..j + ROWS].try_into().expect("as many taps as rows");
-                for r in 0..ROWS {
-                    sums[r] = sums[r].plus(value.times(V::all(taps[ROWS - 1 - r])));
+            // Rows beyond the last one stay zero.
+            let mut square = [Lanes::ZERO; LANES];
+            for (part, square) in square.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+                let first = top + part * ROWS;
+                if first < rows {
+                    let live = ROWS.min(rows - first);
+                    let inputs = Inputs {
+                        from,
+                        lanes,
+                        column,
+                        sources: &sources[first..first + live + weights.len() - 1],
+                    };
+                    if live == ROWS && weights.len() >= ROWS {
+                        eight_rows::<V>(&inputs, weights, square);
+                    } else {
+                        few_rows::<V>(&inputs, weights, &mut square[..live]);
+                    }
                 }
             }
-            for (r, sum) in sums.into_iter().enumerate().take(live) {
-                sum.store(&mut to[(top + r) * lanes + column]);
+            let mut turned = [Lanes::ZERO; LANES];
+            V::turn(bytemuck::cast_slice(&square), LANES, &mut turned);
+            for (l, turned) in turned.iter().enumerate() {
+                to[(column * LANES + l) * to_lanes + top / LANES] = *turned;
             }
         }
     }
 }
 
-crate::backend::cpu::isa::per_isa! {
-    /// Transposes `rows` rows of `columns` numbers, `lanes` lanes each.
-    fn turn(from: &[Lanes], to: &mut [Lanes], lanes: usize, rows: usize, columns: usize) {
-        let to_lanes = rows.div_ceil(LANES);
-        for top in (0..rows).step_by(LANES) {
-            let live = LANES.min(rows - top);
-            for lane in 0..lanes {
-                let mut block = [[0f32; LANES]; LANES];
-                for (i, row) in block.iter_mut().enumerate().take(live) {
-                    *row = from[(top + i) * lanes + lane].0;
-                }
-                // Four perfect shuffles of rows i and i + 8 exchange the two halves of the index.
-                for _ in 0..4 {
-                    let before = block;
-                    for i in 0..LANES / 2 {
-                        for k in 0..LANES / 2 {
-                            block[2 * i][2 * k] = before[i][k];
-                            block[2 * i][2 * k + 1] = before[i + LANES / 2][k];
-                            block[2 * i + 1][2 * k] = before[i][LANES / 2 + k];
-                            block[2 * i + 1][2 * k + 1] = before[i + LANES / 2][LANES / 2 + k];
-                        }
-                    }
-                }
-                for (j, row) in block.iter().enumerate().take(LANES.min(columns - lane * LANES)) {
-                    to[(lane * LANES + j) * to_lanes + top / LANES] = Lanes(*row);
+/// One column of lanes of the rows that `sources` names.
+struct Inputs<'a> {
+    from: &'a [Lanes],
+    lanes: usize,
+    column: usize,
+    sources: &'a [u32],
+}
+
+impl Inputs<'_> {
+    #[inline(always)]
+    fn load<V: Vector>(&self, j: usize) -> V {
+        V::load(&self.from[self.sources[j] as usize * self.lanes + self.column])
+    }
+}
+
+/// Row r takes inputs r to r + number of weights − 1: all rows but for the first and last seven inputs.
+#[inline(always)]
+fn eight_rows<V: Vector>(inputs: &Inputs<'_>, weights: &[f32], out: &mut [Lanes; ROWS]) {
+    /// Adds input `j`, times its weights, to the rows from `A` to `B`.
+    #[inline(always)]
+    fn add<V: Vector, const A: usize, const B: usize>(sums: &mut [V; ROWS], inputs: &Inputs<'_>, weights: &[f32], j: usize) {
+        let value = inputs.load::<V>(j);
+        for r in A..B {
+            sums[r] = sums[r].plus(value.times(V::all(weights[j - r])));
+        }
+    }
+    let n = weights.len();
+    let mut sums = [V::all(0.0); ROWS];
+    macro_rules! ramp {
+        ($($j:literal)*) => {
+            $(add::<V, 0, { $j + 1 }>(&mut sums, inputs, weights, $j);)*
+            for (j, weights) in (ROWS - 1..n).zip(weights.windows(ROWS)) {
+                let weights: &[f32; ROWS] = weights.as_chunks().0.first().unwrap_or(&[0.0; ROWS]);
+                let value = inputs.load::<V>(j);
+                for r in 0..ROWS {
+                    sums[r] = sums[r].plus(value.times(V::all(weights[ROWS - 1 - r])));
                 }
             }
+            $(add::<V, { $j + 1 }, ROWS>(&mut sums, inputs, weights, n + $j);)*
+        };
+    }
+    ramp!(0 1 2 3 4 5 6);
+    for (out, sum) in out.iter_mut().zip(sums) {
+        sum.store(out);
+    }
+}
+
+/// The same for fewer rows, or windows shorter than eight rows.
+#[inline(always)]
+fn few_rows<V: Vector>(inputs: &Inputs<'_>, weights: &[f32], out: &mut [Lanes]) {
+    for (r, out) in out.iter_mut().enumerate() {
+        let mut sum = V::all(0.0);
+        for (m, &weight) in weights.iter().enumerate() {
+            sum = sum.plus(inputs.load::<V>(r + m).times(V::all(weight)));
         }
+        sum.store(out);
     }
 }

@@ -216,7 +216,13 @@ impl Job<'_> {
     ///
     /// # Errors
     /// [`Error::Parameter`] for templates of another size or more to keep than there are; [`Error::Memory`]; whatever reading reports.
-    pub fn templates(&self, templates: &dyn Scan, timings: &mut Timings, control: &Control) -> Result<Matches> {
+    pub fn templates(
+        &self,
+        templates: &dyn Scan,
+        timings: &mut Timings,
+        backend: &Backend,
+        control: &Control,
+    ) -> Result<Matches> {
         let (frame, of_templates) = (self.frame(), templates.info().frame);
         if (frame.height, frame.width) != (of_templates.height, of_templates.width) {
             let what = format!(
@@ -257,7 +263,10 @@ impl Job<'_> {
                 for from in (0..n as u64).step_by(block as usize) {
                     self.selection.frames(from..(from + block).min(n as u64), &mut numbers);
                     let rows = self.rows(&*self.map.scan, &numbers, control)?;
-                    let found = set.best(rows.view(), None, k, control)?;
+                    let found = match backend {
+                        Backend::Cpu => set.best(rows.view(), None, k, control)?,
+                        Backend::Gpu(device) => set.best_on(&device.current(), rows.view(), None, k, control)?,
+                    };
                     for (i, slot) in best[from as usize..from as usize + numbers.len()].iter_mut().enumerate() {
                         let others = found.index.row(i).into_iter().zip(found.score.row(i));
                         slot.extend(others.map(|(&t, &s)| (t + first as u32, s)));

@@ -1,0 +1,262 @@
+//! Stacks of TIFF pages, BigTIFF included: uncompressed pages are read in place, compressed ones are decoded one at a time.
+
+mod directory;
+
+use self::directory::{Directories, Page};
+use super::dtype::{Kind, Stored as StoredType};
+use super::flat::overflow;
+use super::limits;
+use super::open::OpenOptions;
+use super::readat::ReadAt;
+use super::stack::{Stack, Stored};
+use super::{Axis, Scan, ScanInfo};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::pixel::Pixel;
+use ::tiff::decoder::{Decoder, DecodingResult, Limits};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// True for TIFF and BigTIFF of either byte order.
+pub(crate) fn has_signature(head: &[u8; 8]) -> bool {
+    matches!(head[..4], [b'I', b'I', 42 | 43, 0] | [b'M', b'M', 0, 42 | 43])
+}
+
+/// Where pages are.
+enum Source {
+    /// First bytes of the pages.
+    InPlace(Vec<u64>),
+    /// Numbers of the pages, and the decoder that goes from one to the next.
+    Decoded {
+        numbers: Vec<usize>,
+        decoder: Box<Mutex<Decoder<BufReader<std::fs::File>>>>,
+    },
+}
+
+struct Pages {
+    file: ReadAt,
+    source: Source,
+    stored: StoredType,
+    pixel: Pixel,
+    pixels: usize,
+    width: usize,
+    path: PathBuf,
+}
+
+/// Opens a stack; only its directories are read. Pages that have not the size and type of the first (previews) are left out and noted.
+///
+/// # Errors
+/// [`Error::Format`] with the byte of the directory, [`Error::Unsupported`] for colour and types that are none, [`Error::Limit`].
+pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>> {
+    let path = file.path().to_owned();
+    let mut walk = Directories::new(&file)?;
+    let big_endian = walk.is_big_endian();
+    let Some(first) = walk.next()? else {
+        return Err(Error::format(&path, "byte 4", "there is no page"));
+    };
+    let stored = type_of(&path, &first, big_endian)?;
+    let one = limits::check(&path, [1, 1], [first.height, first.width], stored.bytes())?;
+    let alike = |p: &Page| {
+        let shape = |p: &Page| (p.width, p.height, p.bits, p.format, p.samples);
+        shape(p) == shape(&first)
+    };
+    let (mut numbers, mut places, mut plain, mut others, mut number) =
+        (vec![0usize], vec![first.pixels], first.compression == 1, 0, 0);
+    while let Some(page) = walk.next()? {
+        number += 1;
+        if !alike(&page) {
+            others += 1;
+            continue;
+        }
+        if numbers.len() as u64 >= limits::MAX_FRAMES {
+            return Err(Error::limit(&path, format!("more than {} pages", limits::MAX_FRAMES)));
+        }
+        numbers.push(number);
+        plain &= page.compression == 1;
+        places.push(page.pixels);
+    }
+    let mut notes: Vec<String> = Vec::new();
+    if others > 0 {
+        notes.push(format!("{others} pages of another size or type are left out"));
+    }
+    let mut in_place: Option<Vec<u64>> = places.into_iter().collect::<Option<_>>().filter(|_| plain);
+    // ImageJ writes stacks above 4 GiB as one page whose frames follow each other.
+    let imagej = |key: &str| {
+        let lines = first.description.lines().filter(|_| first.description.starts_with("ImageJ="));
+        lines
+            .filter_map(|l| l.split_once('='))
+            .find(|(k, _)| *k == key)
+            .map(|(_, v)| v.trim())
+    };
+    if let (Some(places), Some(Ok(images))) = (&mut in_place, imagej("images").map(str::parse::<u64>))
+        && places.len() == 1
+        && images > 1
+    {
+        let end = images.checked_mul(one.frame_bytes).and_then(|n| n.checked_add(places[0]));
+        if end.is_none_or(|end| end > file.len()) {
+            let what = format!("{images} images of {} bytes do not fit the file", one.frame_bytes);
+            return Err(Error::format(&path, "ImageJ description", what));
+        }
+        *places = (0..images).map(|i| places[0] + i * one.frame_bytes).collect();
+    }
+    let frames = in_place.as_ref().map_or(numbers.len(), Vec::len) as u64;
+    let mut sizes = limits::check(&path, [1, frames], [first.height, first.width], stored.bytes())?;
+    if let Some(places) = &in_place
+        && let Some(at) = places
+            .iter()
+            .find(|at| at.checked_add(one.frame_bytes).is_none_or(|end| end > file.len()))
+    {
+        let what = format!(
+            "a page of {} bytes at byte {at}, but the file has {}",
+            one.frame_bytes,
+            file.len()
+        );
+        return Err(Error::format(&path, "end of file (truncated)", what));
+    }
+    limits::check_sig(options.sig_shape, &sizes)?;
+    if let Some(nav) = options.nav_shape {
+        sizes = limits::with_nav(&path, &sizes, nav, stored.bytes())?;
+    }
+    let pixel = stored.deliver(options.wanted_pixel()?)?;
+    notes.extend(stored.note(pixel));
+    let costly = in_place.is_none();
+    let source = match in_place {
+        Some(places) => Source::InPlace(places),
+        None => {
+            let reader = std::fs::File::open(&path).map_err(|e| Error::io(&path, "cannot open", e))?;
+            let decoder = Decoder::new(BufReader::new(reader)).map_err(|e| fault(&path, 0, e))?;
+            let mut bounds = Limits::default();
+            bounds.decoding_buffer_size = limits::MAX_FRAME_BYTES as usize;
+            bounds.intermediate_buffer_size = limits::MAX_FRAME_BYTES as usize;
+            Source::Decoded {
+                numbers,
+                decoder: Box::new(Mutex::new(decoder.with_limits(bounds))),
+            }
+        }
+    };
+    let axis = |scale: Option<f64>, unit: &str| {
+        let scale = scale.filter(|s| s.is_finite() && *s > 0.0 && !unit.is_empty());
+        Axis {
+            unit: if scale.is_some() { unit.to_owned() } else { String::new() },
+            scale,
+        }
+    };
+    let unit = match imagej("unit") {
+        Some("micron" | "\\u00B5m") => "um",
+        unit => unit.unwrap_or(""),
+    };
+    let sig = axis(first.resolution.map(|r| 1.0 / r), unit);
+    let info = ScanInfo {
+        path: path.clone(),
+        format: "tiff",
+        dataset: None,
+        nav: sizes.nav,
+        frame: sizes.frame(pixel),
+        stored: stored.to_string(),
+        nav_axes: [Axis::default(), axis(imagej("finterval").and_then(|t| t.parse().ok()), "s")],
+        sig_axes: [sig.clone(), sig],
+        together: 1,
+        costly,
+        file_bytes: file.len(),
+        notes,
+    };
+    let pages = Pages {
+        pixels: sizes.sig[0] * sizes.sig[1],
+        width: sizes.sig[1],
+        file,
+        source,
+        stored,
+        pixel,
+        path,
+    };
+    Ok(Box::new(Stack::new(info, pages, options.sync_offset)?))
+}
+
+fn type_of(path: &Path, page: &Page, big_endian: bool) -> Result<StoredType> {
+    let kind = match (page.format, page.bits, page.samples) {
+        (1, 8, 1) => Kind::U8,
+        (1, 16, 1) => Kind::U16,
+        (1, 32, 1) => Kind::U32,
+        (2, 8, 1) => Kind::I8,
+        (2, 16, 1) => Kind::I16,
+        (2, 32, 1) => Kind::I32,
+        (3, 32, 1) => Kind::F32,
+        (3, 64, 1) => Kind::F64,
+        (format, bits, samples) => {
+            let what =
+                format!("TIFF pages of {samples} samples of {bits} bits, format {format}; one sample of 8 to 64 bits is read");
+            return Err(Error::unsupported(path, what));
+        }
+    };
+    Ok(StoredType {
+        kind,
+        big_endian: big_endian && kind.bytes() > 1,
+    })
+}
+
+fn fault(path: &Path, page: usize, e: ::tiff::TiffError) -> Error {
+    match e {
+        ::tiff::TiffError::UnsupportedError(e) => Error::unsupported(path, format!("TIFF page {page}: {e}")),
+        ::tiff::TiffError::LimitsExceeded => Error::limit(path, format!("TIFF page {page}: too large")),
+        e => Error::format(path, format!("TIFF page {page}"), e.to_string()),
+    }
+}
+
+impl Pages {
+    fn decode(&self, stored: StoredType, frame: u64, source: &[u8], target: &mut [u8]) -> Result<()> {
+        stored.decode(self.pixel, source, target).map_err(|o| {
+            let hint = "--dtype f32 reads such values rounded";
+            overflow(&self.path, frame, o.index, self.width, &o.value, self.pixel, hint)
+        })
+    }
+}
+
+impl Stored for Pages {
+    fn read_run(&self, first: u64, count: usize, stride: usize, out: &mut [u8], control: &Control) -> Result<()> {
+        let target = self.pixels * self.pixel.bytes();
+        let mut raw = Vec::new();
+        for (frame, out) in (first..).zip(out.chunks_mut(stride)).take(count) {
+            control.check()?;
+            let out = &mut out[..target];
+            let missing = || Error::Internal(format!("page {frame} of a stack"));
+            match &self.source {
+                Source::InPlace(places) => {
+                    let at = *places.get(frame as usize).ok_or_else(missing)?;
+                    if self.stored.is_plain(self.pixel) {
+                        self.file.read(at, out)?;
+                    } else {
+                        raw.resize(self.pixels * self.stored.bytes(), 0);
+                        self.file.read(at, &mut raw)?;
+                        self.decode(self.stored, frame, &raw, out)?;
+                    }
+                }
+                Source::Decoded { numbers, decoder } => {
+                    let page = *numbers.get(frame as usize).ok_or_else(missing)?;
+                    let mut decoder = decoder.lock().unwrap_or_else(PoisonError::into_inner);
+                    decoder.seek_to_image(page).map_err(|e| fault(&self.path, page, e))?;
+                    let image = decoder.read_image().map_err(|e| fault(&self.path, page, e))?;
+                    drop(decoder);
+                    let bytes: &[u8] = match &image {
+                        DecodingResult::U8(v) => v,
+                        DecodingResult::I8(v) => bytemuck::cast_slice(v),
+                        DecodingResult::U16(v) => bytemuck::cast_slice(v),
+                        DecodingResult::I16(v) => bytemuck::cast_slice(v),
+                        DecodingResult::U32(v) => bytemuck::cast_slice(v),
+                        DecodingResult::I32(v) => bytemuck::cast_slice(v),
+                        DecodingResult::F32(v) => bytemuck::cast_slice(v),
+                        DecodingResult::F64(v) => bytemuck::cast_slice(v),
+                        _ => &[],
+                    };
+                    if bytes.len() != self.pixels * self.stored.bytes() {
+                        let what = format!("{} bytes instead of {}", bytes.len(), self.pixels * self.stored.bytes());
+                        return Err(Error::format(&self.path, format!("TIFF page {page}"), what));
+                    }
+                    // The decoder delivers native numbers.
+                    self.decode(StoredType::native(self.stored.kind), frame, bytes, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! Training of networks: gradients against finite differences in float64, steps against Keras, threads and instruction sets.
+
+mod lattice_data;
+
+use emstream::Control;
+use emstream::backend::cpu::isa::Isa;
+use emstream::engine::Backend;
+use emstream::io::{self, OpenOptions, array};
+use emstream::kernels::network::train::{
+    Adam, Contribution, Example, IGNORED, Passes, Rates, Tape, batch, parameters, published, with_parameters,
+};
+use emstream::network::{Activation, Convolution, Layer, Named, Network};
+use emstream::rng::Source;
+use emstream::workflows::Timings;
+use emstream::workflows::defects::{Movie, MovieParams};
+use lattice_data::Npz;
+use ndarray::{Array3, Array4, s};
+use std::path::Path;
+
+fn data(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// The first eight patches that Keras was trained on.
+fn keras_batch() -> Vec<Example> {
+    let control = Control::new();
+    let scan = io::open(&data("defects/movie.dm3"), &OpenOptions::default(), &control).unwrap();
+    let params = MovieParams {
+        range: Some([-379.0, 19328.0]),
+        ..MovieParams::default()
+    };
+    let movie = Movie::open(&*scan, &params, &Backend::Cpu, &mut Timings::default(), &control).unwrap();
+    let frame = movie.frame_f64(0, &control).unwrap();
+    let packed: ndarray::ArrayD<u8> = array::read_array(data("defects/label.npy"), 1 << 30).unwrap();
+    let packed: Vec<u8> = packed.into_iter().collect();
+    let label = |y: usize, x: usize| packed[(y * 512 + x) / 8] >> (7 - x % 8) & 1;
+    let range: Vec<f64> = Npz::open("classes/train_steps.npz").f64("range").into_iter().collect();
+    let patch = |top: usize| Example {
+        image: frame
+            .slice(s![top..top + 256, ..256])
+            .iter()
+            .map(|v| ((f64::from(*v as f32) - range[0]) / (range[1] - range[0])) as f32)
+            .collect(),
+        labels: (top..top + 256)
+            .flat_map(|y| (0..256).map(move |x| (y, x)))
+            .map(|(y, x)| label(y, x))
+            .collect(),
+        size: [256, 256],
+    };
+    (0..8).map(|i| patch(32 * i)).collect()
+}
+
+#[test]
+fn five_steps_are_those_of_keras() {
+    let mut file = Npz::open("classes/train_steps.npz");
+    let mut list = |name: &str| -> Vec<f64> { file.f32(name).into_iter().collect() };
+    let (initial, gradient, after) = (list("initial"), list("gradient"), list("after5"));
+    let losses: Vec<f64> = file.f64("loss").into_iter().collect();
+    let start: Vec<f32> = initial.iter().map(|v| *v as f32).collect();
+    let mut network = with_parameters(&published(2, 0).unwrap(), &start).unwrap();
+    assert_eq!(parameters(&network), start);
+    let examples = keras_batch();
+    let mut adam = Adam::new(start.len(), Rates::default());
+    let mut weights = start.clone();
+    for (step, wanted) in losses.iter().enumerate() {
+        let passes = Passes::new(&network).unwrap();
+        let found = batch(&passes, &examples, &[1.0, 1.0], true).unwrap();
+        let loss = found.loss / found.weight;
+        assert!((loss - wanted).abs() < 1e-5, "step {step}: loss {loss}, Keras {wanted}");
+        let mean: Vec<f64> = found.gradient.iter().map(|g| g / found.weight).collect();
+        if step == 0 {
+            let off: f64 = mean.iter().zip(&gradient).map(|(a, b)| (a - b).powi(2)).sum();
+            let size: f64 = gradient.iter().map(|b| b * b).sum();
+            let relative = (off / size).sqrt();
+            assert!(relative < 1e-4, "gradients differ by {relative} of their length");
+        }
+        adam.step(&mut weights, &mean);
+        network = with_parameters(&network, &weights).unwrap();
+    }
+    // More only where a gradient is near zero: Adam divides by its size.
+    let off: Vec<f64> = weights.iter().zip(&after).map(|(a, b)| (f64::from(*a) - b).abs()).collect();
+    let beyond = off.iter().filter(|d| **d > 2e-5).count();
+    assert!(
+        beyond * 500 < off.len(),
+        "{beyond} of {} weights differ by more than 2e-5",
+        off.len()
+    );
+    assert!(off.iter().all(|d| *d < 1e-3));
+}
+
+/// Convolution with zeros around, in float64.
+fn convolved(input: &Array3<f64>, kernel: &Array4<f64>, bias: &[f64]) -> Array3<f64> {
+    let (k, _, inputs, outputs) = kernel.dim();
+    let (_, h, w) = input.dim();
+    let half = (k / 2) as isize;
+    Array3::from_shape_fn((outputs, h, w), |(o, y, x)| {
+        let mut sum = bias[o];
+        for (dy, dx) in (0..k).flat_map(|a| (0..k).map(move |b| (a, b))) {
+            let (yy, xx) = (y as isize + dy as isize - half, x as isize + dx as isize - half);
+            if (0..h as isize).contains(&yy) && (0..w as isize).contains(&xx) {
+                sum += (0..inputs)
+                    .map(|i| input[[i, yy as usize, xx as usize]] * kernel[[dy, dx, i, o]])
+                    .sum::<f64>();
+            }
+        }
+        sum
+    })
+}
+
+/// The loss of one image in float64, as plainly as it can be written.
+fn oracle(network: &Network, values: &[f64], example: &Example, weights: &[f64]) -> f64 {
+    let [h, w] = example.size;
+    let mut a = Array3::from_shape_fn((1, h, w), |(_, y, x)| f64::from(example.image[y * w + x]));
+    let mut rest = values;
+    for n in network.layers() {
+        a = match &n.layer {
+            Layer::Convolution(c) => {
+                let (kernel, after) = rest.split_at(c.kernel.len());
+                let (bias, after) = after.split_at(c.bias.len());
+                rest = after;
+                convolved(&a, &Array4::from_shape_vec(c.kernel.dim(), kernel.to_vec()).unwrap(), bias)
+            }
+            Layer::Activation(Activation::Relu) => a.mapv(|v| v.max(0.0)),
+            Layer::Activation(_) => a,
+            Layer::MaxPool => Array3::from_shape_fn((a.dim().0, a.dim().1 / 2, a.dim().2 / 2), |(c, y, x)| {
+                [(0, 0), (0, 1), (1, 0), (1, 1)]
+                    .map(|(p, q)| a[[c, 2 * y + p, 2 * x + q]])
+                    .into_iter()
+                    .fold(f64::MIN, f64::max)
+            }),
+            Layer::Upsample => Array3::from_shape_fn((a.dim().0, a.dim().1 * 2, a.dim().2 * 2), |(c, y, x)| a[[c, y / 2, x / 2]]),
+        };
+    }
+    let mut loss = 0.0;
+    for (at, &label) in example.labels.iter().enumerate().filter(|(_, l)| **l != IGNORED) {
+        let z = a.slice(s![.., at / w, at % w]);
+        let sum: f64 = z.iter().map(|v| v.exp()).sum();
+        loss += weights[usize::from(label)] * (sum.ln() - z[usize::from(label)]);
+    }
+    loss
+}
+
+/// Kernels of 1, 3 and 5 pixels, odd numbers of channels, a ReLU that stands alone, three classes.
+fn odd_network() -> Network {
+    let mut random = Source::new(5, 90).sequence(0);
+    let mut conv = |k: usize, from: usize, to: usize| {
+        Layer::Convolution(Convolution {
+            kernel: Array4::from_shape_simple_fn((k, k, from, to), || (0.5 * random.normal()) as f32),
+            bias: (0..to).map(|i| 0.1 * i as f32 - 0.05).collect(),
+        })
+    };
+    let relu = || Layer::Activation(Activation::Relu);
+    let layers = [
+        conv(3, 1, 5),
+        relu(),
+        Layer::MaxPool,
+        relu(),
+        conv(5, 5, 3),
+        Layer::Upsample,
+        conv(3, 3, 7),
+        relu(),
+        conv(1, 7, 3),
+        Layer::Activation(Activation::Softmax),
+    ];
+    let named = layers.into_iter().enumerate().map(|(i, layer)| Named {
+        name: format!("layer{i}"),
+        layer,
+    });
+    Network::new(named.collect()).unwrap()
+}
+
+fn odd_example() -> Example {
+    let mut random = Source::new(6, 90).sequence(0);
+    let size = [14, 38];
+    let n = size[0] * size[1];
+    Example {
+        image: (0..n).map(|_| random.normal() as f32).collect(),
+        labels: (0..n)
+            .map(|i| if i % 11 == 0 { IGNORED } else { random.below(3) as u8 })
+            .collect(),
+        size,
+    }
+}
+
+#[test]
+fn gradients_of_every_layer_are_finite_differences() {
+    let (network, example) = (odd_network(), odd_example());
+    let weights = [0.5, 1.0, 3.0];
+    let passes = Passes::new(&network).unwrap();
+    let found = batch(&passes, std::slice::from_ref(&example), &weights, true).unwrap();
+    let values: Vec<f64> = parameters(&network).iter().map(|v| f64::from(*v)).collect();
+    let exact = oracle(&network, &values, &example, &weights);
+    assert!((found.loss / exact - 1.0).abs() < 1e-5, "{} and {exact}", found.loss);
+    let scale = found.gradient.iter().map(|g| g * g).sum::<f64>().sqrt() / (found.gradient.len() as f64).sqrt();
+    for at in (0..values.len()).step_by(7).chain(values.len() - 30..values.len()) {
+        let mut moved = values.clone();
+        let h = 1e-6;
+        moved[at] = values[at] + h;
+        let up = oracle(&network, &moved, &example, &weights);
+        moved[at] = values[at] - h;
+        let slope = (up - oracle(&network, &moved, &example, &weights)) / (2.0 * h);
+        assert!(
+            (found.gradient[at] - slope).abs() < 1e-4 * (scale + slope.abs()),
+            "parameter {at}: {} and {slope}",
+            found.gradient[at]
+        );
+    }
+    let none = batch(&passes, &[example], &weights, false).unwrap();
+    assert!(none.gradient.is_empty() && none.loss == found.loss && none.weight == found.weight);
+}
+
+#[test]
+fn bits_do_not_depend_on_threads_or_instruction_set() {
+    let network = odd_network();
+    let passes = Passes::new(&network).unwrap();
+    let example = odd_example();
+    let run = |isa| -> Contribution {
+        Tape::new(isa)
+            .run(&passes, &example.image, &example.labels, example.size, &[1.0; 3], true)
+            .unwrap()
+    };
+    let all: Vec<Contribution> = Isa::available().into_iter().map(run).collect();
+    assert!(all.windows(2).all(|w| w[0] == w[1]));
+    let many: Vec<Example> = (0..5)
+        .map(|i| Example {
+            image: example.image.iter().map(|v| v * i as f32).collect(),
+            ..example.clone()
+        })
+        .collect();
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| batch(&passes, &many, &[1.0; 3], true).unwrap())
+    };
+    assert!(with(1) == with(2) && with(1) == with(3));
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused() {
+    let network = odd_network();
+    let passes = Passes::new(&network).unwrap();
+    let mut example = odd_example();
+    let run = |e: &Example| Tape::default().run(&passes, &e.image, &e.labels, e.size, &[1.0; 3], true);
+    example.labels[3] = 7;
+    assert!(run(&example).unwrap_err().to_string().contains("label 7"));
+    example.labels.pop();
+    assert!(run(&example).is_err());
+    let linear = Network::new(network.layers()[..network.layers().len() - 1].to_vec()).unwrap();
+    assert!(Passes::new(&linear).unwrap_err().to_string().contains("softmax"));
+    let mut wrong = parameters(&network);
+    wrong[0] = f32::NAN;
+    assert!(with_parameters(&network, &wrong).is_err());
+}
