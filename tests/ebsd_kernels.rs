@@ -267,6 +267,27 @@ fn contrast_of_the_reference() {
     both(&chain(1, steps, Pixel::F32), 1, (120, 160), |b, _, found| {
         let (_, worst) = agreement(thin(&found), wanted.iter().copied());
         assert!(worst <= 1e-4, "{b}: {worst}");
+        let ends = found.iter().fold([f64::MAX, f64::MIN], |[l, h], &v| [l.min(v), h.max(v)]);
+        let wanted = array::<f64>("neighbours.npz", "stretch_3_97_minmax");
+        assert!(ends.iter().zip(&wanted).all(|(f, w)| (f - w).abs() < 1e-6), "{b}: {ends:?}");
+    });
+    let mut steps = flat();
+    steps.push(percentiles(0.001, 99.999, 65535.0));
+    steps.push(Step::Clahe {
+        tile: [3, 4],
+        clip: 0.01,
+        bins: 256,
+    });
+    steps.push(percentiles(0.001, 99.999, 65535.0));
+    let wanted = plane("neighbours.npz", "clahe_u16");
+    both(&chain(1, steps, Pixel::U16), 1, (120, 160), |b, _, found| {
+        // The tolerance of the equalised values, 1e-3 of their range, in counts.
+        let near = thin(&found)
+            .iter()
+            .zip(&wanted)
+            .filter(|(a, b)| (*a - *b).abs() <= 66.0)
+            .count();
+        assert!(near as f64 >= 0.99 * wanted.len() as f64, "{b}: {near} of {}", wanted.len());
     });
     for (name, tile) in [("clahe", [3, 4]), ("clahe_kernel8", [15, 20])] {
         let mut steps = flat();

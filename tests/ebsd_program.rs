@@ -142,3 +142,142 @@ fn the_program_processes_draws_and_images() {
     fails(&["bse", "map.h5", "-o", "x.h5", "--grid", "7"], "--grid");
     assert!(!dir.path().join("x.h5").exists(), "nothing half-written");
 }
+
+/// Shape and values of a dataset.
+fn read(dir: &TempDir, file: &str, name: &str) -> ndarray::ArrayD<f64> {
+    let file = hdf5::File::open(dir.path().join(file)).unwrap();
+    file.dataset(name)
+        .unwrap_or_else(|e| panic!("{name}: {e}"))
+        .read_dyn::<f64>()
+        .unwrap()
+}
+
+/// Runs a command that must succeed, with nothing on stderr but the notes of the reader.
+fn succeed(dir: &TempDir, backend: &str, args: &[&str]) {
+    let all = [&["--backend", backend, "ebsd"], args].concat();
+    let (code, stderr) = program(dir, &all);
+    let notes = [
+        "points of the map have no pattern",
+        "--dataset chooses among these",
+        "raw patterns; bands show",
+    ];
+    let told = stderr.lines().all(|l| notes.iter().any(|n| l.contains(n)));
+    assert!(code == Some(0) && told, "{args:?}: {code:?} {stderr}");
+}
+
+#[test]
+fn the_program_finds_bands() {
+    use emstream::io::ebsd::{Codec, Description, Geometry, MapData, Store};
+    let dir = TempDir::new().unwrap();
+    let background = None;
+    let what = Description {
+        present: &ndarray::Array2::from_elem((2, 2), true),
+        pattern: [60, 80],
+        steps: [Some(0.25); 2],
+        data: &MapData::new([2, 2]),
+        geometry: &Geometry::default(),
+        static_background: background,
+    };
+    let store = Store::create(&dir.path().join("four.h5"), &what, false).unwrap();
+    let frame = emstream::pixel::FrameShape {
+        pixel: Pixel::U8,
+        height: 60,
+        width: 80,
+    };
+    let writer = store.pattern_writer("Patterns", frame, Codec::None).unwrap();
+    for i in 0..4 {
+        let pattern = ebsd_support::array::<u8>("bands.npz", &format!("input{i}"));
+        writer.put(i, pattern.as_slice().unwrap()).unwrap();
+    }
+    writer.finish("", "patterns").unwrap();
+    store.finish().unwrap();
+
+    succeed(&dir, "cpu", &["bands", "four.h5", "-o", "bands.h5", "--recipe", "published"]);
+    let of = |name: &str| read(&dir, "bands.h5", &format!("Scan/EBSD/Bands/{name}"));
+    let (theta, rho, value) = (of("theta"), of("rho"), of("value"));
+    assert_eq!(theta.shape(), [4, 12]);
+    for i in 0..4 {
+        let peaks = ebsd_support::plane("bands.npz", &format!("peaks{i}"));
+        for (k, peak) in peaks.rows().into_iter().enumerate() {
+            let found = [value[[i, k]], theta[[i, k]], rho[[i, k]]];
+            let near = found.iter().zip(&peak).all(|(f, w)| (f - w).abs() < 1e-5);
+            assert!(near, "pattern {i}, band {k}: {found:?} {peak}");
+        }
+        assert!((peaks.nrows()..12).all(|k| theta[[i, k]].is_nan()));
+    }
+    let quality = read(&dir, "bands.h5", "Scan/EBSD/Data/band_quality");
+    assert!(quality.shape() == [2, 2] && quality.iter().all(|&q| q > 1.0));
+    assert!(
+        std::fs::read_to_string(dir.path().join("bands.report.html"))
+            .unwrap()
+            .contains("data:image/png")
+    );
+    succeed(
+        &dir,
+        "cpu",
+        &["bands", "four.h5", "--in-place", "--params", "bands.params.toml"],
+    );
+    let again = read(&dir, "four.h5", "Scan/EBSD/Bands/theta");
+    assert!(again.iter().zip(&theta).all(|(a, b)| a.to_bits() == b.to_bits()));
+
+    // The figure: lines in colours that no grey pattern has.
+    succeed(&dir, "cpu", &["bands", "four.h5", "-o", "bands.png", "--at", "0,1"]);
+    let bytes = std::fs::read(dir.path().join("bands.png")).unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    let coloured = pixels.chunks_exact(3).filter(|p| p[0] > 200 && p[2] < 90).count();
+    assert!(coloured > 2000, "{coloured} pixels of lines");
+    let (code, stderr) = program(&dir, &["ebsd", "bands", "four.h5", "-o", "x.png", "--at", "5,0"]);
+    assert!(code == Some(1) && stderr.lines().count() == 1, "{stderr}");
+}
+
+/// A disk that takes no more: files may grow to so many KiB in the program, where the system has such limits.
+#[cfg(unix)]
+fn with_limit(dir: &TempDir, kib: u32, args: &[&str]) -> (Option<i32>, String) {
+    // Ignored, the signal of the limit becomes an error of the write.
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", 2 * kib);
+    let run = Command::new("sh")
+        .current_dir(dir.path())
+        .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_emstream")])
+        .args(args)
+        .output()
+        .unwrap();
+    (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_loses_nothing() {
+    let dir = TempDir::new().unwrap();
+    small_map(&dir);
+    let convert = ["ebsd", "convert", "map.h5", "-o", "copy.h5"];
+    let files = |dir: &TempDir| -> Vec<String> {
+        let names = std::fs::read_dir(dir.path()).unwrap();
+        let mut names: Vec<String> = names.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    for args in [
+        &convert[..],
+        &["ebsd", "process", "map.h5", "-o", "copy.h5"],
+        &["ebsd", "average", "map.h5", "-o", "copy.h5"],
+        &["ebsd", "average", "map.h5", "--in-place"],
+    ] {
+        let (code, stderr) = with_limit(&dir, 100, args);
+        let errors: Vec<&str> = stderr.lines().filter(|l| l.starts_with("error: ")).collect();
+        assert!(code == Some(1) && errors.len() == 1, "{args:?}: {code:?} {stderr}");
+        assert!(!files(&dir).contains(&"copy.h5".to_owned()), "{args:?}");
+        let map = open(&dir.path().join("map.h5"), Some("RawPatterns"));
+        assert_eq!(pixels(&map).len(), 6 * 120 * 160, "{args:?}: the input is as it was");
+    }
+    // With room again the same command does it.
+    let (code, stderr) = program(&dir, &convert);
+    assert_eq!(code, Some(0), "{stderr}");
+    let (one, two) = (
+        open(&dir.path().join("map.h5"), None),
+        open(&dir.path().join("copy.h5"), None),
+    );
+    assert_eq!(pixels(&one), pixels(&two));
+    assert!(!files(&dir).iter().any(|n| n.contains(".part")), "{:?}", files(&dir));
+}

@@ -208,3 +208,124 @@ fn cells_of_any_size_share_pixels_exactly() {
     };
     assert_eq!(values, [1.0; 4]);
 }
+
+#[test]
+fn regions_and_processed_signals_of_the_reference() {
+    let dir = TempDir::new().unwrap();
+    let raw = open(&small_map(&dir), None);
+    let selection = points(&raw).unwrap();
+    let there: Vec<[usize; 2]> = (raw.present.indexed_iter())
+        .filter(|(_, p)| **p)
+        .map(|((y, x), _)| [y, x])
+        .collect();
+    // Processed patterns, binned: a map of 3 × 4 points, all there.
+    let patterns = array::<u8>("kikuchipy.npz", "map_processed");
+    let scan = emstream::io::memory::MemoryScan::new([3, 4], [60, 80], patterns.iter().copied().collect()).unwrap();
+    let processed = emstream::io::ebsd::PatternMap {
+        scan: Box::new(scan),
+        present: Array2::from_elem((3, 4), true),
+        static_background: None,
+        data: emstream::io::ebsd::MapData::new([3, 4]),
+        geometry: emstream::io::ebsd::Geometry::default(),
+        dialect: String::new(),
+        group: None,
+    };
+    let all = points(&processed).unwrap();
+    for (name, backend) in [("cpu", Backend::Cpu), ("gpu", gpu())] {
+        let near = |what: &str, f: f64, w: f64| assert!((f - w).abs() <= 1e-6 * w.abs(), "{name} {what}: {f} {w}");
+        let sums = |params: bse::Params| bse::signals(&raw, &selection, &params, &backend, &Control::new()).unwrap();
+        let region = sums(bse::Params {
+            region: vec![[5, 10, 25, 30]],
+            sum: true,
+            ..bse::Params::default()
+        });
+        let wanted = array::<f64>("neighbours.npz", "vbse_roi");
+        for (&[y, x], &w) in there.iter().zip(&wanted) {
+            near("vbse_roi", region.values[[y, x, 0]], w);
+        }
+        let grid = sums(bse::Params {
+            grid: [5, 5],
+            sum: true,
+            ..bse::Params::default()
+        });
+        let wanted = stack("neighbours.npz", "vbse_grid5x5");
+        for (&[y, x], w) in there.iter().zip(wanted.outer_iter()) {
+            let found = grid.values.slice(s![y, x, ..]);
+            found.iter().zip(&w).for_each(|(&f, &w)| near("vbse_grid5x5", f, w));
+        }
+        let found = bse::signals(&processed, &all, &bse::Params::default(), &backend, &Control::new()).unwrap();
+        let cells = array::<f64>("neighbours.npz", "vkiku");
+        found.values.iter().zip(&cells).for_each(|(&f, &w)| near("vkiku", f, w));
+        let total = plane("neighbours.npz", "kiku_total");
+        found
+            .values
+            .sum_axis(Axis(2))
+            .iter()
+            .zip(&total)
+            .for_each(|(&f, &w)| near("kiku_total", f, w));
+        let com = stack("neighbours.npz", "kiku_com_xy");
+        for ((y, x), _) in total.indexed_iter() {
+            let [cy, cx] = [found.centre[[y, x, 0]], found.centre[[y, x, 1]]];
+            // y counts from below, one pixel more than the distance from the last row.
+            let apart = (cx - com[[y, x, 0]]).abs().max((60.0 - cy - com[[y, x, 1]]).abs());
+            assert!(apart < 1e-3, "{name}: {apart}");
+        }
+    }
+    let (row, wanted) = (
+        stack("neighbours.npz", "kiku_row3"),
+        array::<u8>("neighbours.npz", "kiku_rgb_row3"),
+    );
+    for k in 0..3 {
+        let found = virtual_bse::channel(row.index_axis(Axis(2), k), 1.2, false);
+        let wanted = wanted.index_axis(Axis(2), k);
+        assert!(found.iter().zip(&wanted).all(|(f, w)| f.abs_diff(*w) <= 1), "channel {k}");
+    }
+}
+
+#[test]
+fn conversion_bins_as_the_reference() {
+    use emstream::workflows::ebsd::convert::{self, BinMode, Given};
+    let dir = TempDir::new().unwrap();
+    let input = small_map(&dir);
+    for (mode, bin, name) in [
+        (BinMode::Sum, 2, "sum2"),
+        (BinMode::Sum, 4, "sum4"),
+        (BinMode::Sum, 7, "sum7"),
+        (BinMode::Mean, 2, "mean2"),
+        (BinMode::Mean, 4, "mean4"),
+        (BinMode::Mean, 7, "mean7"),
+    ] {
+        let output = dir.path().join(format!("{name}.h5"));
+        let params = convert::Params {
+            bin,
+            mode,
+            ..convert::Params::default()
+        };
+        let control = Control::new();
+        convert::run(open(&input, None), Given::default(), &params, &output, false, &control).unwrap();
+        let map = open(&output, None);
+        let file = if mode == BinMode::Sum {
+            "neighbours.npz"
+        } else {
+            "processing.npz"
+        };
+        let wanted = array::<f64>(file, name);
+        let found = pixels(&map);
+        assert!(wanted.iter().zip(&found).all(|(w, f)| w == f), "{name}: all bits");
+        if let (BinMode::Mean, 2 | 4) = (mode, bin) {
+            let wanted = plane("neighbours.npz", &format!("static_mean{bin}"));
+            assert_eq!(map.static_background.unwrap(), wanted);
+        }
+        let file = hdf5::File::open(&output).unwrap();
+        let means = file.dataset("Scan/EBSD/Data/bse_map").unwrap().read_2d::<f64>().unwrap();
+        let there = means.iter().filter(|v| v.is_finite());
+        let wanted = array::<f64>("neighbours.npz", "bse_map");
+        assert!(there.zip(&wanted).all(|(f, w)| (f / w - 1.0).abs() < 1e-12));
+    }
+    // The mean pattern of the whole map, at every tenth pixel.
+    let thin = array::<u16>("neighbours.npz", "raw_thin");
+    let scan = emstream::io::memory::MemoryScan::new([16, 22], [12, 16], thin.iter().copied().collect()).unwrap();
+    let mean = emstream::workflows::mean_frame(&scan, &Control::new()).unwrap();
+    let wanted = plane("neighbours.npz", "map_mean_thin");
+    assert!(mean.iter().zip(&wanted).all(|(f, w)| (f / w - 1.0).abs() < 1e-12));
+}

@@ -154,10 +154,14 @@ impl Tiles<'_> {
         let each = 2 * stride + self.cost[0] + self.cost[1];
         let fit = (control.memory / 2 / each).min(most as u64) as usize;
         let aim = (control.block.unwrap_or(TILE) / stride) as usize;
+        // Rows of the whole width that so many frames have room for besides their margin.
+        let rows_of = |frames: usize| match frames / nx {
+            n if n >= ny => ny,
+            n => n.saturating_sub(margin),
+        };
         // Whole rows, at least as many as the margin where they fit; else squares.
-        let (columns, rows) = if (margin + 1) * nx <= fit {
-            let rows = (aim.min(fit) / nx).saturating_sub(margin);
-            (nx, rows.max(margin.min(fit / nx - margin)).max(1))
+        let (columns, rows) = if rows_of(fit) > 0 {
+            (nx, rows_of(aim.min(fit)).max(margin.min(rows_of(fit))).max(1))
         } else {
             let side = (fit as f64).sqrt() as usize;
             (side.saturating_sub(margin), side.saturating_sub(margin))

@@ -101,6 +101,7 @@ pub(crate) fn read_tiff<T: Element>(path: &Path, file: impl Read + Seek, max_byt
     };
     let mut limits = tiff::decoder::Limits::default();
     limits.decoding_buffer_size = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    limits.intermediate_buffer_size = limits.intermediate_buffer_size.min(limits.decoding_buffer_size);
     let mut decoder = tiff::decoder::Decoder::new(file).map_err(failed)?.with_limits(limits);
     let (width, height) = decoder.dimensions().map_err(failed)?;
     let mut values: Vec<T> = Vec::new();

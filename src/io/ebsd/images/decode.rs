@@ -10,6 +10,11 @@ use std::path::Path;
 /// Bytes that a decoded image may take.
 const MAX_IMAGE: u64 = 1 << 30;
 
+/// Bytes that an image of `bytes` may take when it is decoded to float64: no compression makes more of them.
+fn most(bytes: &[u8]) -> u64 {
+    (16_384 * bytes.len() as u64 + (1 << 20)).min(MAX_IMAGE)
+}
+
 /// Image formats that hold patterns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -66,8 +71,8 @@ pub(super) fn probe(path: &Path, bytes: &[u8]) -> Result<FrameShape> {
 /// [`Error::Format`] for damaged files and values that `T` cannot express.
 pub(super) fn decode<T: Element>(path: &Path, bytes: &[u8]) -> Result<Array2<T>> {
     let array = match kind(path, bytes)? {
-        Kind::Tiff => image::read_tiff(path, Cursor::new(bytes), MAX_IMAGE)?,
-        Kind::Png => image::read_png(path, Cursor::new(bytes), MAX_IMAGE)?,
+        Kind::Tiff => image::read_tiff(path, Cursor::new(bytes), most(bytes))?,
+        Kind::Png => image::read_png(path, Cursor::new(bytes), most(bytes))?,
         Kind::Bmp => return bmp(path, bytes),
         Kind::Text => return text(path, bytes),
     };
