@@ -343,7 +343,7 @@ fn small() -> Params {
 /// Counts of two regions, left and right, with noise.
 fn two_regions(i: usize, p: usize) -> u16 {
     let mut random = Random((i * 1000 + p) as u64);
-    let level = if (i % 12 < 6) == (p % 2 == 0) { 60.0 } else { 20.0 };
+    let level = if (i % 12 < 6) == p.is_multiple_of(2) { 60.0 } else { 20.0 };
     (level + random.uniform(0.0, 9.0)) as u16
 }
 
