@@ -83,7 +83,7 @@ pub fn renamed(labels: &[i32], reference: &[i32]) -> Result<Vec<i32>> {
     let Contingency { rows, columns, counts } = contingency(labels, reference)?;
     let partner = assign(counts.mapv(|c| c as f64).view());
     let largest = labels.iter().chain(reference).copied().max().unwrap_or(-1).max(-1);
-    let mut name = vec![None; largest as usize + 1];
+    let mut name = vec![None; (largest + 1) as usize];
     let mut next = reference.iter().copied().max().unwrap_or(-1).max(-1) + 1;
     for (row, partner) in rows.iter().zip(partner) {
         name[*row as usize] = partner.map(|c| columns[c]);

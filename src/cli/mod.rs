@@ -11,6 +11,7 @@ mod export;
 mod info;
 mod masks;
 mod params;
+mod phases;
 mod pick;
 mod progress;
 mod roi;
@@ -45,6 +46,7 @@ enum Command {
     Template(template::Args),
     Cluster(cluster::Args),
     Strain(Box<strain::Args>),
+    Phases(Box<phases::Args>),
     Defects(defects::Args),
     Ebsd(ebsd::Args),
     Simulate(simulate::Args),
@@ -75,6 +77,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Template(a) => template::run(a, &session),
         Command::Cluster(a) => cluster::run(a, &session),
         Command::Strain(a) => strain::run(*a, &session),
+        Command::Phases(a) => phases::run(*a, &session),
         Command::Defects(a) => defects::run(a, &session),
         Command::Ebsd(a) => ebsd::run(a, &session),
         Command::Simulate(a) => simulate::run(a, &session),

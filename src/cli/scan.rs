@@ -81,6 +81,7 @@ impl ScanArgs {
             offset: self.offset,
             sync_offset: self.sync_offset.unwrap_or(0),
             names: self.names.clone(),
+            spectra: false,
             bad_pixels: match self.bad_pixels.as_deref() {
                 None => BadPixels::None,
                 Some("auto") => BadPixels::Auto,

@@ -87,10 +87,14 @@ pub(crate) fn header(file: &ReadAt) -> Result<NpyHeader> {
 pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>> {
     let h = header(&file)?;
     let path = file.path().to_owned();
+    let dims = match h.shape[..] {
+        [ny, nx, channels] if options.spectra => vec![ny, nx, 1, channels],
+        _ => h.shape.clone(),
+    };
     let sizes = limits::arrange(
         &path,
         "the array",
-        &h.shape,
+        &dims,
         options.nav_shape,
         options.sig_shape,
         h.stored.bytes(),

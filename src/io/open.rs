@@ -28,6 +28,8 @@ pub struct OpenOptions {
     pub names: Option<String>,
     /// `--bad-pixels`.
     pub bad_pixels: BadPixels,
+    /// Arrays of three dimensions are (ny, nx, channels), a spectrum at each position, not (n, height, width).
+    pub spectra: bool,
 }
 
 impl OpenOptions {

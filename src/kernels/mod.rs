@@ -9,6 +9,7 @@ pub mod ln;
 pub mod logsum;
 pub mod masks;
 pub mod matches;
+pub mod neighbors;
 pub mod neighbours;
 pub mod network;
 #[doc(hidden)]
@@ -16,5 +17,6 @@ pub mod oracle;
 pub mod pattern;
 pub mod product;
 pub mod quality;
+pub mod rebin;
 mod shifted;
 pub mod statistics;

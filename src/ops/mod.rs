@@ -9,15 +9,17 @@ mod logsum;
 mod masks;
 mod pattern;
 mod quality;
+mod rebinned;
 mod statistics;
 
 pub use bands::Bands;
 pub use correlate::{Correlate, Correlations};
 pub use displaced::Displaced;
-pub use framemap::FrameMap;
+pub use framemap::{FrameMap, FrameRows};
 pub use joint::JointFit;
 pub use logsum::LogSum;
 pub use masks::MaskProducts;
 pub use pattern::PatternChain;
 pub use quality::Quality;
+pub use rebinned::Rebinned;
 pub use statistics::Statistics;

@@ -13,6 +13,7 @@
 
 mod canvas;
 pub mod colour;
+mod condensed;
 mod dendrogram;
 mod geometry;
 mod heatmap;
@@ -25,10 +26,12 @@ mod png;
 mod rgb;
 mod roofline;
 mod scalebar;
+mod scatter;
 pub mod ticks;
 
 pub use canvas::Figure;
 pub use colour::ColourMap;
+pub use condensed::{CondensedPlot, Departure};
 pub use dendrogram::Dendrogram;
 pub use heatmap::{HeatMap, Limits, Marker, Segment, Vector};
 pub use labels::LabelMap;
@@ -38,3 +41,4 @@ pub use panel::{Panel, Tile};
 pub use rgb::{ColourKey, RgbMap};
 pub use roofline::{Roof, RoofPoint, Roofline};
 pub use scalebar::{ScaleBar, scale_bar};
+pub use scatter::Scatter;

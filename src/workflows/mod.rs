@@ -7,6 +7,7 @@ pub mod descan;
 pub mod ebsd;
 pub mod folder;
 pub mod frames;
+pub mod phases;
 pub mod strain;
 pub mod tune;
 

@@ -126,7 +126,10 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Re
             format!("{place} holds {dtype}, not integers or floats of 8 to 64 bits"),
         ));
     };
-    let order = Order::of(&h5, &name, dims.len());
+    let order = match dims.len() {
+        3 if options.spectra => Some(Order::Spectra),
+        rank => Order::of(&h5, &name, rank),
+    };
     // For other numbers of dimensions `arrange` says what is wrong.
     let order = order.unwrap_or(Order::Scan);
     let four = order.four(&dims).map(|n| n.unwrap_or(1));

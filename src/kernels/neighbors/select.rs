@@ -1,0 +1,286 @@
+//! From proposed distances to the nearest points: candidates by bounds, the choice in float64.
+
+use super::{Metric, Neighbors, Tiles};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use ndarray::Array2;
+use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
+
+/// Candidates of a point before the hopeless ones are dropped, beyond four times those wanted.
+const SPARE: usize = 48;
+/// A point with more candidates than this is searched alone.
+const MOST: usize = 4096;
+/// Lanes of sums in float64.
+const LANES: usize = 8;
+
+/// Σ over coordinates of a function of the difference, in fixed lanes and order.
+#[inline(always)]
+pub(super) fn lanes(a: &[f32], b: &[f32], zero: f64, add: impl Fn(f64, f64) -> f64, join: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut sums = [zero; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for l in 0..LANES {
+            sums[l] = add(sums[l], f64::from(a[l]) - f64::from(b[l]));
+        }
+    }
+    for (s, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *s = add(*s, f64::from(*a) - f64::from(*b));
+    }
+    sums.into_iter().fold(zero, join)
+}
+
+/// a·b, a·a, b·b
+pub(super) fn products(a: &[f32], b: &[f32]) -> [f64; 3] {
+    let mut sums = [[0.0; LANES]; 3];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut add = |l: usize, a: f32, b: f32| {
+        let (a, b) = (f64::from(a), f64::from(b));
+        sums[0][l] += a * b;
+        sums[1][l] += a * a;
+        sums[2][l] += b * b;
+    };
+    for (a, b) in a.iter().zip(b) {
+        (0..LANES).for_each(|l| add(l, a[l], b[l]));
+    }
+    a_rest.iter().zip(b_rest).enumerate().for_each(|(l, (a, b))| add(l, *a, *b));
+    sums.map(|s| s.into_iter().sum())
+}
+
+/// A point that may be among the nearest: the least and the most that its distance can be.
+#[derive(Clone, Copy)]
+struct Candidate {
+    least: f32,
+    most: f32,
+    index: u32,
+}
+
+/// Candidates of the points of one block.
+struct Block {
+    k: usize,
+    /// The k-th smallest `most` so far of each point: whatever is farther at least does not count.
+    limit: Vec<f32>,
+    lists: Vec<Vec<Candidate>>,
+    /// Points with too many candidates.
+    crowded: Vec<bool>,
+}
+
+impl Block {
+    fn new(points: usize, k: usize) -> Block {
+        Block {
+            k,
+            limit: vec![f32::INFINITY; points],
+            lists: vec![Vec::new(); points],
+            crowded: vec![false; points],
+        }
+    }
+
+    #[cold]
+    fn offer(&mut self, point: usize, candidate: Candidate) {
+        let list = &mut self.lists[point];
+        list.push(candidate);
+        // Lists that stay long are looked at again only when they have doubled.
+        let room = 4 * self.k + SPARE;
+        if list.len() >= room && (list.len() == room || list.len().is_power_of_two()) {
+            self.prune(point);
+        }
+    }
+
+    fn prune(&mut self, point: usize) {
+        let list = &mut self.lists[point];
+        if list.len() < self.k {
+            return;
+        }
+        let (_, kth, _) = list.select_nth_unstable_by(self.k - 1, |a, b| a.most.total_cmp(&b.most));
+        let limit = kth.most;
+        list.retain(|c| c.least <= limit);
+        self.limit[point] = limit;
+        if list.len() > MOST {
+            self.crowded[point] = true;
+            self.lists[point] = Vec::new();
+            self.limit[point] = f32::NEG_INFINITY;
+        }
+    }
+}
+
+fn lock(block: &Mutex<Block>) -> std::sync::MutexGuard<'_, Block> {
+    block.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Distances of a pair of blocks, in a tile, with their error.
+struct Offer<'a> {
+    tile: &'a [f32],
+    relative: f32,
+    absolute: &'a [f32],
+    rows: usize,
+    columns: usize,
+}
+
+impl Offer<'_> {
+    /// Hands every pair that may matter to its row's block.
+    fn own(&self, to: &mut Block, count: [usize; 2]) {
+        for r in 0..count[0] {
+            for c in (0..count[1]).filter(|c| self.columns + c != self.rows + r) {
+                let candidate = self.candidate(r, c, count[1]);
+                if candidate.least <= to.limit[r] {
+                    to.offer(
+                        r,
+                        Candidate {
+                            index: (self.columns + c) as u32,
+                            ..candidate
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    /// The same for both blocks.
+    fn both(&self, of_rows: &mut Block, of_columns: &mut Block, count: [usize; 2]) {
+        for r in 0..count[0] {
+            for c in 0..count[1] {
+                let candidate = self.candidate(r, c, count[1]);
+                if candidate.least <= of_rows.limit[r] {
+                    of_rows.offer(
+                        r,
+                        Candidate {
+                            index: (self.columns + c) as u32,
+                            ..candidate
+                        },
+                    );
+                }
+                if candidate.least <= of_columns.limit[c] {
+                    of_columns.offer(
+                        c,
+                        Candidate {
+                            index: (self.rows + r) as u32,
+                            ..candidate
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn candidate(&self, r: usize, c: usize, width: usize) -> Candidate {
+        let d = self.tile[r * width + c];
+        let error = self.relative * d + (self.absolute[self.rows + r] + self.absolute[self.columns + c]);
+        Candidate {
+            least: d - error,
+            most: d + error,
+            index: 0,
+        }
+    }
+}
+
+/// The search over all pairs of blocks.
+pub(super) fn search(
+    points: &[f32],
+    coordinates: usize,
+    k: usize,
+    metric: Metric,
+    tiles: &dyn Tiles,
+    control: &Control,
+) -> Result<Neighbors> {
+    let n = points.len() / coordinates;
+    let size = tiles.block();
+    let blocks = n.div_ceil(size);
+    let range = |b: usize| b * size..((b + 1) * size).min(n);
+    let state: Vec<Mutex<Block>> = (0..blocks).map(|b| Mutex::new(Block::new(range(b).len(), k))).collect();
+    // Along diagonals, so that threads work on different blocks.
+    let pairs: Vec<(usize, usize)> = (0..blocks)
+        .flat_map(|apart| (0..blocks - apart).map(move |b| (b, b + apart)))
+        .collect();
+    let (relative, absolute) = tiles.error();
+    control.progress.begin("neighbours", pairs.len() as u64, 0);
+    let done = pairs.par_iter().try_for_each_init(
+        || vec![0.0f32; size * size],
+        |tile, &(a, b)| {
+            control.check()?;
+            let (rows, columns) = (range(a), range(b));
+            let count = [rows.len(), columns.len()];
+            let tile = &mut tile[..count[0] * count[1]];
+            tiles.tile(rows.clone(), columns.clone(), tile)?;
+            let offer = Offer {
+                tile,
+                relative,
+                absolute,
+                rows: rows.start,
+                columns: columns.start,
+            };
+            // Locks in the order of the blocks; a is never above b.
+            let mut of_rows = lock(&state[a]);
+            if a == b {
+                offer.own(&mut of_rows, count);
+            } else {
+                offer.both(&mut of_rows, &mut lock(&state[b]), count);
+            }
+            control.progress.advance(1);
+            Ok::<(), Error>(())
+        },
+    );
+    control.progress.end();
+    done?;
+    choose(points, coordinates, k, metric, state, size, control)
+}
+
+/// Distances of the candidates in float64, and the nearest of them.
+fn choose(
+    points: &[f32],
+    coordinates: usize,
+    k: usize,
+    metric: Metric,
+    state: Vec<Mutex<Block>>,
+    size: usize,
+    control: &Control,
+) -> Result<Neighbors> {
+    let n = points.len() / coordinates;
+    let point = |i: usize| &points[i * coordinates..][..coordinates];
+    let mut index = Array2::zeros((n, k));
+    let mut distance = Array2::zeros((n, k));
+    let (index_flat, distance_flat) = (
+        index.as_slice_mut().unwrap_or(&mut []),
+        distance.as_slice_mut().unwrap_or(&mut []),
+    );
+    let rows = index_flat
+        .par_chunks_mut(size * k)
+        .zip(distance_flat.par_chunks_mut(size * k));
+    rows.zip(state).enumerate().try_for_each(|(b, ((index, distance), block))| {
+        control.check()?;
+        let mut block = block.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut exact: Vec<(f64, u32)> = Vec::new();
+        for (r, (index, distance)) in index.chunks_exact_mut(k).zip(distance.chunks_exact_mut(k)).enumerate() {
+            let own = b * size + r;
+            exact.clear();
+            let order = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+            block.prune(r);
+            if block.crowded[r] {
+                for j in (0..n).filter(|&j| j != own) {
+                    exact.push((metric.distance(point(own), point(j)), j as u32));
+                    if exact.len() >= 4 * k + SPARE {
+                        exact.select_nth_unstable_by(k - 1, order);
+                        exact.truncate(k);
+                    }
+                }
+            } else {
+                exact.extend(block.lists[r].iter().map(|c| {
+                    let j = c.index as usize;
+                    (metric.distance(point(own), point(j)), c.index)
+                }));
+            }
+            exact.sort_unstable_by(order);
+            if exact.len() < k {
+                return Err(Error::Internal(format!(
+                    "point {own} has {} candidates for {k} neighbours",
+                    exact.len()
+                )));
+            }
+            for (e, (i, d)) in exact.iter().zip(index.iter_mut().zip(distance)) {
+                (*d, *i) = *e;
+            }
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(Neighbors { index, distance })
+}

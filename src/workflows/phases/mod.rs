@@ -1,0 +1,362 @@
+//! `phases`: a scan segmented into phases by several signals of it, diffraction patterns and spectra first of all.
+//!
+//! 1. For each signal one pass for what varies and one for the features ([`features`]).
+//! 2. All signals become one matrix ([`fuse`]).
+//! 3. Exact nearest neighbours ([`crate::kernels::neighbors`]).
+//! 4. For each of several seeds: densMAP or UMAP ([`crate::analysis::umap`]), HDBSCAN with memberships
+//!    ([`crate::analysis::hdbscan`]).
+//! 5. Labels of the runs matched; the run that is most like the others gives the answer (the published recipe: the first run).
+//! 6. For each phase and signal one pass over its frames: mean and standard deviation.
+//!
+//! Memory for each scan position, beyond what passes use under `--memory`: 4 bytes a feature (the published recipe: twice that), 12·k for
+//! k neighbours and at most 4 KiB while they are searched, and for each run 4 bytes a component, some 400·k for graph and layout, and
+//! 32 bytes a cluster.
+//!
+//! Source: the notebook "phase mapping" described in `docs/workflows.md`, with formulas.
+
+mod beam;
+mod features;
+mod figures;
+mod fuse;
+mod output;
+mod params;
+mod reduced;
+mod runs;
+mod signals;
+mod vary;
+
+pub use features::Features;
+pub use fuse::{Fused, fuse};
+pub use output::write;
+pub use params::{AutoOr, BeamMask, BinMode, Params, Reduce, StdOf};
+pub use runs::{Found, Graph, cluster, embed, stability};
+pub use signals::{Energy, Kind, Signal, align};
+pub use vary::{Trial, Trials};
+
+use super::{Timings, statistic};
+use crate::analysis::Recipe;
+use crate::analysis::agreement::Agreement;
+use crate::control::Control;
+use crate::engine::{Backend, Pass, Resident, Selection};
+use crate::error::{Error, Result};
+use crate::kernels::neighbors::{self, Neighbors};
+use crate::kernels::statistics;
+use crate::ops::Statistics;
+use features::Run;
+use ndarray::{Array2, ArrayView2};
+
+/// What `phases` found.
+pub struct Phases {
+    /// Selected positions of the first signal.
+    pub selection: Selection,
+    /// Empty where feature vectors or an embedding were given.
+    pub features: Vec<Features>,
+    /// Features of each signal in the fused matrix, and what was said about them.
+    pub columns: Vec<usize>,
+    pub explained: Vec<f64>,
+    pub exponent: Option<f64>,
+    /// The run that gives the answer.
+    pub found: Found,
+    /// Its number.
+    pub reference: usize,
+    /// Seeds of all runs.
+    pub seeds: Vec<u64>,
+    /// Over the soft labels of all runs.
+    pub agreement: Agreement,
+    /// Of each phase and signal.
+    pub means: Vec<Vec<Mean>>,
+    /// Positions of each phase.
+    pub sizes: Vec<usize>,
+    /// `None` unless parameters were varied.
+    pub trials: Option<Trials>,
+    pub timings: Timings,
+    /// Things the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Frames of one phase.
+pub struct Mean {
+    /// (h, w); NaN without frames.
+    pub mean: Array2<f64>,
+    /// Population standard deviation.
+    pub std: Array2<f64>,
+    /// Frames that count.
+    pub frames: usize,
+}
+
+/// Arrays that replace steps of the recipe, one row for each selected position.
+#[derive(Default)]
+pub struct Given {
+    pub features: Option<Array2<f32>>,
+    pub embedding: Option<Array2<f32>>,
+}
+
+/// Runs the recipe on aligned signals.
+///
+/// # Errors
+/// Parameters that make no sense for these signals, whatever passes report, [`Error::Cancelled`].
+pub fn run(
+    signals: &[Signal],
+    selections: &[Selection],
+    given: Given,
+    params: &Params,
+    backend: &Backend,
+    control: &Control,
+) -> Result<Phases> {
+    let names: Vec<&str> = signals.iter().map(|s| s.name.as_str()).collect();
+    params.check(&names)?;
+    let selection = selections
+        .first()
+        .cloned()
+        .ok_or_else(|| Error::Internal("no signal".into()))?;
+    let positions = selection.len() as usize;
+    let run = Run {
+        backend,
+        control,
+        params,
+    };
+    let (mut timings, mut warnings) = (Timings::default(), Vec::new());
+    let mut result = Prepared::default();
+    let found = match given.embedding {
+        Some(embedding) => {
+            check_rows("--embedding", embedding.view(), positions)?;
+            vec![timings.time("clusters", || cluster(embedding, None, params))?]
+        }
+        None => {
+            enough(positions, params)?;
+            let matrix = match given.features {
+                Some(matrix) => {
+                    check_rows("--features", matrix.view(), positions)?;
+                    matrix
+                }
+                None => result.matrix(signals, selections, &run, &mut timings, &mut warnings)?,
+            };
+            let graph = graph(matrix, &run, &mut timings, &mut warnings)?;
+            all_runs(&graph, &run, &mut timings)?
+        }
+    };
+    let soft: Vec<Vec<i32>> = found.iter().map(|f| f.soft.clone()).collect();
+    let agreement = timings.time("stability", || stability(&soft))?;
+    let reference = match params.recipe {
+        Recipe::Default => agreement.reference,
+        Recipe::Published => 0,
+    };
+    let seeds = found.iter().filter_map(|f| f.seed).collect();
+    let found = found
+        .into_iter()
+        .nth(reference)
+        .ok_or_else(|| Error::Internal("no run".into()))?;
+    if found.clustering.is_empty() {
+        warnings.push(format!(
+            "no cluster was found: fewer than two groups of {} positions stand apart (--min-cluster-size)",
+            params.min_cluster_size
+        ));
+    }
+    let (means, sizes) = phase_means(signals, selections, &found, &run, &mut timings)?;
+    let trials = match params.vary.is_empty() {
+        true => None,
+        false => Some(vary::run(signals, selections, &run, &mut timings)?),
+    };
+    for signal in signals {
+        warnings.extend(signal.scan.warnings().into_iter().map(|w| format!("{}: {w}", signal.name)));
+    }
+    Ok(Phases {
+        selection,
+        features: result.features,
+        columns: result.columns,
+        explained: result.explained,
+        exponent: result.exponent,
+        found,
+        reference,
+        seeds,
+        agreement,
+        means,
+        sizes,
+        trials,
+        timings,
+        warnings,
+    })
+}
+
+/// Features of all signals at the aligned positions, as [`fuse`] takes them.
+///
+/// # Errors
+/// Parameters that make no sense for these signals, whatever passes report.
+pub fn features(
+    signals: &[Signal],
+    selections: &[Selection],
+    params: &Params,
+    backend: &Backend,
+    control: &Control,
+) -> Result<Vec<Features>> {
+    let run = Run {
+        backend,
+        control,
+        params,
+    };
+    let both = signals.iter().zip(selections);
+    both.map(|(s, selection)| features::extract(s, selection, &run, &mut Timings::default()))
+        .collect()
+}
+
+/// What is known of features once they are fused.
+#[derive(Default)]
+struct Prepared {
+    features: Vec<Features>,
+    columns: Vec<usize>,
+    explained: Vec<f64>,
+    exponent: Option<f64>,
+}
+
+impl Prepared {
+    fn matrix(
+        &mut self,
+        signals: &[Signal],
+        selections: &[Selection],
+        run: &Run<'_>,
+        timings: &mut Timings,
+        warnings: &mut Vec<String>,
+    ) -> Result<Array2<f32>> {
+        for (signal, selection) in signals.iter().zip(selections) {
+            self.features.push(features::extract(signal, selection, run, timings)?);
+        }
+        let fused = timings.time("scaling", || fuse(&mut self.features, run.params, run.control))?;
+        warnings.extend(fused.warnings);
+        (self.columns, self.explained, self.exponent) = (fused.columns, fused.explained, fused.exponent);
+        Ok(fused.matrix)
+    }
+}
+
+fn check_rows(flag: &str, rows: ArrayView2<'_, f32>, positions: usize) -> Result<()> {
+    if rows.nrows() != positions || rows.ncols() == 0 {
+        let what = format!("{} rows of {} values for {positions} positions", rows.nrows(), rows.ncols());
+        return Err(Error::parameter(flag, what));
+    }
+    match rows.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::parameter(
+            flag,
+            format!("row {} has a value that is not a finite number", at / rows.ncols()),
+        )),
+    }
+}
+
+/// Too few positions are told before anything is read.
+fn enough(positions: usize, params: &Params) -> Result<()> {
+    if positions <= params.neighbors {
+        let what = format!(
+            "{} neighbours of {positions} positions: there must be more positions",
+            params.neighbors
+        );
+        return Err(Error::parameter("--neighbors", what));
+    }
+    Ok(())
+}
+
+/// The nearest neighbours of every position. The matrix is not needed any more.
+fn graph(matrix: Array2<f32>, run: &Run<'_>, timings: &mut Timings, warnings: &mut Vec<String>) -> Result<Graph> {
+    let first = matrix.row(0).to_owned();
+    if matrix.rows().into_iter().all(|r| r == first) {
+        return Err(Error::parameter(
+            "features",
+            "all positions have the same features: there is nothing to tell them apart",
+        ));
+    }
+    let (k, metric) = (run.params.neighbors - 1, run.params.metric());
+    let found = timings.time("neighbours", || match run.backend {
+        Backend::Cpu => neighbors::neighbors(matrix.view(), k, metric, run.control),
+        Backend::Gpu(device) => match neighbors::gpu::neighbors(&device.current(), matrix.view(), k, metric, run.control) {
+            Err(
+                e @ (Error::Kernel(_)
+                | Error::DeviceMemory(_)
+                | Error::DeviceLost(_)
+                | Error::TooLargeForDevice(_)
+                | Error::Device(_)),
+            ) => {
+                log::warn!("{e}: neighbours are searched on the CPU");
+                neighbors::neighbors(matrix.view(), k, metric, run.control)
+            }
+            result => result,
+        },
+    })?;
+    let identical = duplicates(&found);
+    if identical * 2 > matrix.nrows() {
+        warnings.push(format!(
+            "{identical} of {} positions have features equal to those of another",
+            matrix.nrows()
+        ));
+    }
+    Ok(Graph::of(&found))
+}
+
+/// Points whose nearest neighbour is at distance 0.
+fn duplicates(found: &Neighbors) -> usize {
+    found.distance.column(0).iter().filter(|d| **d == 0.0).count()
+}
+
+fn all_runs(graph: &Graph, run: &Run<'_>, timings: &mut Timings) -> Result<Vec<Found>> {
+    (0..run.params.runs)
+        .map(|i| {
+            let seed = run.params.umap(i).seed;
+            timings.time(&format!("embedding and clusters, seed {seed}"), || {
+                embed(graph, i, run.params, run.control)
+            })
+        })
+        .collect()
+}
+
+/// One pass over the frames of each phase and signal. In the published recipe only positions of membership 1 count.
+fn phase_means(
+    signals: &[Signal],
+    selections: &[Selection],
+    found: &Found,
+    run: &Run<'_>,
+    timings: &mut Timings,
+) -> Result<(Vec<Vec<Mean>>, Vec<usize>)> {
+    let clusters = found.clustering.len();
+    let mut sizes = vec![0; clusters];
+    found.soft.iter().filter(|&&l| l >= 0).for_each(|&l| sizes[l as usize] += 1);
+    let counts = |i: usize, c: usize| {
+        let strict = run.params.recipe == Recipe::Published;
+        found.soft[i] == c as i32 && (!strict || found.memberships.values[[i, c]] == 1.0)
+    };
+    let control = features::budget(run);
+    let mut means = Vec::with_capacity(clusters);
+    for c in 0..clusters {
+        let mut of_phase = Vec::with_capacity(signals.len());
+        for (signal, selection) in signals.iter().zip(selections) {
+            let scan = &*signal.scan;
+            let frame = scan.info().frame;
+            let chosen: Vec<bool> = (0..found.soft.len()).map(|i| counts(i, c)).collect();
+            let frames = chosen.iter().filter(|c| **c).count();
+            if frames == 0 {
+                let nothing = Array2::from_elem((frame.height, frame.width), f64::NAN);
+                of_phase.push(Mean {
+                    mean: nothing.clone(),
+                    std: nothing,
+                    frames,
+                });
+                continue;
+            }
+            let mask = selection.scatter(&chosen, false);
+            let of_label = Selection::from_mask(selection.nav(), mask.view())?;
+            let title = format!("mean of phase {c}, {}", signal.name);
+            let mut pass = Pass::new(&title, scan, &of_label);
+            let moments = pass.add(Statistics(statistics::Params {
+                squares: true,
+                extrema: false,
+            }));
+            let resident = Resident::none();
+            let mut done = timings.pass(&title, scan, &of_label, || pass.run(run.backend, &resident, &control))?;
+            let moments = done.take(moments)?;
+            let map = |name| super::frame_array(frame, statistic(&moments, name));
+            of_phase.push(Mean {
+                mean: map("mean")?,
+                std: map("std")?,
+                frames,
+            });
+        }
+        means.push(of_phase);
+    }
+    Ok((means, sizes))
+}

@@ -1,0 +1,81 @@
+//! Embedding and clustering, once or for several seeds.
+
+use super::params::Params;
+use crate::analysis::agreement::{Agreement, agreement};
+use crate::analysis::hdbscan::{Clustering, Memberships};
+use crate::analysis::umap::Neighbours;
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::kernels::neighbors::Neighbors;
+use ndarray::{Array2, ArrayView2};
+
+/// One embedding and what was found in it.
+pub struct Found {
+    /// `None` for positions that were given.
+    pub seed: Option<u64>,
+    /// (positions, components)
+    pub embedding: Array2<f32>,
+    pub clustering: Clustering,
+    pub memberships: Memberships,
+    /// Cluster of largest membership; −1 everywhere if there is no cluster.
+    pub soft: Vec<i32>,
+}
+
+/// The graph's neighbours: every point itself first.
+pub struct Graph {
+    index: Array2<u32>,
+    distance: Array2<f64>,
+}
+
+impl Graph {
+    /// Puts each point in front of its neighbours.
+    pub fn of(neighbors: &Neighbors) -> Graph {
+        let (n, k) = neighbors.index.dim();
+        let mut index = Array2::zeros((n, k + 1));
+        let mut distance = Array2::zeros((n, k + 1));
+        index.column_mut(0).iter_mut().enumerate().for_each(|(i, v)| *v = i as u32);
+        index.slice_mut(ndarray::s![.., 1..]).assign(&neighbors.index);
+        distance.slice_mut(ndarray::s![.., 1..]).assign(&neighbors.distance);
+        Graph { index, distance }
+    }
+}
+
+/// Embeds with the seed of `run` and clusters.
+///
+/// # Errors
+/// Those of the embedding and of [`cluster`].
+pub fn embed(graph: &Graph, run: usize, params: &Params, control: &Control) -> Result<Found> {
+    let lists = Neighbours::new(graph.index.view(), graph.distance.view(), graph.index.nrows())?;
+    let umap = params.umap(run);
+    let positions = umap.fit(&lists, control)?.positions;
+    cluster(positions, Some(umap.seed), params)
+}
+
+/// Clusters positions.
+///
+/// # Errors
+/// [`Error::Parameter`] for positions that are not finite numbers.
+pub fn cluster(embedding: Array2<f32>, seed: Option<u64>, params: &Params) -> Result<Found> {
+    let points = embedding.mapv(f64::from);
+    let clustering = params.hdbscan().fit(points.view())?;
+    let memberships = clustering.memberships(points.view())?;
+    let soft = memberships.labels();
+    Ok(Found {
+        seed,
+        embedding,
+        clustering,
+        memberships,
+        soft,
+    })
+}
+
+/// Whether runs agree.
+///
+/// # Errors
+/// Those of [`agreement`].
+pub fn stability(soft: &[Vec<i32>]) -> Result<Agreement> {
+    let width = soft.first().map_or(0, Vec::len);
+    let flat: Vec<i32> = soft.iter().flatten().copied().collect();
+    let labels = ArrayView2::from_shape((soft.len(), width), &flat).map_err(|e| Error::Internal(format!("labels: {e}")))?;
+    agreement(labels)
+}
