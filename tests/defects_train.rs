@@ -2,19 +2,20 @@
 
 mod lattice_data;
 
-use emstream::Control;
 use emstream::backend::cpu::isa::Isa;
 use emstream::engine::Backend;
-use emstream::io::{self, OpenOptions, array};
+use emstream::io::{self, OpenOptions, Scan, array, keras};
 use emstream::kernels::network::train::{
     Adam, Contribution, Example, IGNORED, Passes, Rates, Tape, batch, parameters, published, with_parameters,
 };
 use emstream::network::{Activation, Convolution, Layer, Named, Network};
 use emstream::rng::Source;
 use emstream::workflows::Timings;
+use emstream::workflows::defects::train::{self, Params};
 use emstream::workflows::defects::{Movie, MovieParams};
+use emstream::{Control, Error};
 use lattice_data::Npz;
-use ndarray::{Array3, Array4, s};
+use ndarray::{Array2, Array3, Array4, s};
 use std::path::Path;
 
 fn data(name: &str) -> std::path::PathBuf {
@@ -249,4 +250,167 @@ fn what_cannot_be_trained_is_refused() {
     let mut wrong = parameters(&network);
     wrong[0] = f32::NAN;
     assert!(with_parameters(&network, &wrong).is_err());
+}
+
+#[test]
+fn models_written_are_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.h5");
+    let network = published(3, 7).unwrap();
+    keras::write_model(&path, &network, [64, 96], false).unwrap();
+    let read = keras::read_model(&path).unwrap();
+    assert_eq!(read.network, network);
+    assert_eq!(read.trained_on, Some([64, 96]));
+    assert!(read.notes.is_empty(), "{:?}", read.notes);
+    let again = keras::write_model(&path, &network, [64, 96], false);
+    assert!(again.is_err(), "an existing model stays");
+    // What the reference's Keras wrote survives a round trip.
+    let theirs = keras::read_model(&data("defects/defect_model.h5")).unwrap().network;
+    keras::write_model(&path, &theirs, [256, 256], true).unwrap();
+    assert_eq!(keras::read_model(&path).unwrap().network, theirs);
+}
+
+/// A small movie of bright dots on noise, and where they are.
+fn dots(folder: &Path) -> (Box<dyn Scan>, Array2<u8>) {
+    let mut random = Source::new(11, 90).sequence(0);
+    let (h, w) = (48, 72);
+    let mut image = Array2::from_shape_simple_fn((h, w), || 100.0 + 10.0 * random.normal());
+    let mut labels = Array2::<u8>::zeros((h, w));
+    for n in 0..14 {
+        let (y, x) = (4 + random.below(h - 8), 4 + 5 * n - 2 + random.below(3));
+        for (dy, dx) in (0..9).flat_map(|a| (0..9).map(move |b| (a, b))) {
+            let r2 = (dy as f64 - 4.0).powi(2) + (dx as f64 - 4.0).powi(2);
+            let at = [y + dy - 4, (x + dx).saturating_sub(4).min(w - 1)];
+            image[at] += 90.0 * (-r2 / 3.0).exp();
+            labels[at] |= u8::from(r2 < 4.0);
+        }
+    }
+    let path = folder.join("movie.npy");
+    let pixels = image
+        .mapv(|v| v as u16)
+        .insert_axis(ndarray::Axis(0))
+        .insert_axis(ndarray::Axis(0));
+    array::save_npy(&path, pixels.view(), true).unwrap();
+    (io::open(&path, &OpenOptions::default(), &Control::new()).unwrap(), labels)
+}
+
+/// Cancels after so many patches.
+struct Patience(std::sync::atomic::AtomicU64, Control);
+
+impl emstream::control::Progress for Patience {
+    fn begin(&self, _: &str, _: u64, _: u64) {}
+    fn advance(&self, n: u64) {
+        if self.0.fetch_sub(n, std::sync::atomic::Ordering::Relaxed) <= n {
+            self.1.cancel();
+        }
+    }
+    fn end(&self) {}
+}
+
+#[test]
+fn training_learns_and_goes_on_after_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scan, labels) = dots(folder.path());
+    let params = Params {
+        patch: Some(32),
+        step: Some(8),
+        epochs: Some(12),
+        batch: Some(4),
+        ..Params::default()
+    };
+    let movie = MovieParams::default();
+    let resume = folder.path().join("train.part");
+    let train = |control: &Control| {
+        train::run(
+            &*scan,
+            labels.clone(),
+            None,
+            (&movie, &params),
+            (&resume, "this run"),
+            &Backend::Cpu,
+            control,
+        )
+    };
+    let whole = train(&Control::new()).unwrap();
+    assert!(resume.is_file());
+    let (first, last) = (whole.epochs[0], whole.epochs[whole.epochs.len() - 1]);
+    assert_eq!(whole.epochs.len(), 12);
+    assert!(last.loss < 0.35 * first.loss, "loss {} to {}", first.loss, last.loss);
+    assert!(whole.epochs[whole.best].val_accuracy > 0.9, "{:?}", whole.epochs[whole.best]);
+
+    // Stopped in the middle of an epoch, and taken up on another number of threads: the same bits.
+    std::fs::remove_file(&resume).unwrap();
+    let inner = Control::new();
+    let stopping = Control {
+        progress: std::sync::Arc::new(Patience(100.into(), inner.clone())),
+        ..inner.clone()
+    };
+    assert!(matches!(train(&stopping), Err(Error::Cancelled)));
+    let again = train(&Control {
+        threads: 3,
+        ..Control::new()
+    })
+    .unwrap();
+    assert_eq!(again.epochs, whole.epochs);
+    assert_eq!(parameters(&again.network), parameters(&whole.network));
+
+    // A checkpoint of another run, or a damaged one, is not used.
+    let mut bytes = std::fs::read(&resume).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&resume, &bytes).unwrap();
+    assert_eq!(train(&Control::new()).unwrap().epochs, whole.epochs);
+}
+
+#[test]
+fn labels_that_teach_nothing_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scan, labels) = dots(folder.path());
+    let resume = folder.path().join("train.part");
+    let movie = MovieParams::default();
+    let train = |labels: Array2<u8>, params: &Params| {
+        let found = train::run(
+            &*scan,
+            labels,
+            None,
+            (&movie, params),
+            (&resume, ""),
+            &Backend::Cpu,
+            &Control::new(),
+        );
+        found.map(|_| ()).unwrap_err().to_string()
+    };
+    let plain = Params::default();
+    assert!(train(Array2::zeros((48, 72)), &plain).contains("nothing to learn"));
+    assert!(train(Array2::ones((48, 72)), &plain).contains("nothing to learn"));
+    assert!(train(Array2::zeros((72, 48)), &plain).contains("72 × 48"));
+    assert!(
+        train(
+            labels.clone(),
+            &Params {
+                frame: 3,
+                ..plain.clone()
+            }
+        )
+        .contains("--frame")
+    );
+    assert!(
+        train(
+            labels.clone(),
+            &Params {
+                epochs: Some(0),
+                ..plain.clone()
+            }
+        )
+        .contains("--epochs")
+    );
+    assert!(
+        train(
+            labels,
+            &Params {
+                validation: Some(f64::NAN),
+                ..plain
+            }
+        )
+        .contains("--validation")
+    );
 }
