@@ -1,6 +1,6 @@
 //! `defects train`: a network learns to label every pixel of a frame as a label map does.
 //!
-//! Memory: 4 bytes a pixel of all patches, and for each thread the activations of one patch (some 400 bytes a pixel for the published network).
+//! Memory: 4 bytes a pixel of all patches, and for each thread the activations of one patch (some 700 bytes a pixel for the published network).
 
 mod checkpoint;
 mod params;
