@@ -55,3 +55,23 @@ pub fn positions(path: &Path) -> Result<Vec<[i32; 2]>> {
 pub fn labels(path: &Path) -> Result<Array2<i32>> {
     two_dimensional(path, array::read_array(path, MAX_BYTES)?)
 }
+
+/// Class of each pixel (h, w): `defects/label_map` of a result file, or an image of small whole numbers; in one that holds 0 and 255 alone, 255 is 1.
+pub fn classes(path: &Path) -> Result<Array2<u8>> {
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5")) {
+        return io::read_stored(path, "defects/label_map", MAX_BYTES);
+    }
+    let values: Array2<f64> = two_dimensional(path, array::read_array(path, MAX_BYTES)?)?;
+    let mask = values.iter().all(|v| *v == 0.0 || *v == 255.0);
+    if let Some(v) = values
+        .iter()
+        .find(|v| v.fract() != 0.0 || !(0.0..255.0).contains(*v) && !mask)
+    {
+        return Err(Error::format(
+            path,
+            "pixels",
+            format!("{v} is no class: whole numbers from 0 to 254 are"),
+        ));
+    }
+    Ok(values.mapv(|v| if mask { u8::from(v > 0.0) } else { v as u8 }))
+}

@@ -17,6 +17,7 @@ mod raw;
 mod readat;
 mod repair;
 mod stack;
+mod stored;
 mod tiff;
 pub mod write;
 
@@ -24,6 +25,7 @@ pub use fuzz::{FuzzFormat, fuzz_bytes};
 pub use h5::Candidate;
 pub use open::{OpenOptions, open};
 pub use repair::BadPixels;
+pub use stored::{has_stored, read_stored};
 pub mod array;
 pub mod export;
 pub mod fingerprint;

@@ -2,6 +2,7 @@
 
 mod detect;
 mod label;
+mod train;
 
 use super::session::Session;
 use super::set;
@@ -20,12 +21,14 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Step {
     Label(Box<label::Args>),
+    Train(Box<train::Args>),
     Detect(Box<detect::Args>),
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
     match args.step {
         Step::Label(a) => label::run(*a, session),
+        Step::Train(a) => train::run(*a, session),
         Step::Detect(a) => detect::run(*a, session),
     }
 }

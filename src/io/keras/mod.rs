@@ -6,6 +6,9 @@
 
 mod config;
 mod weights;
+mod write;
+
+pub use write::write_model;
 
 use self::config::{Kind, Spec};
 use self::weights::Weights;

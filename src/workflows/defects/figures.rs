@@ -2,9 +2,9 @@
 
 use super::detect::{Detection, Shown};
 use super::label::Labelled;
-use super::output::Named;
 use crate::io::Axis;
 use crate::report::{ColourMap, Figure, HeatMap, Limits, LinePlot, Mark, Marker, Panel, Series, Tile};
+use crate::workflows::folder::Named;
 use ndarray::{Array2, ArrayView2};
 
 /// Bins of the histogram of a difference image.

@@ -8,6 +8,7 @@ mod inference;
 pub mod label;
 mod movie;
 mod output;
+pub mod train;
 
 pub use detect::defect_probability;
 pub use inference::{Inference, Tiling};

@@ -4,17 +4,10 @@ use crate::engine::Backend;
 use crate::error::Result;
 use crate::io::Scan;
 use crate::io::results::{OutputDir, ResultFile};
-use crate::report::Figure;
 use crate::report::html::Report;
+use crate::workflows::folder::{Named, add_figures, finish};
 use crate::workflows::{Timings, provenance};
 use std::path::PathBuf;
-
-/// A drawn figure with its file name (without ending) and caption.
-pub struct Named {
-    pub name: String,
-    pub caption: String,
-    pub figure: Figure,
-}
 
 /// Everything around the arrays of a result.
 pub struct Page<'a> {
@@ -71,17 +64,7 @@ impl Page<'_> {
         for warning in self.warnings {
             report.warning(warning);
         }
-        for Named { name, caption, figure } in &self.figures {
-            let png = figure.to_png()?;
-            dir.write(&format!("figures/{name}.png"), &png)?;
-            report.figure(&png, caption);
-        }
-        report
-            .section("Parameters")
-            .paragraph("This text as params.toml repeats the run.")
-            .code(self.parameters);
-        dir.write("params.toml", self.parameters.as_bytes())?;
-        dir.write("report.html", report.render().as_bytes())?;
-        dir.finish()
+        add_figures(&dir, &mut report, &self.figures)?;
+        finish(dir, report, self.parameters)
     }
 }

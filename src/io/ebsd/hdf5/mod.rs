@@ -217,7 +217,8 @@ impl Source<'_> {
         };
         let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
         let dataset = self.file.dataset(&path).map_err(failed)?;
-        if h5::kind_of(&dataset.dtype().map_err(failed)?).is_none() {
+        // Maps (rows, columns), as `ebsd quality` writes them, lie beside columns of the same names.
+        if dataset.ndim() != 1 || h5::kind_of(&dataset.dtype().map_err(failed)?).is_none() {
             return Ok(None);
         }
         if dataset.size() != self.count {

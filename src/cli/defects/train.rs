@@ -1,0 +1,131 @@
+//! `emstream defects train`
+
+use super::MovieArgs;
+use crate::cli::scan::ScanArgs;
+use crate::cli::session::Session;
+use crate::cli::{arrays, params};
+use emstream::io::keras;
+use emstream::io::results::{Input, OutputDir};
+use emstream::workflows::defects::MovieParams;
+use emstream::workflows::defects::train::{self, Params};
+use emstream::{Error, Result, workflows};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Train a network to label defects, from one frame and its labels; goes on where it was stopped
+#[derive(clap::Args)]
+pub struct Args {
+    movie: PathBuf,
+    /// Output folder: model.h5 (Keras), result.h5, params.toml, figures, report.html
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Parameters from a file, as an earlier run wrote them; flags win over it
+    #[arg(long, value_name = "FILE.toml")]
+    params: Option<PathBuf>,
+    /// Class of every pixel of the frame: result.h5 of `defects label`, or .npy, .tif, .png (0 background; 255 alone counts as 1)
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Go on from this model instead of random weights
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// The frame that is labelled, from 0 [default: 0]
+    #[arg(long, value_name = "N")]
+    frame: Option<u64>,
+    /// Side of the patches in pixels [default: 128; published: 256]
+    #[arg(long, value_name = "PX")]
+    patch: Option<usize>,
+    /// From one patch to the next in pixels [default: 32; published: 8]
+    #[arg(long, value_name = "PX")]
+    step: Option<usize>,
+    /// Times that all patches are learnt from, at most [default: 80; published: 50]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Patches of one change of the weights [default: 8; published: 32]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Seed of the first weights and of the order [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Share of the frame (published: of the patches) that only tells when to stop [default: 0.2]
+    #[arg(long, value_name = "SHARE")]
+    validation: Option<f64>,
+    /// Epochs without progress after which training ends, 0 never [default: 20; published: 0]
+    #[arg(long, value_name = "N")]
+    patience: Option<usize>,
+    /// Turn and mirror patches at random [default: true; published: false]
+    #[arg(long, value_name = "true|false")]
+    augment: Option<bool>,
+    /// Rare classes count more: weight (share of the class)^−X [default: 0.25; published: 0]
+    #[arg(long, value_name = "X")]
+    balance: Option<f64>,
+    #[command(flatten)]
+    scale: MovieArgs,
+    #[command(flatten)]
+    how: ScanArgs,
+}
+
+/// A parameter file: how the movie was read, and what was done.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ParamsFile {
+    scan: ScanArgs,
+    movie: MovieParams,
+    train: Params,
+}
+
+pub fn run(args: Args, session: &Session) -> Result<()> {
+    let mut file: ParamsFile = params::read(args.params.as_deref())?;
+    file.scan = args.how.or(file.scan);
+    args.scale.apply(&mut file.movie)?;
+    let p = &mut file.train;
+    p.labels = args.labels.or(p.labels.take());
+    p.model = args.model.or(p.model.take());
+    p.frame = args.frame.unwrap_or(p.frame);
+    p.patch = args.patch.or(p.patch);
+    p.step = args.step.or(p.step);
+    p.epochs = args.epochs.or(p.epochs);
+    p.batch = args.batch.or(p.batch);
+    p.seed = args.seed.unwrap_or(p.seed);
+    p.validation = args.validation.or(p.validation);
+    p.patience = args.patience.or(p.patience);
+    p.augment = args.augment.or(p.augment);
+    p.balance = args.balance.or(p.balance);
+    p.effective(file.movie.recipe)?;
+
+    let missing = || {
+        Error::parameter(
+            "--labels",
+            "a label map is needed: result.h5 of `emstream defects label`, or an image",
+        )
+    };
+    let labels = arrays::classes(p.labels.as_deref().ok_or_else(missing)?)?;
+    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let start = p.model.as_deref().map(keras::read_model).transpose()?.map(|m| m.network);
+    let (scan, _) = file.scan.open(&args.movie, session)?;
+    let backend = session.backend()?;
+    let effective = workflows::to_toml(&file)?;
+    // A training belongs to its input, its labels and its parameters.
+    let of = |path: &PathBuf| Input::of(path).map(|i| i.fingerprint);
+    let files = [Some(&args.movie), file.train.labels.as_ref(), file.train.model.as_ref()];
+    let prints: Vec<String> = files.into_iter().flatten().map(of).collect::<Result<_>>()?;
+    let identity = format!("{effective}\n{}\n{}", prints.join("\n"), env!("CARGO_PKG_VERSION"));
+    let mut resume = args.output.clone().into_os_string();
+    resume.push(".train.part");
+    let resume = PathBuf::from(resume);
+    let what = (&file.movie, &file.train);
+    let trained = train::run(&*scan, labels, start, what, (&resume, &identity), &backend, &session.control)?;
+    for w in &trained.warnings {
+        log::warn!("{}: {w}", args.movie.display());
+    }
+    let folder = train::write(&trained, &*scan, what, (&backend, &effective), dir, &session.control)?;
+    if let Err(e) = std::fs::remove_file(&resume) {
+        log::debug!("{}: {e}", resume.display());
+    }
+    println!(
+        "{} epochs, the best is number {}; {}",
+        trained.epochs.len(),
+        trained.best + 1,
+        folder.join("report.html").display()
+    );
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Examples cut from one labelled frame.
+
+use super::params::Effective;
+use crate::analysis::Recipe;
+use crate::error::{Error, Result};
+use crate::kernels::network::train::{Example, IGNORED};
+use crate::rng::{Sequence, Source};
+use ndarray::{Array2, s};
+
+/// What random numbers are for.
+const PURPOSE: u8 = 67;
+
+/// What a network is trained with, and what it is tried on.
+pub(super) struct Examples {
+    pub train: Vec<Example>,
+    pub validate: Vec<Example>,
+    /// Share of each class among the labelled pixels of the patches.
+    pub shares: Vec<f64>,
+}
+
+/// First rows or columns of patches along a side of `n` pixels; the last one ends at the edge, but not by the published recipe.
+fn starts(n: usize, patch: usize, step: usize, recipe: Recipe) -> Vec<usize> {
+    let last = n - patch;
+    match recipe {
+        Recipe::Published => (0..last).step_by(step).collect(),
+        Recipe::Default => {
+            let mut all: Vec<usize> = (0..=last).step_by(step).collect();
+            if all.last() != Some(&last) {
+                all.push(last);
+            }
+            all
+        }
+    }
+}
+
+fn cut(frame: &Array2<f32>, labels: &Array2<u8>, at: [usize; 2], size: [usize; 2]) -> Example {
+    let window = s![at[0]..at[0] + size[0], at[1]..at[1] + size[1]];
+    Example {
+        image: frame.slice(window).iter().copied().collect(),
+        labels: labels.slice(window).iter().copied().collect(),
+        size,
+    }
+}
+
+/// Cuts patches. By the default recipe the columns at the right are for validation: patches may show them, but their pixels do not count. The published
+/// recipe puts a share of the patches aside, which overlap the others.
+pub(super) fn examples(
+    frame: &Array2<f32>,
+    labels: &Array2<u8>,
+    e: &Effective,
+    classes: usize,
+    multiple: usize,
+    recipe: Recipe,
+    seed: u64,
+) -> Result<Examples> {
+    let (h, w) = frame.dim();
+    let patch = e.patch.min(h).min(w) / multiple * multiple;
+    if patch == 0 {
+        return Err(Error::parameter(
+            "--patch",
+            format!("a frame of {h} × {w} pixels is too small: sides must be multiples of {multiple}"),
+        ));
+    }
+    let places: Vec<[usize; 2]> = starts(w, patch, e.step, recipe)
+        .into_iter()
+        .flat_map(|x| starts(h, patch, e.step, recipe).into_iter().map(move |y| [y, x]))
+        .collect();
+    if places.is_empty() {
+        return Err(Error::parameter(
+            "--patch",
+            format!("no patch of {patch} pixels fits a frame of {h} × {w} as the published recipe cuts them"),
+        ));
+    }
+    let (train, validate) = match recipe {
+        Recipe::Default => {
+            let aside = (e.validation * w as f64).round() as usize;
+            let mut seen = labels.clone();
+            seen.slice_mut(s![.., w - aside..]).fill(IGNORED);
+            let mut rest = labels.clone();
+            rest.slice_mut(s![.., ..w - aside]).fill(IGNORED);
+            let train: Vec<Example> = places.iter().map(|&at| cut(frame, &seen, at, [patch; 2])).collect();
+            let train = train.into_iter().filter(|e| e.labels.iter().any(|l| *l != IGNORED)).collect();
+            let whole = [h / multiple * multiple, w / multiple * multiple];
+            let validate = if aside > 0 {
+                vec![cut(frame, &rest, [h - whole[0], w - whole[1]], whole)]
+            } else {
+                Vec::new()
+            };
+            (train, validate)
+        }
+        Recipe::Published => {
+            let mut all: Vec<Example> = places.iter().map(|&at| cut(frame, labels, at, [patch; 2])).collect();
+            stretched(&mut all);
+            shuffle(&mut all, &mut Source::new(seed, PURPOSE).sequence(1 << 40));
+            let aside = (e.validation * all.len() as f64).ceil() as usize;
+            let validate = all.split_off(all.len() - aside.min(all.len() - 1));
+            (all, validate)
+        }
+    };
+    let mut counts = vec![0u64; classes];
+    let train: Vec<Example> = train;
+    train
+        .iter()
+        .flat_map(|e| &e.labels)
+        .filter(|l| **l != IGNORED)
+        .for_each(|l| counts[usize::from(*l)] += 1);
+    let all: u64 = counts.iter().sum();
+    Ok(Examples {
+        train,
+        validate,
+        shares: counts.iter().map(|c| *c as f64 / all.max(1) as f64).collect(),
+    })
+}
+
+/// The published notebook scales patches by the extremes of all of them.
+fn stretched(examples: &mut [Example]) {
+    let values = || examples.iter().flat_map(|e| &e.image).copied();
+    let (low, high) = (
+        values().fold(f32::INFINITY, f32::min),
+        values().fold(f32::NEG_INFINITY, f32::max),
+    );
+    let span = if high > low { high - low } else { 1.0 };
+    examples
+        .iter_mut()
+        .flat_map(|e| &mut e.image)
+        .for_each(|v| *v = (*v - low) / span);
+}
+
+fn shuffle<T>(items: &mut [T], random: &mut Sequence) {
+    for i in (1..items.len()).rev() {
+        items.swap(i, random.below(i + 1));
+    }
+}
+
+/// The order of the examples of an epoch and how each is turned, from seed and number alone.
+pub(super) fn order(n: usize, seed: u64, epoch: usize, augment: bool) -> Vec<(usize, usize)> {
+    let mut random = Source::new(seed, PURPOSE).sequence(epoch as u64);
+    let mut all: Vec<usize> = (0..n).collect();
+    shuffle(&mut all, &mut random);
+    all.into_iter()
+        .map(|i| (i, if augment { random.below(8) } else { 0 }))
+        .collect()
+}
+
+/// The example turned by quarter turns (bits 0 and 1 of `how`) and mirrored (bit 2); not square: by half turns only.
+pub(super) fn turned(example: &Example, how: usize) -> Example {
+    let [h, w] = example.size;
+    let how = if h == w { how } else { how & 6 };
+    let from = |y: usize, x: usize| {
+        let x = if how & 4 != 0 { w - 1 - x } else { x };
+        match how & 3 {
+            0 => (y, x),
+            1 => (x, w - 1 - y),
+            2 => (h - 1 - y, w - 1 - x),
+            _ => (h - 1 - x, y),
+        }
+    };
+    let places = || {
+        (0..h)
+            .flat_map(|y| (0..w).map(move |x| (y, x)))
+            .map(|(y, x)| from(y, x))
+            .map(|(y, x)| y * w + x)
+    };
+    Example {
+        image: places().map(|at| example.image[at]).collect(),
+        labels: places().map(|at| example.labels[at]).collect(),
+        size: example.size,
+    }
+}
