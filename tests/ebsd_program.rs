@@ -281,3 +281,162 @@ fn a_full_disk_loses_nothing() {
     assert_eq!(pixels(&one), pixels(&two));
     assert!(!files(&dir).iter().any(|n| n.contains(".part")), "{:?}", files(&dir));
 }
+#[test]
+fn the_program_averages_compares_and_takes_apart() {
+    let dir = TempDir::new().unwrap();
+    small_map(&dir);
+    succeed(&dir, "cpu", &["process", "map.h5", "--in-place"]);
+    // Averages: both backends, raw and processed, into the file and beside it.
+    succeed(&dir, "cpu", &["average", "map.h5", "--in-place", "--shape", "circle"]);
+    let averaged = read(&dir, "map.h5", "Scan/EBSD/Data/AveragedPatterns");
+    assert_eq!(averaged.shape(), [6, 120, 160]);
+    succeed(
+        &dir,
+        "gpu",
+        &["average", "map.h5", "-o", "gpu.h5", "--params", "map.params.toml"],
+    );
+    let on_gpu = read(&dir, "gpu.h5", "Scan/EBSD/Data/AveragedPatterns");
+    assert!(averaged.iter().zip(&on_gpu).all(|(a, b)| (a / b - 1.0).abs() < 1e-6));
+    let nlpar = [
+        "average",
+        "map.h5",
+        "-o",
+        "nlpar.h5",
+        "--nlpar",
+        "--dataset",
+        "Patterns",
+        "--dtype",
+        "u8",
+    ];
+    succeed(&dir, "cpu", &nlpar);
+    assert_eq!(read(&dir, "nlpar.h5", "Scan/EBSD/Data/noise").shape(), [2, 4]);
+    assert!(
+        std::fs::read_to_string(dir.path().join("nlpar.params.toml"))
+            .unwrap()
+            .contains("radius = 3")
+    );
+    // An averaged map can be processed like a raw one.
+    let process = ["process", "map.h5", "-o", "smooth.h5", "--dataset", "AveragedPatterns"];
+    succeed(&dir, "cpu", &process);
+
+    for (backend, file) in [("cpu", "cpu_q.h5"), ("gpu", "gpu_q.h5")] {
+        succeed(&dir, backend, &["quality", "map.h5", "-o", file]);
+    }
+    for name in ["iq", "mean", "std"] {
+        let name = format!("Scan/EBSD/Data/{name}");
+        let (a, b) = (read(&dir, "cpu_q.h5", &name), read(&dir, "gpu_q.h5", &name));
+        assert_eq!(a.shape(), [2, 4]);
+        assert!(a[[0, 2]].is_nan() && a[[1, 3]].is_nan());
+        assert!(
+            a.iter()
+                .zip(&b)
+                .all(|(a, b)| a.is_nan() && b.is_nan() || (a / b - 1.0).abs() < 5e-6),
+            "{a} {b}"
+        );
+    }
+    succeed(&dir, "cpu", &["quality", "map.h5", "--in-place", "--roi", "0:1,0:2"]);
+    let page = std::fs::read_to_string(dir.path().join("map.report.html")).unwrap();
+    assert!(page.contains("Image quality") && page.contains("data:image/png"));
+
+    succeed(&dir, "cpu", &["background", "map.h5", "--in-place", "--save-mask", "bad.npy"]);
+    let (bad, mask) = (
+        read(&dir, "map.h5", "Scan/EBSD/Background/bad_pixels"),
+        read(&dir, "map.h5", "Scan/EBSD/Background/bad_pixel_mask"),
+    );
+    // The simulated detector has 25 hot pixels and 14 spots of dust.
+    assert!(
+        (20..60).contains(&bad.shape()[0]) && mask.sum() == bad.shape()[0] as f64,
+        "{bad}"
+    );
+    let (fine, smooth) = (
+        read(&dir, "map.h5", "Scan/EBSD/Background/fine"),
+        read(&dir, "map.h5", "Scan/EBSD/Background/smooth"),
+    );
+    assert!((fine.mean().unwrap() - 1.0).abs() < 0.01 && smooth.iter().all(|&v| v > 0.0));
+    succeed(
+        &dir,
+        "cpu",
+        &[
+            "background",
+            "map.h5",
+            "-o",
+            "mean.h5",
+            "--background",
+            "mean",
+            "--sigma",
+            "5",
+        ],
+    );
+    // The mask is one that reading takes.
+    succeed(
+        &dir,
+        "cpu",
+        &["quality", "map.h5", "-o", "repaired.h5", "--bad-pixels", "bad.npy"],
+    );
+
+    succeed(&dir, "cpu", &["compare", "map.h5", "--in-place"]);
+    let similarity = read(&dir, "map.h5", "Scan/EBSD/Data/similarity");
+    assert!(similarity[[0, 0]] > 0.5 && similarity[[0, 2]].is_nan());
+    succeed(
+        &dir,
+        "gpu",
+        &[
+            "compare",
+            "map.h5",
+            "-o",
+            "gpu_s.h5",
+            "--mask",
+            "disk:60,80,50",
+            "--weights",
+            "gauss:30",
+        ],
+    );
+    let templates = [
+        "compare",
+        "map.h5",
+        "--in-place",
+        "--templates",
+        "map.h5/Scan/EBSD/Data/RawPatterns",
+        "--keep",
+        "2",
+    ];
+    succeed(&dir, "cpu", &templates);
+    let index = read(&dir, "map.h5", "Scan/EBSD/Matches/index");
+    assert!((0..6).all(|i| index[[i, 0]] == i as f64), "each is most like itself: {index}");
+    succeed(
+        &dir,
+        "cpu",
+        &[
+            "compare",
+            "map.h5",
+            "-o",
+            "shift.h5",
+            "--reference",
+            "0,1",
+            "--upsample",
+            "50",
+        ],
+    );
+    let shift = read(&dir, "shift.h5", "Scan/EBSD/Data/shift");
+    assert!(shift.shape() == [2, 4, 2] && shift[[0, 1, 0]] == 0.0 && shift[[0, 1, 1]] == 0.0);
+
+    let fails = |args: &[&str], word: &str| {
+        let (code, stderr) = program(&dir, &[&["--backend", "cpu", "ebsd"], args].concat());
+        let errors: Vec<&str> = stderr.lines().filter(|l| !l.starts_with("warning: map.h5: ")).collect();
+        assert!(
+            code == Some(1) && errors.len() == 1 && errors[0].contains(word),
+            "{args:?}: {code:?} {stderr}"
+        );
+    };
+    fails(&["average", "map.h5", "-o", "x.h5", "--radius", "0"], "--radius");
+    fails(&["average", "map.h5", "-o", "x.h5", "--dtype", "u8"], "--rescale");
+    fails(&["average", "map.h5", "-o", "map.h5"], "--in-place");
+    fails(&["average", "map.h5", "-o", "cpu_q.h5"], "cpu_q.h5");
+    fails(&["compare", "map.h5", "-o", "x.h5", "--weights", "gauss:none"], "--weights");
+    fails(&["compare", "map.h5", "-o", "x.h5", "--mask", "bad.npz"], "bad.npz");
+    fails(&["compare", "map.h5", "-o", "x.h5", "--templates", "bad.npy"], "--templates");
+    fails(&["compare", "map.h5", "-o", "x.h5", "--reference", "0,2"], "no pattern");
+    fails(&["background", "map.h5", "-o", "x.h5", "--factor", "0"], "--factor");
+    fails(&["quality", "none.h5", "-o", "x.h5"], "none.h5");
+    assert!(!dir.path().join("x.h5").exists(), "nothing half-written");
+}
