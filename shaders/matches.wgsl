@@ -70,10 +70,10 @@ fn compare(
         for (var i = 0u; i < 4u; i++) {
             sum[i] = vec4<f32>(0.0);
         }
-        for (var from = 0u; from < p.pixels; from += DEPTH) {
+        for (var base = 0u; base < p.pixels; base += DEPTH) {
             for (var i = local; i < TILE * DEPTH; i += 256u) {
                 let r = i / DEPTH;
-                let pixel = from + i % DEPTH;
+                let pixel = base + i % DEPTH;
                 var a = 0.0;
                 var b = 0.0;
                 if pixel < p.pixels {
@@ -109,11 +109,11 @@ fn compare(
             workgroupBarrier();
             if keeps {
                 for (var c = 0u; c < 16u; c++) {
-                    let template = first_template + 16u * part + c;
+                    let entry_id = first_template + 16u * part + c;
                     let score = sh_patterns[local * PITCH + c];
-                    if template < p.end && score > scores[worst] {
+                    if entry_id < p.end && score > scores[worst] {
                         scores[worst] = score;
-                        numbers[worst] = p.number + template;
+                        numbers[worst] = p.number + entry_id;
                         worst = worst_of(list);
                     }
                 }

@@ -317,14 +317,14 @@ fn the_density_state_is_that_of_the_formulas() {
     }
 }
 
-/// Mean share of the first lists that recur in the second ones.
-fn preserved(a: &Lists, b: &Lists) -> f64 {
-    let k = a.index.ncols() - 1;
-    let shared = a.index.rows().into_iter().zip(b.index.rows()).map(|(x, y)| {
+/// Mean share of the first lists that recur in the second ones; each begins with the point itself.
+fn preserved(a: ArrayView2<u32>, b: ArrayView2<u32>) -> f64 {
+    assert_eq!(a.dim(), b.dim());
+    let shared = a.rows().into_iter().zip(b.rows()).map(|(x, y)| {
         let here = x.iter().skip(1);
         here.filter(|i| y.iter().skip(1).any(|j| j == *i)).count()
     });
-    shared.sum::<usize>() as f64 / (k * a.index.nrows()) as f64
+    shared.sum::<usize>() as f64 / ((a.ncols() - 1) * a.nrows()) as f64
 }
 
 fn correlation(a: &[f64], b: &[f64]) -> f64 {
@@ -339,88 +339,58 @@ fn radii(positions: ArrayView2<f64>) -> Vec<f64> {
     data_radii(&fuzzy, &graph::entry_distances(&fuzzy, &own.view()).unwrap())
 }
 
-#[test]
-fn embeddings_keep_neighbours_regions_and_densities() {
-    let mut file = reference();
-    let data = Lists::of(&mut file);
+/// What the published comparison measures of one embedding.
+struct Quality {
+    /// Mean share of the 15 nearest neighbours that are among the 15 nearest in the embedding.
+    kept: f64,
+    /// Correlation of the logarithms of local radii in the data and in the embedding.
+    radius: f64,
+    /// Adjusted Rand index of the soft labels against truth.
+    index: f64,
+}
+
+fn quality(file: &mut Npz, density: Option<Density>, seed: u64) -> Quality {
+    let data = Lists::of(file);
+    let umap = Umap {
+        density,
+        seed,
+        ..Umap::default()
+    };
+    let found = umap.fit(&data.view(), &Control::new()).unwrap();
+    let positions = found.positions.mapv(f64::from);
+    assert!(positions.iter().all(|p| p.is_finite() && p.abs() < 100.0));
+    let nearest: Array2<i32> = file.i32("nearest").into_dimensionality().unwrap();
+    let hdbscan = Hdbscan {
+        min_cluster_size: 100,
+        min_samples: Some(1),
+        ..Hdbscan::default()
+    };
+    let clusters = hdbscan.fit(positions.view()).unwrap();
+    let labels = clusters.memberships(positions.view()).unwrap().labels();
     let truth: Vec<i32> = file.i32("truth").into_iter().collect();
-    let control = Control::new();
-    for (density, least_radius) in [(Some(Density::default()), 0.88), (None, -1.0)] {
-        let (mut best, mut radii_of) = (0.0_f64, Vec::new());
-        for seed in 1..=3 {
-            let umap = Umap {
-                density,
-                seed,
-                ..Umap::default()
-            };
-            let found = umap.fit(&data.view(), &control).unwrap();
-            let positions = found.positions.mapv(f64::from);
-            assert!(positions.iter().all(|p| p.is_finite() && p.abs() < 100.0));
-            // Nine of the neighbours here, fifteen in the limits of the published comparison (0.129 and 0.166).
-            let kept = preserved(&data, &lists(positions.view(), 10));
-            assert!(kept > 0.14, "{kept}");
-            radii_of.push(correlation(&found.data_radii, &radii(positions.view())));
-            let soft = Hdbscan {
-                min_cluster_size: 100,
-                min_samples: Some(1),
-                ..Hdbscan::default()
-            };
-            let labels = soft
-                .fit(positions.view())
-                .unwrap()
-                .memberships(positions.view())
-                .unwrap()
-                .labels();
-            best = best.max(adjusted_rand_index(&labels, &truth).unwrap());
-        }
-        let mean = radii_of.iter().sum::<f64>() / radii_of.len() as f64;
-        assert!(mean > least_radius, "{radii_of:?}");
-        // Single runs of the reference lie between 0.46 and 0.94.
-        assert!(best > 0.7, "{best}");
+    Quality {
+        kept: preserved(nearest.mapv(|i| i as u32).view(), lists(positions.view(), 16).index.view()),
+        radius: correlation(&found.data_radii, &radii(positions.view())),
+        index: adjusted_rand_index(&labels, &truth).unwrap(),
     }
 }
 
-/// Figures of ten seeds, next to the limits of the published comparison (printed; too long for every run).
+/// The limits on the means of ten runs that ten runs of umap-learn set an independent implementation (tests/data/README.md), in
+/// three runs. Its limit on the best of ten runs (an index of 0.90) is not checked here.
 #[test]
-#[ignore = "prints ten seeds of each variant"]
-fn ten_seeds() {
+fn embeddings_keep_neighbours_regions_and_densities() {
     let mut file = reference();
-    let data = Lists::of(&mut file);
-    let truth: Vec<i32> = file.i32("truth").into_iter().collect();
-    for density in [Some(Density::default()), None] {
-        let (mut indices, mut all_radii, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-        for seed in 0..10 {
-            let umap = Umap {
-                density,
-                seed,
-                ..Umap::default()
-            };
-            let found = umap.fit(&data.view(), &Control::new()).unwrap();
-            let positions = found.positions.mapv(f64::from);
-            kept.push(preserved(&data, &lists(positions.view(), 10)));
-            all_radii.push(correlation(&found.data_radii, &radii(positions.view())));
-            let soft = Hdbscan {
-                min_cluster_size: 100,
-                min_samples: Some(1),
-                ..Hdbscan::default()
-            };
-            let labels = soft
-                .fit(positions.view())
-                .unwrap()
-                .memberships(positions.view())
-                .unwrap()
-                .labels();
-            indices.push(adjusted_rand_index(&labels, &truth).unwrap());
-        }
-        let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
-        println!(
-            "density {}: kept {:.3}, radius {:.3}, index {:.3} of {indices:.3?}",
-            density.is_some(),
-            mean(&kept),
-            mean(&all_radii),
-            mean(&indices)
-        );
-        assert!(mean(&indices) > 0.5);
+    for (density, least_kept, least_radius, least_index) in
+        [(Some(Density::default()), 0.129, 0.90, 0.69), (None, 0.166, -1.0, 0.77)]
+    {
+        let runs: Vec<Quality> = (0..3).map(|seed| quality(&mut file, density, seed)).collect();
+        let mean = |value: fn(&Quality) -> f64| runs.iter().map(value).sum::<f64>() / runs.len() as f64;
+        let (kept, radius, index) = (mean(|q| q.kept), mean(|q| q.radius), mean(|q| q.index));
+        let all: Vec<f64> = runs.iter().map(|q| q.index).collect();
+        eprintln!("kept {kept:.4}, radius {radius:.4}, index {index:.3} of {all:.3?}");
+        assert!(kept >= least_kept, "{kept}");
+        assert!(radius >= least_radius, "{radius}");
+        assert!(index >= least_index, "{all:?}");
     }
 }
 

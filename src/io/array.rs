@@ -7,6 +7,7 @@ pub(crate) mod image;
 mod masks;
 mod npy;
 mod npz;
+pub(crate) mod tiff_claims;
 mod write;
 
 pub use masks::{read_masks, read_region};

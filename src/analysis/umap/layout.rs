@@ -4,10 +4,11 @@
 //! strength; each time both ends move towards each other, and the first end away from five random vertices. There, updates are
 //! immediate, so the result depends on their order and on threads. Here the same moves are arranged so that it does not:
 //!
-//! * A vertex moves only itself. Both directions of an edge have the same period and are drawn in the same epoch, so the head of an
-//!   item goes through both draws, with a copy of the tail that answers each move; the tail itself does the same when its turn comes.
-//! * The vertices fall into [`GROUPS`] fixed groups that take turns within an epoch. The vertices of a group move at the same time;
-//!   they see each other where they were before, all others where they are now.
+//! * The vertices fall into [`GROUPS`] fixed groups that take turns within an epoch. The vertices of a group move at the same time, each
+//!   through all its items; they see each other where they were before, all others where they are now.
+//! * What their moves ask of the tails is added when all of the group have moved, in the order of heads and items. (A head that goes
+//!   through both draws of an edge alone, the tail likewise later, needs no such sum, but attraction then overshoots differently: groups
+//!   that belong together were torn apart.)
 //! * Random numbers belong to (vertex, epoch, draw).
 //!
 //! So threads only share out the vertices of a group. Moves of one vertex follow each other at once, since each limits the next; the
@@ -63,8 +64,6 @@ struct Push<'a> {
 struct Epoch<'a> {
     number: u32,
     rate: f32,
-    /// Draws of an edge at a time: 1 if its other end stays.
-    pulls: usize,
     /// Vertices that repel: the first ones.
     vertices: u32,
     a: f32,
@@ -82,9 +81,10 @@ pub(super) struct Layout {
     source: Source,
     /// First vertex that moves; those before it stay.
     first: usize,
-    /// Draws of an edge at a time: 1 if its other end stays.
-    pulls: usize,
 }
+
+/// What a move asks of a tail.
+type Answer<const D: usize> = (u32, [f32; D]);
 
 impl Layout {
     /// Items of `graph`, whose rows are the vertices `first ..`; columns number all vertices. The graph is pruned already. With
@@ -114,7 +114,6 @@ impl Layout {
             epochs,
             source,
             first,
-            pulls: if first == 0 { 2 } else { 1 },
         }
     }
 
@@ -157,7 +156,8 @@ impl Layout {
         let total: f64 = density.map_or(0.0, |(_, graph, _)| graph.value.iter().sum());
         let isa = Isa::active();
         let most = self.groups.iter().map(Vec::len).max().unwrap_or(0);
-        let mut moved: Vec<[f32; D]> = vec![[0.0; D]; most];
+        // Where each head of a group ends, and what it asks of its tails.
+        let mut moved: Vec<([f32; D], Vec<Answer<D>>)> = vec![([0.0; D], Vec::new()); most];
         for number in 0..self.epochs {
             control.check()?;
             let share = (number + 1) as f64 / self.epochs as f64;
@@ -178,7 +178,6 @@ impl Layout {
             let epoch = Epoch {
                 number: number as u32,
                 rate: (1.0 - number.saturating_sub(1) as f64 / self.epochs as f64) as f32,
-                pulls: self.pulls,
                 vertices: if self.first == 0 { places.len() } else { self.first } as u32,
                 a: self.curve.a as f32,
                 b: self.curve.b as f32,
@@ -191,9 +190,17 @@ impl Layout {
                     .par_iter_mut()
                     .zip(&mut moved)
                     .with_min_len(64)
-                    .for_each(|(head, to)| *to = walk(isa, head, &epoch, seen));
-                for (head, to) in heads.iter().zip(&moved) {
+                    .for_each(|(head, (to, answers))| {
+                        answers.clear();
+                        *to = walk(isa, head, &epoch, seen, answers);
+                    });
+                for (head, (to, _)) in heads.iter().zip(&moved) {
                     places[head.vertex as usize] = *to;
+                }
+                let answers = moved.iter().take(heads.len()).flat_map(|(_, answers)| answers);
+                for (tail, by) in answers.filter(|(tail, _)| *tail as usize >= self.first) {
+                    let place = &mut places[*tail as usize];
+                    (0..D).for_each(|d| place[d] -= by[d]);
                 }
             }
         }
@@ -310,7 +317,7 @@ fn repel<const D: usize>(at: &mut [f32; D], count: u32, epoch: &Epoch, draws: &m
 
 per_isa! {
     /// All moves of one head in one epoch; gives back where it ends.
-    fn walk[const D: usize][D](head: &mut Head, epoch: &Epoch, places: &[[f32; D]]) -> [f32; D] {
+    fn walk[const D: usize][D](head: &mut Head, epoch: &Epoch, places: &[[f32; D]], answers: &mut Vec<Answer<D>>) -> [f32; D] {
         let mut at = places[head.vertex as usize];
         let mut draws = Draws {
             source: epoch.source,
@@ -322,15 +329,11 @@ per_isa! {
         let now = f64::from(epoch.number);
         let vertex = head.vertex;
         for item in head.items.iter_mut().filter(|item| item.next <= now) {
-            let tail = &places[item.tail as usize];
-            let mut tail = *tail;
-            for _ in 0..epoch.pulls {
-                let moved = attraction(&at, &tail, vertex, item, epoch);
-                for d in 0..D {
-                    at[d] += moved[d];
-                    tail[d] -= moved[d];
-                }
+            let moved = attraction(&at, &places[item.tail as usize], vertex, item, epoch);
+            for d in 0..D {
+                at[d] += moved[d];
             }
+            answers.push((item.tail, moved));
             item.next += item.period;
             let period = item.period / NEGATIVE_RATE;
             let count = ((now - item.next_negative) / period).floor().max(0.0);

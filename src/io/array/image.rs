@@ -1,7 +1,7 @@
 //! PNG and TIFF images as arrays.
 
 use super::npy::expected;
-use super::{Element, checked_len, shaped};
+use super::{Element, checked_len, shaped, tiff_claims};
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
 use ndarray::ArrayD;
@@ -76,7 +76,8 @@ pub(crate) fn png_pixel(path: &Path, file: impl BufRead + Seek) -> Result<Pixel>
 }
 
 /// The pixel type that holds a TIFF image's values: 64-bit floats are rounded.
-pub(crate) fn tiff_pixel(path: &Path, file: impl Read + Seek) -> Result<Pixel> {
+pub(crate) fn tiff_pixel(path: &Path, mut file: impl Read + Seek) -> Result<Pixel> {
+    tiff_claims::check(path, &mut file)?;
     let failed = |e: tiff::TiffError| Error::format(path, "TIFF image", e.to_string());
     let mut decoder = tiff::decoder::Decoder::new(file).map_err(failed)?;
     let bits = decoder.colortype().map_err(failed)?.bit_depth();
@@ -92,7 +93,8 @@ pub(crate) fn tiff_pixel(path: &Path, file: impl Read + Seek) -> Result<Pixel> {
     })
 }
 
-pub(crate) fn read_tiff<T: Element>(path: &Path, file: impl Read + Seek, max_bytes: u64) -> Result<ArrayD<T>> {
+pub(crate) fn read_tiff<T: Element>(path: &Path, mut file: impl Read + Seek, max_bytes: u64) -> Result<ArrayD<T>> {
+    tiff_claims::check(path, &mut file)?;
     let failed = |e: tiff::TiffError| match e {
         tiff::TiffError::IoError(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => Error::io(path, "cannot read", e),
         tiff::TiffError::LimitsExceeded => Error::limit(path, format!("a TIFF image above {max_bytes} bytes")),

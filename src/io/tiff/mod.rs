@@ -3,6 +3,7 @@
 mod directory;
 
 use self::directory::{Directories, Page};
+use super::array::tiff_claims;
 use super::dtype::{Kind, Stored as StoredType};
 use super::flat::overflow;
 use super::limits;
@@ -125,7 +126,9 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         Some(places) => Source::InPlace(places),
         None => {
             let reader = std::fs::File::open(&path).map_err(|e| Error::io(&path, "cannot open", e))?;
-            let decoder = Decoder::new(BufReader::new(reader)).map_err(|e| fault(&path, 0, e))?;
+            let mut reader = BufReader::new(reader);
+            tiff_claims::check(&path, &mut reader)?;
+            let decoder = Decoder::new(reader).map_err(|e| fault(&path, 0, e))?;
             let mut bounds = Limits::default();
             bounds.decoding_buffer_size = limits::MAX_FRAME_BYTES as usize;
             bounds.intermediate_buffer_size = limits::MAX_FRAME_BYTES as usize;

@@ -10,6 +10,11 @@ o["truth"] = np.load(ref / "truth.npy").ravel().astype(np.int32)
 knn = np.load(ref / "knn.npz")
 o["index"] = knn["index_euclidean"][:, :10].astype(np.int32)
 o["distance"] = knn["distance_euclidean"][:, :10]
+x = np.load(ref / "scaled.npz")["scaled_f32"].astype(np.float64)  # itself and its 15 nearest neighbours
+square = (x * x).sum(1)
+square = square[:, None] + square[None] - 2 * x @ x.T
+np.fill_diagonal(square, -1)
+o["nearest"] = np.argsort(square, axis=1, kind="stable")[:, :16].astype(np.int32)
 g = np.load(ref / "graph_float64_euclidean.npz")
 keep = g["row"] % 5 == 0
 o["graph_row"], o["graph_column"], o["graph_value"] = g["row"][keep], g["col"][keep], g["val"][keep]
