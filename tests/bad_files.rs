@@ -431,3 +431,51 @@ fn mutated_hdf5_files() {
     let dir = tempfile::tempdir().unwrap();
     mutate(FuzzFormat::Hdf5, &valid(dir.path(), "h5"), 300);
 }
+
+/// A file of the EBSD set.
+fn ebsd(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/ebsd").join(name);
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn mutated_orientation_tables() {
+    mutate(FuzzFormat::Ctf, &ebsd("map.ctf"), 400);
+    mutate(FuzzFormat::Ang, &ebsd("map.ang"), 400);
+}
+
+#[test]
+fn mutated_archives_and_images() {
+    let zip = ebsd("patterns.zip");
+    mutate(FuzzFormat::Zip, &zip, 100);
+    // Its directory, where names and sizes stand, with little before it: most entries then point nowhere.
+    let directory = zip.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    mutate(FuzzFormat::Zip, &zip[directory.saturating_sub(5000)..], 200);
+    let dir = tempfile::tempdir().unwrap();
+    let image = ndarray::Array2::from_shape_fn((9, 13), |(y, x)| (20 * y + x) as u8);
+    emstream::io::array::save_png(dir.path().join("a.png"), image.view(), false).unwrap();
+    emstream::io::array::save_tiff(dir.path().join("a.tiff"), &[image.view()], false).unwrap();
+    for (kind, name) in [(0, "a.tiff"), (1, "a.png")] {
+        let bytes = std::fs::read(dir.path().join(name)).unwrap();
+        mutate(FuzzFormat::Image, &[&[kind], &bytes[..]].concat(), 300);
+    }
+    mutate(
+        FuzzFormat::Image,
+        &[&[2], &ebsd("nordif/Background acquisition pattern.bmp")[..]].concat(),
+        300,
+    );
+    mutate(FuzzFormat::Image, b"\x031 2 3\n4 5e3 6\n-7 8,5 9\n", 300);
+}
+
+#[test]
+fn mutated_binary_patterns() {
+    mutate(FuzzFormat::Up1, &ebsd("map.up1"), 300);
+    mutate(FuzzFormat::Up2, &ebsd("map.up2"), 300);
+    let settings = ebsd("nordif/Setting.txt");
+    let length = (settings.len() as u16).to_be_bytes();
+    mutate(
+        FuzzFormat::Nordif,
+        &[&length, &settings[..], &ebsd("nordif/Pattern.dat")].concat(),
+        400,
+    );
+}

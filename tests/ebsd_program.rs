@@ -160,6 +160,7 @@ fn succeed(dir: &TempDir, backend: &str, args: &[&str]) {
         "points of the map have no pattern",
         "--dataset chooses among these",
         "raw patterns; bands show",
+        "bad pixels from bad.npy are replaced by the local median",
     ];
     let told = stderr.lines().all(|l| notes.iter().any(|n| l.contains(n)));
     assert!(code == Some(0) && told, "{args:?}: {code:?} {stderr}");
@@ -280,4 +281,233 @@ fn a_full_disk_loses_nothing() {
     );
     assert_eq!(pixels(&one), pixels(&two));
     assert!(!files(&dir).iter().any(|n| n.contains(".part")), "{:?}", files(&dir));
+}
+
+/// The truth of the simulated detector behind `patterns.npz`: its hot pixels, and its dust as centre and standard deviation in pixels.
+const HOT: [[usize; 2]; 25] = [
+    [5, 109],
+    [7, 99],
+    [8, 118],
+    [18, 128],
+    [22, 35],
+    [22, 41],
+    [28, 7],
+    [30, 82],
+    [33, 15],
+    [35, 145],
+    [36, 116],
+    [44, 88],
+    [44, 91],
+    [47, 16],
+    [56, 96],
+    [58, 73],
+    [64, 49],
+    [74, 23],
+    [77, 154],
+    [80, 56],
+    [88, 71],
+    [88, 118],
+    [93, 80],
+    [101, 71],
+    [105, 89],
+];
+const DUST: [[f64; 3]; 14] = [
+    [36.12, 108.45, 0.76],
+    [73.77, 137.90, 1.00],
+    [15.99, 151.70, 1.30],
+    [110.59, 52.28, 0.82],
+    [42.39, 17.61, 1.61],
+    [25.53, 23.03, 0.98],
+    [29.31, 92.33, 2.03],
+    [27.23, 140.39, 2.19],
+    [44.35, 41.31, 2.06],
+    [80.17, 36.50, 1.51],
+    [100.91, 116.83, 2.14],
+    [10.28, 121.74, 1.12],
+    [88.23, 59.97, 1.95],
+    [105.78, 123.37, 2.55],
+];
+
+#[test]
+fn the_program_averages_compares_and_takes_apart() {
+    let dir = TempDir::new().unwrap();
+    small_map(&dir);
+    succeed(&dir, "cpu", &["process", "map.h5", "--in-place"]);
+    // Averages: both backends, raw and processed, into the file and beside it.
+    succeed(&dir, "cpu", &["average", "map.h5", "--in-place", "--shape", "circle"]);
+    let averaged = read(&dir, "map.h5", "Scan/EBSD/Data/AveragedPatterns");
+    assert_eq!(averaged.shape(), [6, 120, 160]);
+    succeed(
+        &dir,
+        "gpu",
+        &["average", "map.h5", "-o", "gpu.h5", "--params", "map.params.toml"],
+    );
+    let on_gpu = read(&dir, "gpu.h5", "Scan/EBSD/Data/AveragedPatterns");
+    assert!(averaged.iter().zip(&on_gpu).all(|(a, b)| (a / b - 1.0).abs() < 1e-6));
+    let nlpar = [
+        "average",
+        "map.h5",
+        "-o",
+        "nlpar.h5",
+        "--nlpar",
+        "--dataset",
+        "Patterns",
+        "--dtype",
+        "u8",
+    ];
+    succeed(&dir, "cpu", &nlpar);
+    assert_eq!(read(&dir, "nlpar.h5", "Scan/EBSD/Data/noise").shape(), [2, 4]);
+    assert!(
+        std::fs::read_to_string(dir.path().join("nlpar.params.toml"))
+            .unwrap()
+            .contains("radius = 3")
+    );
+    // An averaged map can be processed like a raw one.
+    let process = ["process", "map.h5", "-o", "smooth.h5", "--dataset", "AveragedPatterns"];
+    succeed(&dir, "cpu", &process);
+
+    for (backend, file) in [("cpu", "cpu_q.h5"), ("gpu", "gpu_q.h5")] {
+        succeed(&dir, backend, &["quality", "map.h5", "-o", file]);
+    }
+    for name in ["iq", "mean", "std"] {
+        let name = format!("Scan/EBSD/Data/{name}");
+        let (a, b) = (read(&dir, "cpu_q.h5", &name), read(&dir, "gpu_q.h5", &name));
+        assert_eq!(a.shape(), [2, 4]);
+        assert!(a[[0, 2]].is_nan() && a[[1, 3]].is_nan());
+        assert!(
+            a.iter()
+                .zip(&b)
+                .all(|(a, b)| a.is_nan() && b.is_nan() || (a / b - 1.0).abs() < 5e-6),
+            "{a} {b}"
+        );
+    }
+    succeed(&dir, "cpu", &["quality", "map.h5", "--in-place", "--roi", "0:1,0:2"]);
+    let page = std::fs::read_to_string(dir.path().join("map.report.html")).unwrap();
+    assert!(page.contains("Image quality") && page.contains("data:image/png"));
+
+    succeed(&dir, "cpu", &["background", "map.h5", "--in-place", "--save-mask", "bad.npy"]);
+    let (bad, mask) = (
+        read(&dir, "map.h5", "Scan/EBSD/Background/bad_pixels"),
+        read(&dir, "map.h5", "Scan/EBSD/Background/bad_pixel_mask"),
+    );
+    // Every hot pixel of the simulated detector and both of its weak lines; what else stands out is dust, but for three pixels at the edge.
+    let found: Vec<[usize; 2]> = (bad.axis_iter(ndarray::Axis(0)))
+        .map(|p| [p[0] as usize, p[1] as usize])
+        .collect();
+    assert_eq!(mask.sum(), found.len() as f64);
+    assert!(found.iter().all(|&[y, x]| mask[[y, x]] == 1.0));
+    assert!(HOT.iter().all(|at| found.contains(at)), "{found:?}");
+    assert_eq!(found.iter().filter(|[y, _]| *y == 0).count(), 160);
+    let seen = |&[y0, x0, size]: &[f64; 3]| {
+        let near = |&&[y, x]: &&[usize; 2]| (y as f64 - y0).hypot(x as f64 - x0) < size + 1.0;
+        found.iter().filter(near).count() > 3
+    };
+    // The widest and weakest spot is as smooth as the light.
+    let unseen: Vec<&[f64; 3]> = DUST.iter().filter(|spot| !seen(spot)).collect();
+    assert_eq!(unseen, [&DUST[13]]);
+    let explained = |at: &[usize; 2]| {
+        let dust = |&[y0, x0, size]: &[f64; 3]| (at[0] as f64 - y0).hypot(at[1] as f64 - x0) < 3.0 * size;
+        HOT.contains(at) || at[0] < 2 || DUST.iter().any(dust)
+    };
+    let others: Vec<&[usize; 2]> = found.iter().filter(|at| !explained(at)).collect();
+    assert_eq!(others, [&[2, 6], &[119, 47], &[119, 77]]);
+    let (fine, smooth) = (
+        read(&dir, "map.h5", "Scan/EBSD/Background/fine"),
+        read(&dir, "map.h5", "Scan/EBSD/Background/smooth"),
+    );
+    assert!((fine.mean().unwrap() - 1.0).abs() < 0.01 && smooth.iter().all(|&v| v > 0.0));
+    succeed(
+        &dir,
+        "cpu",
+        &[
+            "background",
+            "map.h5",
+            "-o",
+            "mean.h5",
+            "--background",
+            "mean",
+            "--sigma",
+            "5",
+        ],
+    );
+    // The mask is one that reading takes.
+    succeed(
+        &dir,
+        "cpu",
+        &["quality", "map.h5", "-o", "repaired.h5", "--bad-pixels", "bad.npy"],
+    );
+
+    succeed(&dir, "cpu", &["compare", "map.h5", "--in-place"]);
+    let similarity = read(&dir, "map.h5", "Scan/EBSD/Data/similarity");
+    assert!(similarity[[0, 0]] > 0.5 && similarity[[0, 2]].is_nan());
+    succeed(
+        &dir,
+        "gpu",
+        &[
+            "compare",
+            "map.h5",
+            "-o",
+            "gpu_s.h5",
+            "--mask",
+            "disk:60,80,50",
+            "--weights",
+            "gauss:30",
+        ],
+    );
+    let templates = [
+        "compare",
+        "map.h5",
+        "--in-place",
+        "--templates",
+        "map.h5/Scan/EBSD/Data/RawPatterns",
+        "--keep",
+        "2",
+    ];
+    succeed(&dir, "cpu", &templates);
+    let index = read(&dir, "map.h5", "Scan/EBSD/Matches/index");
+    // Templates are numbered as points of their map, of which two have no pattern.
+    let own: Vec<f64> = index.index_axis(ndarray::Axis(1), 0).iter().copied().collect();
+    assert_eq!(own, [0.0, 1.0, 3.0, 4.0, 5.0, 6.0], "each is most like itself: {index}");
+    let on_gpu = ["compare", "map.h5", "-o", "gpu_t.h5", "--params", "map.params.toml"];
+    succeed(&dir, "gpu", &on_gpu);
+    assert_eq!(read(&dir, "gpu_t.h5", "Scan/EBSD/Matches/index"), index);
+    succeed(
+        &dir,
+        "cpu",
+        &[
+            "compare",
+            "map.h5",
+            "-o",
+            "shift.h5",
+            "--reference",
+            "0,1",
+            "--upsample",
+            "50",
+        ],
+    );
+    let shift = read(&dir, "shift.h5", "Scan/EBSD/Data/shift");
+    assert!(shift.shape() == [2, 4, 2] && shift[[0, 1, 0]] == 0.0 && shift[[0, 1, 1]] == 0.0);
+
+    let fails = |args: &[&str], word: &str| {
+        let (code, stderr) = program(&dir, &[&["--backend", "cpu", "ebsd"], args].concat());
+        let errors: Vec<&str> = stderr.lines().filter(|l| !l.starts_with("warning: map.h5: ")).collect();
+        assert!(
+            code == Some(1) && errors.len() == 1 && errors[0].contains(word),
+            "{args:?}: {code:?} {stderr}"
+        );
+    };
+    fails(&["average", "map.h5", "-o", "x.h5", "--radius", "0"], "--radius");
+    fails(&["average", "map.h5", "-o", "x.h5", "--dtype", "u8"], "--rescale");
+    fails(&["average", "map.h5", "-o", "map.h5"], "--in-place");
+    fails(&["average", "map.h5", "-o", "cpu_q.h5"], "cpu_q.h5");
+    fails(&["compare", "map.h5", "-o", "x.h5", "--weights", "gauss:none"], "--weights");
+    fails(&["compare", "map.h5", "-o", "x.h5", "--mask", "bad.npz"], "bad.npz");
+    fails(
+        &["compare", "map.h5", "-o", "x.h5", "--templates", "bad.npy"],
+        "bad.npy: not supported: the array has 2 dimensions",
+    );
+    fails(&["compare", "map.h5", "-o", "x.h5", "--reference", "0,2"], "no pattern");
+    fails(&["background", "map.h5", "-o", "x.h5", "--factor", "0"], "--factor");
+    fails(&["quality", "none.h5", "-o", "x.h5"], "none.h5");
+    assert!(!dir.path().join("x.h5").exists(), "nothing half-written");
 }
