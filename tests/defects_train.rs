@@ -314,7 +314,7 @@ fn training_learns_and_goes_on_after_a_stop() {
     let params = Params {
         patch: Some(32),
         step: Some(8),
-        epochs: Some(12),
+        epochs: Some(24),
         batch: Some(4),
         ..Params::default()
     };
@@ -334,7 +334,7 @@ fn training_learns_and_goes_on_after_a_stop() {
     let whole = train(&Control::new()).unwrap();
     assert!(resume.is_file());
     let (first, last) = (whole.epochs[0], whole.epochs[whole.epochs.len() - 1]);
-    assert_eq!(whole.epochs.len(), 12);
+    assert_eq!(whole.epochs.len(), 24);
     assert!(last.loss < 0.35 * first.loss, "loss {} to {}", first.loss, last.loss);
     assert!(whole.epochs[whole.best].val_accuracy > 0.9, "{:?}", whole.epochs[whole.best]);
 
