@@ -6,7 +6,7 @@
 //! - *passes* over a file, with reading, upload and merging;
 //! - *workflows*: the steps of `strain` (which contain those of `cluster`) on a simulated scan.
 //!
-//! What is timed is registered in [`cases`]; what a kernel does to a frame ([`Work`]) it states itself. The share of the limit compares
+//! What is timed is registered in [`cases`]; what a kernel does to a frame ([`Work`](crate::backend::stage::Work)) it states itself. The share of the limit compares
 //! the time measured with the longest of the times that memory, bus, file or arithmetic would take alone, at the rates of [`limits`].
 
 mod case;

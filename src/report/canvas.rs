@@ -75,7 +75,7 @@ impl Figure {
     /// Encodes the figure as a PNG file.
     ///
     /// # Errors
-    /// [`Error::Internal`] if the encoder refuses, which it has no reason to.
+    /// [`crate::Error::Internal`] if the encoder refuses, which it has no reason to.
     pub fn to_png(&self) -> Result<Vec<u8>> {
         super::png::encode(self.width, self.height, &self.rgb)
     }

@@ -2,7 +2,7 @@
 //!
 //! Loops over lanes that go through memory become vector code by themselves. Where numbers must stay in registers over several
 //! steps (sums over many terms, butterflies) the compiler falls back to single numbers; there code is written against
-//! [`Vector`] and compiled by [`per_vector!`] once for each instruction set. All operations are those of IEEE 754, so bits agree.
+//! [`Vector`] and compiled by `per_vector!` once for each instruction set. All operations are those of IEEE 754, so bits agree.
 
 pub(crate) mod small;
 

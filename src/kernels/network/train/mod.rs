@@ -4,7 +4,7 @@
 //! [`IGNORED`] count for nothing. What a step divides by what is the caller's choice.
 //!
 //! Convolutions run through the tiles of inference: forwards with the weights as they are, backwards with kernels turned by half a circle and channels
-//! exchanged. Gradients of weights are sums over pixels of input times error ([`products`]). An image is worked on by one thread, so the bits depend neither on
+//! exchanged. Gradients of weights are sums over pixels of input times error (`products`). An image is worked on by one thread, so the bits depend neither on
 //! threads nor, as sums run in lanes and a fixed order, on the instruction set.
 
 mod adam;
