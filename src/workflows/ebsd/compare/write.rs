@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// Writes what was found to `target` and a page beside it; returns the page's place.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`crate::Error::Io`].
 pub fn write(
     found: &Compared,
     job: &Job<'_>,

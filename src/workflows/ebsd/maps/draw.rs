@@ -149,7 +149,7 @@ fn hide(values: ArrayView2<'_, f64>, shown: &Array2<bool>) -> Array2<f64> {
 /// Writes `result.h5`, `params.toml`, figures and the report. `parameters` is the text of `params.toml`, `inputs` the files that were read.
 ///
 /// # Errors
-/// [`Error::Io`] when the disk says no; the output folder is then as it was.
+/// [`crate::Error::Io`] when the disk says no; the output folder is then as it was.
 pub fn write(table: &Table, maps: &Maps, parameters: &str, inputs: &[PathBuf], dir: OutputDir) -> Result<PathBuf> {
     let yx = ["map_y", "map_x"];
     let file = dir.result()?;
