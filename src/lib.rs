@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod io;
 pub mod kernels;
+pub mod mask;
 pub mod network;
 pub mod ops;
 pub mod pattern_centre;
