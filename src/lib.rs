@@ -21,5 +21,10 @@ pub mod rng;
 pub mod simulate;
 pub mod workflows;
 
+/// The examples of `docs/architecture.md`, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/architecture.md")]
+mod architecture {}
+
 pub use control::Control;
 pub use error::{Error, Result};
