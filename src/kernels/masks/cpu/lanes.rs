@@ -21,6 +21,28 @@ pub(super) fn tile() -> Box<[Lanes; TILE]> {
     Box::new([Lanes::ZERO; TILE])
 }
 
+/// A tile of pixels as they are stored, for types of one or two bytes.
+#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
+#[repr(C, align(64))]
+pub(super) struct Narrow([u16; LANES * TILE]);
+
+/// An empty one on the heap.
+pub(super) fn narrow() -> Box<Narrow> {
+    bytemuck::zeroed_box()
+}
+
+impl Narrow {
+    /// Pixels of sixteen frames, pixel after pixel. `T` has one or two bytes.
+    #[inline(always)]
+    fn pixels<T: Sample>(&self) -> &[[T; LANES]] {
+        bytemuck::cast_slice::<u16, T>(&self.0).as_chunks().0
+    }
+    #[inline(always)]
+    fn pixels_mut<T: Sample>(&mut self) -> &mut [[T; LANES]] {
+        bytemuck::cast_slice_mut::<u16, T>(&mut self.0).as_chunks_mut().0
+    }
+}
+
 /// Pixels of a row that are converted together.
 const PIECE: usize = 64;
 
@@ -36,19 +58,47 @@ per_vector! {
 #[inline(always)]
 fn turn_rows<V: Vector, T: Sample>(rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE]) {
     match size_of::<T>() {
-        1 => turn_small::<T, u8, LANES>(rows, n, tile, small::turn_bytes),
-        2 => turn_small::<T, u16, { LANES / 2 }>(rows, n, tile, small::turn_shorts),
+        1 => turn_small::<T, u8, LANES>(rows, n, small::turn_bytes, convert(tile)),
+        2 => turn_small::<T, u16, { LANES / 2 }>(rows, n, small::turn_shorts, convert(tile)),
         _ => turn_converted::<V, T>(rows, n, tile),
     }
 }
 
-/// Pixels of one or two bytes are turned as they are, `N` at a time, and converted then.
+/// Puts turned pixels into a tile as float32.
+#[inline(always)]
+fn convert<T: Sample>(tile: &mut [Lanes; TILE]) -> impl FnMut(usize, &[[T; LANES]]) {
+    |start, pixels| {
+        for (out, pixel) in tile[start..].iter_mut().zip(pixels) {
+            for (v, x) in out.0.iter_mut().zip(pixel) {
+                *v = x.to_f32();
+            }
+        }
+    }
+}
+
+per_isa! {
+    /// As [`interleave`], for pixels of one or two bytes that stay what they are.
+    pub(super) fn interleave_narrow[T: Sample][T](rows: &[&[T]; LANES], n: usize, tile: &mut Narrow) {
+        let tile = tile.pixels_mut::<T>();
+        let keep = |start: usize, pixels: &[[T; LANES]]| {
+            for (out, pixel) in tile[start..].iter_mut().zip(pixels) {
+                *out = *pixel;
+            }
+        };
+        match size_of::<T>() {
+            1 => turn_small::<T, u8, LANES>(rows, n, small::turn_bytes, keep),
+            _ => turn_small::<T, u16, { LANES / 2 }>(rows, n, small::turn_shorts, keep),
+        }
+    }
+}
+
+/// Pixels of one or two bytes are turned as they are, `N` at a time, and put where they belong.
 #[inline(always)]
 fn turn_small<T: Sample, W: Pod, const N: usize>(
     rows: &[&[T]; LANES],
     n: usize,
-    tile: &mut [Lanes; TILE],
     turn: impl Fn(&[[W; N]; LANES]) -> [[W; LANES]; N],
+    mut put: impl FnMut(usize, &[[T; LANES]]),
 ) {
     let rows: [&[W]; LANES] = rows.map(|row| bytemuck::cast_slice(&row[..n]));
     for start in (0..n).step_by(N) {
@@ -61,12 +111,8 @@ fn turn_small<T: Sample, W: Pod, const N: usize>(
                 part
             })
         };
-        for (out, pixel) in tile[start..].iter_mut().zip(turn(&block)) {
-            let pixel: &[T] = bytemuck::cast_slice(&pixel);
-            for (v, x) in out.0.iter_mut().zip(pixel) {
-                *v = x.to_f32();
-            }
-        }
+        let turned = turn(&block);
+        put(start, bytemuck::cast_slice::<W, T>(turned.as_flattened()).as_chunks().0);
     }
 }
 
@@ -128,26 +174,46 @@ fn add_total(total: &mut [f64; LANES], sum: &[f32; LANES]) {
 per_isa! {
     /// Adds what the segments of one tile contribute to their masks' totals.
     pub(super) fn sparse(tile: &[Lanes; TILE], segments: &[Segment], index: &[u16], value: &[f32], totals: &mut [[f64; LANES]]) {
-        for segment in segments {
-            let (index, rest_index) = index[segment.entries.clone()].as_chunks::<CHAINS>();
-            let (value, rest_value) = value[segment.entries.clone()].as_chunks::<CHAINS>();
-            let mut chains = [[0f32; LANES]; CHAINS];
-            for (i, v) in index.iter().zip(value) {
-                // Four indices in one number: a vector of them would have to be taken apart by what multiplies and adds.
-                let four: u64 = bytemuck::cast(*i);
-                for c in 0..CHAINS {
-                    let place = if cfg!(target_endian = "little") { c } else { CHAINS - 1 - c };
-                    // Indices are below the tile's size; the remainder tells the compiler.
-                    add_product(&mut chains[c], &tile[(four >> (16 * place)) as usize % TILE], v[c]);
-                }
+        // Indices are below the tile's size; the remainder tells the compiler.
+        add_segments(|i| &tile[i % TILE], segments, index, value, totals);
+    }
+}
+
+per_isa! {
+    /// The same on pixels as they are stored, converted where a mask wants them.
+    pub(super) fn sparse_narrow[T: Sample][T](tile: &Narrow, segments: &[Segment], index: &[u16], value: &[f32], totals: &mut [[f64; LANES]]) {
+        let Some(tile) = tile.pixels::<T>().first_chunk::<TILE>() else { return };
+        add_segments(|i| Lanes(tile[i % TILE].map(Sample::to_f32)), segments, index, value, totals);
+    }
+}
+
+/// Four chains of products for each segment, together in float32, then to the mask's total.
+#[inline(always)]
+fn add_segments<X: std::borrow::Borrow<Lanes>>(
+    pixel: impl Fn(usize) -> X,
+    segments: &[Segment],
+    index: &[u16],
+    value: &[f32],
+    totals: &mut [[f64; LANES]],
+) {
+    for segment in segments {
+        let (index, rest_index) = index[segment.entries.clone()].as_chunks::<CHAINS>();
+        let (value, rest_value) = value[segment.entries.clone()].as_chunks::<CHAINS>();
+        let mut chains = [[0f32; LANES]; CHAINS];
+        for (i, v) in index.iter().zip(value) {
+            // Four indices in one number: a vector of them would have to be taken apart by what multiplies and adds.
+            let four: u64 = bytemuck::cast(*i);
+            for c in 0..CHAINS {
+                let place = if cfg!(target_endian = "little") { c } else { CHAINS - 1 - c };
+                add_product(&mut chains[c], pixel((four >> (16 * place)) as usize).borrow(), v[c]);
             }
-            for (c, (i, v)) in rest_index.iter().zip(rest_value).enumerate() {
-                add_product(&mut chains[c % CHAINS], &tile[usize::from(*i) % TILE], *v);
-            }
-            let total = &mut totals[segment.mask];
-            for lane in 0..LANES {
-                total[lane] += f64::from((chains[0][lane] + chains[1][lane]) + (chains[2][lane] + chains[3][lane]));
-            }
+        }
+        for (c, (i, v)) in rest_index.iter().zip(rest_value).enumerate() {
+            add_product(&mut chains[c % CHAINS], pixel(usize::from(*i)).borrow(), *v);
+        }
+        let total = &mut totals[segment.mask];
+        for lane in 0..LANES {
+            total[lane] += f64::from((chains[0][lane] + chains[1][lane]) + (chains[2][lane] + chains[3][lane]));
         }
     }
 }
