@@ -43,24 +43,28 @@ impl Stage {
         for tile in &self.plan.tiles {
             let end = (tile.start + TILE).min(pixels);
             let rows: [&[T]; LANES] = std::array::from_fn(|i| &lane(i)[tile.start..end]);
+            let width = end - tile.start;
+            let small = size_of::<T>() <= 2;
+            let late = small && self.plan.narrow;
+            if small {
+                lanes::interleave_narrow(self.isa, &rows, width, &mut self.narrow);
+            } else {
+                lanes::interleave(self.isa, &rows, width, &mut self.tile);
+            }
+            if small && !late {
+                lanes::widen::<T>(self.isa, &self.narrow, width, &mut self.tile);
+            }
             match &self.plan.work {
-                Work::Sparse { segments, index, value } if self.plan.narrow => {
-                    let segments = &segments[tile.work.clone()];
-                    lanes::interleave_narrow(self.isa, &rows, end - tile.start, &mut self.narrow);
-                    lanes::sparse_narrow::<T>(self.isa, &self.narrow, segments, index, value, &mut totals);
-                }
                 Work::Sparse { segments, index, value } => {
-                    lanes::interleave(self.isa, &rows, end - tile.start, &mut self.tile);
-                    lanes::sparse(self.isa, &self.tile, &segments[tile.work.clone()], index, value, &mut totals);
+                    let segments = &segments[tile.work.clone()];
+                    if late {
+                        lanes::sparse_narrow::<T>(self.isa, &self.narrow, segments, index, value, &mut totals);
+                    } else {
+                        lanes::sparse(self.isa, &self.tile, segments, index, value, &mut totals);
+                    }
                 }
                 Work::Dense { value } => {
-                    lanes::interleave(self.isa, &rows, end - tile.start, &mut self.tile);
-                    lanes::dense(
-                        self.isa,
-                        &self.tile[..end - tile.start],
-                        &value[tile.work.clone()],
-                        &mut totals,
-                    );
+                    lanes::dense(self.isa, &self.tile[..width], &value[tile.work.clone()], &mut totals);
                 }
             }
         }

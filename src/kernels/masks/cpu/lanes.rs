@@ -34,11 +34,11 @@ pub(super) fn narrow() -> Box<Narrow> {
 impl Narrow {
     /// Pixels of sixteen frames, pixel after pixel. `T` has one or two bytes.
     #[inline(always)]
-    fn pixels<T: Sample>(&self) -> &[[T; LANES]] {
+    fn pixels<T: Pod>(&self) -> &[[T; LANES]] {
         bytemuck::cast_slice::<u16, T>(&self.0).as_chunks().0
     }
     #[inline(always)]
-    fn pixels_mut<T: Sample>(&mut self) -> &mut [[T; LANES]] {
+    fn pixels_mut<T: Pod>(&mut self) -> &mut [[T; LANES]] {
         bytemuck::cast_slice_mut::<u16, T>(&mut self.0).as_chunks_mut().0
     }
 }
@@ -50,25 +50,44 @@ const PIECE: usize = 64;
 #[repr(align(64))]
 struct Rows([f32; LANES * PIECE]);
 
-per_vector! {
-    /// Turns `n` pixels of 16 rows into lanes. What is behind them, up to whole vectors, is not to be looked at.
-    pub(super) fn interleave[T: Sample][T] = turn_rows[T](rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE])
-}
-
-#[inline(always)]
-fn turn_rows<V: Vector, T: Sample>(rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE]) {
-    match size_of::<T>() {
-        1 => turn_small::<T, u8, LANES>(rows, n, small::turn_bytes, convert(tile)),
-        2 => turn_small::<T, u16, { LANES / 2 }>(rows, n, small::turn_shorts, convert(tile)),
-        _ => turn_converted::<V, T>(rows, n, tile),
+per_isa! {
+    /// Turns `n` pixels of 16 rows, of one or two bytes each, into lanes that stay what they are.
+    pub(super) fn interleave_narrow[T: Sample][T](rows: &[&[T]; LANES], n: usize, tile: &mut Narrow) {
+        match size_of::<T>() {
+            1 => turn_small::<T, u8, LANES>(rows, n, tile.pixels_mut(), small::turn_bytes),
+            _ => turn_small::<T, u16, { LANES / 2 }>(rows, n, tile.pixels_mut(), small::turn_shorts),
+        }
     }
 }
 
-/// Puts turned pixels into a tile as float32.
+/// `N` pixels at a time.
 #[inline(always)]
-fn convert<T: Sample>(tile: &mut [Lanes; TILE]) -> impl FnMut(usize, &[[T; LANES]]) {
-    |start, pixels| {
-        for (out, pixel) in tile[start..].iter_mut().zip(pixels) {
+fn turn_small<T: Sample, W: Pod, const N: usize>(
+    rows: &[&[T]; LANES],
+    n: usize,
+    tile: &mut [[W; LANES]],
+    turn: impl Fn(&[&[W]; LANES], usize, &mut [[W; LANES]; N]),
+) {
+    let rows: [&[W]; LANES] = std::array::from_fn(|i| bytemuck::cast_slice(&rows[i][..n]));
+    let (whole, rest) = tile[..n].as_chunks_mut::<N>();
+    for (k, out) in whole.iter_mut().enumerate() {
+        turn(&rows, k * N, out);
+    }
+    if !rest.is_empty() {
+        let mut filled = [[W::zeroed(); N]; LANES];
+        for (to, row) in filled.iter_mut().zip(&rows) {
+            to[..rest.len()].copy_from_slice(&row[n - rest.len()..]);
+        }
+        let mut out = [[W::zeroed(); LANES]; N];
+        turn(&std::array::from_fn(|i| &filled[i][..]), 0, &mut out);
+        rest.copy_from_slice(&out[..rest.len()]);
+    }
+}
+
+per_isa! {
+    /// The first `n` pixels as float32.
+    pub(super) fn widen[T: Sample][T](narrow: &Narrow, n: usize, tile: &mut [Lanes; TILE]) {
+        for (out, pixel) in tile[..n].iter_mut().zip(narrow.pixels::<T>()) {
             for (v, x) in out.0.iter_mut().zip(pixel) {
                 *v = x.to_f32();
             }
@@ -76,47 +95,12 @@ fn convert<T: Sample>(tile: &mut [Lanes; TILE]) -> impl FnMut(usize, &[[T; LANES
     }
 }
 
-per_isa! {
-    /// As [`interleave`], for pixels of one or two bytes that stay what they are.
-    pub(super) fn interleave_narrow[T: Sample][T](rows: &[&[T]; LANES], n: usize, tile: &mut Narrow) {
-        let tile = tile.pixels_mut::<T>();
-        let keep = |start: usize, pixels: &[[T; LANES]]| {
-            for (out, pixel) in tile[start..].iter_mut().zip(pixels) {
-                *out = *pixel;
-            }
-        };
-        match size_of::<T>() {
-            1 => turn_small::<T, u8, LANES>(rows, n, small::turn_bytes, keep),
-            _ => turn_small::<T, u16, { LANES / 2 }>(rows, n, small::turn_shorts, keep),
-        }
-    }
+per_vector! {
+    /// Turns `n` pixels of 16 rows, of four bytes each, into float32 lanes. What is behind them, up to whole vectors, is not to be looked at.
+    pub(super) fn interleave[T: Sample][T] = turn_converted[T](rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE])
 }
 
-/// Pixels of one or two bytes are turned as they are, `N` at a time, and put where they belong.
-#[inline(always)]
-fn turn_small<T: Sample, W: Pod, const N: usize>(
-    rows: &[&[T]; LANES],
-    n: usize,
-    turn: impl Fn(&[[W; N]; LANES]) -> [[W; LANES]; N],
-    mut put: impl FnMut(usize, &[[T; LANES]]),
-) {
-    let rows: [&[W]; LANES] = rows.map(|row| bytemuck::cast_slice(&row[..n]));
-    for start in (0..n).step_by(N) {
-        let block: [[W; N]; LANES] = if start + N <= n {
-            rows.map(|row| row[start..].first_chunk().copied().unwrap_or([W::zeroed(); N]))
-        } else {
-            rows.map(|row| {
-                let mut part = [W::zeroed(); N];
-                part[..n - start].copy_from_slice(&row[start..]);
-                part
-            })
-        };
-        let turned = turn(&block);
-        put(start, bytemuck::cast_slice::<W, T>(turned.as_flattened()).as_chunks().0);
-    }
-}
-
-/// Other pixels are converted first.
+/// They are converted first.
 #[inline(always)]
 fn turn_converted<V: Vector, T: Sample>(rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE]) {
     let mut converted = Rows([0.0; LANES * PIECE]);
