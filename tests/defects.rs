@@ -385,7 +385,6 @@ fn one_line_for_what_is_wrong() {
             assert!(err.contains(part), "{part:?} is not in: {err}");
         }
     };
-    case(&["detect", &movie], &["--model", "a network is needed"]);
     case(
         &["detect", &movie, "--model", &movie],
         &["a model is an HDF5 file or a .keras archive"],
