@@ -112,16 +112,16 @@ fn unpool(
         return;
     }
     let width = 2u * p.width;
-    let from = at / pixels * 4u * pixels + at % pixels / p.width * 2u * width + at % p.width * 2u;
+    let base = at / pixels * 4u * pixels + at % pixels / p.width * 2u * width + at % p.width * 2u;
     let top = after[at];
     let whole = error[at];
-    let a = before[from] == top;
-    let b = (before[from + 1u] == top) & !a;
-    let c = (before[from + width] == top) & !(a | b);
-    made[from] = select(vec4<f32>(), whole, a);
-    made[from + 1u] = select(vec4<f32>(), whole, b);
-    made[from + width] = select(vec4<f32>(), whole, c);
-    made[from + width + 1u] = select(whole, vec4<f32>(), a | b | c);
+    let a = before[base] == top;
+    let b = (before[base + 1u] == top) & !a;
+    let c = (before[base + width] == top) & !(a | b);
+    made[base] = select(vec4<f32>(), whole, a);
+    made[base + 1u] = select(vec4<f32>(), whole, b);
+    made[base + width] = select(vec4<f32>(), whole, c);
+    made[base + width + 1u] = select(whole, vec4<f32>(), a | b | c);
 }
 
 // Upsampling: the sum of the four.
@@ -137,6 +137,6 @@ fn unrepeat(
         return;
     }
     let width = 2u * p.width;
-    let from = at / pixels * 4u * pixels + at % pixels / p.width * 2u * width + at % p.width * 2u;
-    made[at] = error[from] + error[from + 1u] + error[from + width] + error[from + width + 1u];
+    let base = at / pixels * 4u * pixels + at % pixels / p.width * 2u * width + at % p.width * 2u;
+    made[at] = error[base] + error[base + 1u] + error[base + width] + error[base + width + 1u];
 }

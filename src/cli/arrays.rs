@@ -68,7 +68,10 @@ pub fn class_maps(path: &Path, frames: &[u64]) -> Result<Vec<Array2<u8>>> {
         if frames.len() > 1 && io::stored_rank(path, name)? < 3 {
             return Err(one(" in defects/label_map"));
         }
-        return frames.iter().map(|&f| io::read_stored_map(path, name, f, MAX_BYTES)).collect();
+        return frames
+            .iter()
+            .map(|&f| io::read_stored_map(path, name, f, MAX_BYTES))
+            .collect();
     }
     let values: ArrayD<f64> = array::read_array(path, MAX_BYTES)?;
     let mask = values.iter().all(|v| *v == 0.0 || *v == 255.0);

@@ -13,7 +13,12 @@ use std::path::Path;
 pub fn read_stored<T: H5Type, D: Dimension>(path: &Path, name: &str, most: u64) -> Result<Array<T, D>> {
     let file = h5::open_file(path)?;
     let dataset = dataset(&file, path, name)?;
-    check_size(path, name, (dataset.size() as u64).saturating_mul(size_of::<T>() as u64), most)?;
+    check_size(
+        path,
+        name,
+        (dataset.size() as u64).saturating_mul(size_of::<T>() as u64),
+        most,
+    )?;
     if D::NDIM.is_some_and(|rank| rank != dataset.ndim()) {
         return Err(Error::format(
             path,

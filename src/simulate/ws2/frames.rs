@@ -259,7 +259,11 @@ impl Synthetic for SimulatedWs2 {
         let [h, w] = self.parameters.sig;
         let maps = group.new_dataset::<u8>().shape([frames as usize, h, w]).chunk([1, h, w]);
         let maps = maps.deflate(1).create("label_map")?;
-        write_text(&maps, "meaning", "1 in pixels of defects, as `defects train --labels` reads it")?;
+        write_text(
+            &maps,
+            "meaning",
+            "1 in pixels of defects, as `defects train --labels` reads it",
+        )?;
         for n in 0..frames {
             maps.write_slice(self.label_map(n).view(), s![n as usize, .., ..])?;
         }

@@ -23,7 +23,11 @@ impl SimulatedWs2 {
         let mut arms = beside.iter();
         for d in points.iter().filter(|d| d.kind != Kind::Hole) {
             let at = [d.y, d.x];
-            let end = if d.kind == Kind::DopantWithVacancy { arms.next() } else { None };
+            let end = if d.kind == Kind::DopantWithVacancy {
+                arms.next()
+            } else {
+                None
+            };
             mark(&mut map, at, *end.unwrap_or(&at), drift, POINT * a);
         }
         for hole in points.iter().filter(|d| d.kind == Kind::Hole) {

@@ -16,7 +16,13 @@ const SEEN: [f64; 2] = [0.025, 0.036];
 /// # Errors
 /// [`Error::Io`] if there is no room for a temporary file, from which it is read.
 pub fn default_model(info: &ScanInfo) -> Result<Model> {
-    let failed = |e| Error::io(std::env::temp_dir(), "cannot put the default network into a temporary file", e);
+    let failed = |e| {
+        Error::io(
+            std::env::temp_dir(),
+            "cannot put the default network into a temporary file",
+            e,
+        )
+    };
     let mut file = tempfile::Builder::new().suffix(".h5").tempfile().map_err(failed)?;
     file.write_all(FILE).and_then(|()| file.flush()).map_err(failed)?;
     let mut model = keras::read_model(file.path())?;

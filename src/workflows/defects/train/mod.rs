@@ -105,7 +105,13 @@ pub fn run(
 ) -> Result<Trained> {
     let effective = params.effective(movie.recipe)?;
     lessons.iter().try_for_each(Lesson::check)?;
-    let labels = || lessons.iter().flat_map(|l| &l.frames).flat_map(|f| &f.1).filter(|l| **l != IGNORED);
+    let labels = || {
+        lessons
+            .iter()
+            .flat_map(|l| &l.frames)
+            .flat_map(|f| &f.1)
+            .filter(|l| **l != IGNORED)
+    };
     let classes = usize::from(labels().copied().max().unwrap_or(0)) + 1;
     if classes < 2 || !labels().any(|l| *l == 0) {
         return Err(Error::parameter(
@@ -135,11 +141,10 @@ pub fn run(
     }
     let found = examples(&frames, &effective, &start, movie.recipe, params.seed)?;
     if effective.validation > 0.0
-        && found.validate.iter().all(|e| {
-            e.labels
-                .iter()
-                .all(|l| *l == 0 || *l == IGNORED)
-        })
+        && found
+            .validate
+            .iter()
+            .all(|e| e.labels.iter().all(|l| *l == 0 || *l == IGNORED))
     {
         warnings.push("no defect lies in the part that is held back: the validation loss says little".into());
     }

@@ -119,7 +119,9 @@ fn cuts(frame: &Array2<f32>, labels: &Array2<u8>, e: &Effective, network: &Netwo
         let mut rest = labels.clone();
         rest.slice_mut(s![.., ..w - aside]).fill(IGNORED);
         // As much beside the columns as the network sees, in whole blocks from the right.
-        let columns = (aside + network.reach()).next_multiple_of(multiple).min(w / multiple * multiple);
+        let columns = (aside + network.reach())
+            .next_multiple_of(multiple)
+            .min(w / multiple * multiple);
         let whole = [h / multiple * multiple, columns];
         validate.push(cut(frame, &rest, [h - whole[0], w - columns], whole));
     }

@@ -38,7 +38,9 @@ pub(super) enum Place {
 impl Course<'_> {
     /// The device if it is wanted and can do it, else a reason goes to `warnings`.
     pub fn place(&self, state: &Checkpoint, warnings: &mut Vec<String>) -> Result<Place> {
-        let Backend::Gpu(device) = self.backend else { return Ok(Place::Host) };
+        let Backend::Gpu(device) = self.backend else {
+            return Ok(Place::Host);
+        };
         match self.on_device(device.current(), state) {
             Err(Error::TooLargeForDevice(what) | Error::DeviceMemory(what) | Error::Kernel(what)) => {
                 warnings.push(format!("training runs on the CPU: {what}"));

@@ -212,7 +212,12 @@ impl Convolution {
         let chunks = chunks([h, w], images);
         let pixels = (count * images).div_ceil(chunks) * PRODUCT_TILE[0] * PRODUCT_TILE[1];
         let kinds = [
-            (&self.products, chunks * inputs * outputs, pixels * self.taps * self.taps * 16, &parts[0]),
+            (
+                &self.products,
+                chunks * inputs * outputs,
+                pixels * self.taps * self.taps * 16,
+                &parts[0],
+            ),
             (&self.totals, chunks * outputs, pixels * 4, &parts[1]),
         ];
         for (pipeline, all, work, parts) in kinds {

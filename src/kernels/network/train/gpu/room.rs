@@ -52,7 +52,10 @@ impl Room {
             errors: [gpu.buffer("errors", n * largest)?, gpu.buffer("errors", n * largest)?],
             labels: gpu.buffer("labels", pixels.next_multiple_of(4))?,
             losses: gpu.buffer("losses", 8 * pixels.div_ceil(THREADS))?,
-            parts: [gpu.buffer("parts of gradients", weights)?, gpu.buffer("parts of gradients", biases)?],
+            parts: [
+                gpu.buffer("parts of gradients", weights)?,
+                gpu.buffer("parts of gradients", biases)?,
+            ],
             sizes,
         })
     }
