@@ -81,7 +81,7 @@ with tempfile.TemporaryDirectory() as here:
     # Made there, opened here.
     for k, classes, name in ((tf_keras, 2, "full.h5"), (tf_keras, 3, "weights.h5"), (keras, 2, "full.h5"), (keras, 4, "archive.keras")):
         model = published(k, classes, classes)
-        path = at(k.__name__ + "." + name)
+        path = at(k.__name__ + "_" + name)
         if name == "weights.h5":
             model.save_weights(path)
         else:
