@@ -74,7 +74,10 @@ struct ViewArgs {
 impl ViewArgs {
     fn view(self) -> Result<View> {
         if self.neighbours > emstream::workflows::explore::frame::MAX_RADIUS {
-            return Err(Error::parameter("--neighbours", format!("{} is more than 10", self.neighbours)));
+            return Err(Error::parameter(
+                "--neighbours",
+                format!("{} is more than 10", self.neighbours),
+            ));
         }
         Ok(View {
             at: self.at.as_deref().map(|t| pair("--at", t)).transpose()?,

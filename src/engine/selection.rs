@@ -199,7 +199,10 @@ mod tests {
         assert_eq!(Selection::from_mask([4, 5], corner.view()).unwrap().shape(), [1, 3]);
         assert_eq!(s.scatter(&[1, 2, 3, 4, 5, 6], -1)[[2, 2]], 4);
         let middle = Selection::from_range([4, 5], 7..30);
-        assert_eq!((middle.len(), middle.iter().next(), middle.iter().last()), (13, Some(7), Some(19)));
+        assert_eq!(
+            (middle.len(), middle.iter().next(), middle.iter().last()),
+            (13, Some(7), Some(19))
+        );
         assert!(Selection::from_range([4, 5], 20..30).is_empty());
         assert_eq!(s.scatter(&[1, 2, 3, 4, 5, 6], -1)[[0, 0]], -1);
     }

@@ -186,7 +186,9 @@ fn listed(group: &Group, name: &str, path: String) -> Option<Listed> {
 
 fn texts(at: &hdf5::Location, name: &str) -> Option<Vec<String>> {
     let attribute = at.attr(name).ok().filter(|a| a.size() <= 32)?;
-    let unicode = attribute.read_raw::<VarLenUnicode>().map(|v| v.iter().map(|s| s.as_str().to_owned()).collect());
+    let unicode = attribute
+        .read_raw::<VarLenUnicode>()
+        .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect());
     unicode
         .or_else(|_| {
             attribute

@@ -1,9 +1,7 @@
 //! Chromium without a window, driven over its debugging pipe (Chrome DevTools Protocol): messages of JSON that end with a NUL.
 
-use base64::Engine;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -25,12 +23,28 @@ impl Browser {
     pub fn start(size: [u32; 2]) -> Browser {
         let profile = tempfile::tempdir().expect("a folder");
         let found = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());
-        let program = NAMES.into_iter().find(|n| found(&n)).expect("these tests need a browser: install chromium");
+        let program = NAMES
+            .into_iter()
+            .find(|n| found(&n))
+            .expect("these tests need a browser: install chromium");
         // The pipe is file 3 in and 4 out; the sandbox does not work for root.
         let script = "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>/dev/null";
         let mut child = Command::new("sh")
-            .args(["-c", script, program, "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--no-first-run"])
-            .args(["--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--force-device-scale-factor=1"])
+            .args([
+                "-c",
+                script,
+                program,
+                "--headless=new",
+                "--remote-debugging-pipe",
+                "--no-sandbox",
+                "--no-first-run",
+            ])
+            .args([
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--force-device-scale-factor=1",
+            ])
             .arg(format!("--window-size={},{}", size[0], size[1]))
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::piped())
@@ -47,7 +61,10 @@ impl Browser {
             _profile: profile,
         };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
-        let attached = browser.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
+        let attached = browser.call(
+            "Target.attachToTarget",
+            json!({ "targetId": target["targetId"], "flatten": true }),
+        );
         browser.session = attached["sessionId"].as_str().expect("a session").to_owned();
         for domain in ["Page", "Runtime", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({}));
@@ -73,13 +90,17 @@ impl Browser {
         }
         let mut bytes = message.to_string().into_bytes();
         bytes.push(0);
-        self.to.write_all(&bytes).and_then(|()| self.to.flush()).expect("the browser listens");
+        self.to
+            .write_all(&bytes)
+            .and_then(|()| self.to.flush())
+            .expect("the browser listens");
         loop {
             let answer = self.receive();
             match answer["method"].as_str() {
                 Some("Runtime.exceptionThrown") => {
                     let what = &answer["params"]["exceptionDetails"];
-                    self.complaints.push(format!("{} {}", what["text"], what["exception"]["description"]));
+                    self.complaints
+                        .push(format!("{} {}", what["text"], what["exception"]["description"]));
                 }
                 Some("Log.entryAdded") if answer["params"]["entry"]["source"] == "security" => {
                     self.complaints.push(answer["params"]["entry"]["text"].to_string());
@@ -98,7 +119,12 @@ impl Browser {
         let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let result = self.call("Runtime.evaluate", params);
         let thrown = &result["exceptionDetails"];
-        assert!(thrown.is_null(), "{expression}: {} {}", thrown["text"], thrown["exception"]["description"]);
+        assert!(
+            thrown.is_null(),
+            "{expression}: {} {}",
+            thrown["text"],
+            thrown["exception"]["description"]
+        );
         result["result"]["value"].clone()
     }
 
@@ -122,7 +148,11 @@ impl Browser {
     }
 
     fn mouse(&mut self, kind: &str, [x, y]: [f64; 2], buttons: u32) {
-        let button = if kind == "mouseMoved" && buttons == 0 { "none" } else { "left" };
+        let button = if kind == "mouseMoved" && buttons == 0 {
+            "none"
+        } else {
+            "left"
+        };
         let params = json!({ "type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": 1 });
         self.call("Input.dispatchMouseEvent", params);
     }
@@ -160,7 +190,7 @@ impl Browser {
         [0, 1].map(|i| at[i].as_f64().expect("a number"))
     }
 
-    /// The numbers that a view shows.
+    /// The numbers that a view shows, up to the last bits of float64: compare them as float32.
     pub fn values(&mut self, view: &str) -> Vec<f64> {
         let list = self.eval(&format!("Array.from(explorer.{view}.values)"));
         let list = list.as_array().expect("a list");
@@ -171,14 +201,6 @@ impl Browser {
     pub fn theme(&mut self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
-    }
-
-    /// A picture of the window.
-    pub fn screenshot(&mut self, file: &Path) {
-        let picture = self.call("Page.captureScreenshot", json!({ "format": "png" }));
-        let data = picture["data"].as_str().expect("a picture");
-        let bytes = base64::engine::general_purpose::STANDARD.decode(data).expect("base64");
-        std::fs::write(file, bytes).expect("a file");
     }
 }
 

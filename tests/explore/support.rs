@@ -26,7 +26,11 @@ pub fn emstream() -> Command {
 
 /// Runs the program to its end; panics with its words unless it succeeds.
 pub fn run(folder: &Path, args: &[&str]) -> String {
-    let output = emstream().current_dir(folder).args(args).output().expect("the program starts");
+    let output = emstream()
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .expect("the program starts");
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{args:?}: {words}");
     words
@@ -36,10 +40,19 @@ impl Explore {
     pub fn start(folder: &Path, args: &[&str]) -> Explore {
         let mut command = emstream();
         command.current_dir(folder).arg("explore").args(args).arg("--no-open");
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-        let rest = line.trim().strip_prefix("http://127.0.0.1:").unwrap_or_else(|| panic!("no address: '{line}'"));
+        BufReader::new(child.stdout.take().expect("a pipe"))
+            .read_line(&mut line)
+            .expect("a line");
+        let rest = line
+            .trim()
+            .strip_prefix("http://127.0.0.1:")
+            .unwrap_or_else(|| panic!("no address: '{line}'"));
         let (port, token) = rest.split_once("/?token=").expect("a token");
         Explore {
             child,
@@ -69,7 +82,13 @@ impl Explore {
 
     /// GET with headers; `Connection: close` is added.
     pub fn with(&self, target: &str, headers: &str) -> Answer {
-        self.raw(format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n{headers}\r\n", self.port).as_bytes())
+        self.raw(
+            format!(
+                "GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n{headers}\r\n",
+                self.port
+            )
+            .as_bytes(),
+        )
     }
 
     /// GET with the token.
@@ -156,8 +175,18 @@ impl Answer {
         let bytes = &self.body[4 + length..];
         let values = match head["dtype"].as_str() {
             Some("u1") => bytes.iter().map(|&b| f64::from(b)).collect(),
-            Some("u2") => bytes.as_chunks().0.iter().map(|b| f64::from(u16::from_le_bytes(*b))).collect(),
-            Some("f4") => bytes.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
+            Some("u2") => bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| f64::from(u16::from_le_bytes(*b)))
+                .collect(),
+            Some("f4") => bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| f64::from(f32::from_le_bytes(*b)))
+                .collect(),
             other => panic!("dtype {other:?}"),
         };
         (head, values)
@@ -169,7 +198,11 @@ pub fn scan(folder: &Path, name: &str, nav: [usize; 2], sig: [usize; 2]) -> Arra
     let centre = [(sig[0] as f64 - 1.0) / 2.0, (sig[1] as f64 - 1.0) / 2.0];
     let pixels = Array4::from_shape_fn((nav[0], nav[1], sig[0], sig[1]), |(y, x, j, i)| {
         let r = (j as f64 - centre[0]).hypot(i as f64 - centre[1]);
-        let ring = if (r - sig[0] as f64 / 4.0).abs() < 2.0 { 40 + 3 * y + 7 * x } else { 0 };
+        let ring = if (r - sig[0] as f64 / 4.0).abs() < 2.0 {
+            40 + 3 * y + 7 * x
+        } else {
+            0
+        };
         (ring + (31 * j + 17 * i + 5 * y + x) % 23) as u16
     });
     emstream::io::array::save_npy(folder.join(name), pixels.view(), true).expect("a file");

@@ -106,7 +106,11 @@ fn wanted(request: &Request) -> Result<Wanted> {
         return Err(Error::parameter("neighbours", format!("{radius} is more than {MAX_RADIUS}")));
     }
     let process = match request.get("process") {
-        Some("1") => Some(frame::parameters(request.get("sigma"), request.get("static"), request.get("dynamic"))?),
+        Some("1") => Some(frame::parameters(
+            request.get("sigma"),
+            request.get("static"),
+            request.get("dynamic"),
+        )?),
         _ => None,
     };
     Ok(Wanted {
@@ -167,13 +171,21 @@ fn detector_map(inner: &Arc<Inner>, request: &Request) -> Result<Response> {
     // Said at once, not by the thread that works.
     let mask = detector.mask(frame.height, frame.width)?;
     let stack = MaskStack::Dense {
-        rows: mask.mapv(|v| v as f32).into_shape_with_order((1, frame.pixels())).map_err(|e| Error::Internal(e.to_string()))?,
+        rows: mask
+            .mapv(|v| v as f32)
+            .into_shape_with_order((1, frame.pixels()))
+            .map_err(|e| Error::Internal(e.to_string()))?,
     };
     let who = format!("{} detector", client(request)?);
     let work = Arc::clone(inner);
-    let state = inner.live.ask(&who, &key, number(request, "after", Some(0))?, inner.positions() * 16, &inner.control, move |task| {
-        detector::map(work.sources.scan(scan)?.scan(), &stack, &work.backend, &work.live, task)
-    })?;
+    let state = inner.live.ask(
+        &who,
+        &key,
+        number(request, "after", Some(0))?,
+        inner.positions() * 16,
+        &inner.control,
+        move |task| detector::map(work.sources.scan(scan)?.scan(), &stack, &work.backend, &work.live, task),
+    )?;
     let [ny, nx] = inner.sources.nav;
     Ok(news(&state, &[ny, nx], json!({ "spec": detector.to_string() })))
 }
@@ -181,7 +193,11 @@ fn detector_map(inner: &Arc<Inner>, request: &Request) -> Result<Response> {
 fn client(request: &Request) -> Result<&str> {
     let who = text(request, "client")?;
     let plain = (1..=40).contains(&who.len()) && who.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if plain { Ok(who) } else { Err(Error::parameter("client", "1 to 40 letters and digits")) }
+    if plain {
+        Ok(who)
+    } else {
+        Err(Error::parameter("client", "1 to 40 letters and digits"))
+    }
 }
 
 fn news(state: &super::live::State, shape: &[usize], more: Value) -> Response {
@@ -222,10 +238,19 @@ fn region_frames(inner: &Arc<Inner>, request: &Request) -> Result<Response> {
     let key = format!("region {scan} {region}");
     let bytes = frame.pixels() as u64 * 12 + inner.positions();
     let work = Arc::clone(inner);
-    let state = inner.live.ask(&who, &key, number(request, "after", Some(0))?, bytes, &inner.control, move |task| {
-        summary::frames(work.sources.scan(scan)?.scan(), &selection, &work.backend, &work.live, task)
-    })?;
-    Ok(news(&state, &[summary::PLANES.len(), frame.height, frame.width], json!({ "region": region })))
+    let state = inner.live.ask(
+        &who,
+        &key,
+        number(request, "after", Some(0))?,
+        bytes,
+        &inner.control,
+        move |task| summary::frames(work.sources.scan(scan)?.scan(), &selection, &work.backend, &work.live, task),
+    )?;
+    Ok(news(
+        &state,
+        &[summary::PLANES.len(), frame.height, frame.width],
+        json!({ "region": region }),
+    ))
 }
 
 /// `names y x`, names separated by commas.
@@ -233,12 +258,18 @@ fn overlays(inner: &Inner, request: &Request) -> Result<Response> {
     let at = position(request)?;
     let [ny, nx] = inner.sources.nav;
     if at[0] >= ny || at[1] >= nx {
-        return Err(Error::parameter("y, x", format!("({}, {}) lies outside the scan of {ny}×{nx}", at[0], at[1])));
+        return Err(Error::parameter(
+            "y, x",
+            format!("({}, {}) lies outside the scan of {ny}×{nx}", at[0], at[1]),
+        ));
     }
     let known = overlay::available(&inner.sources);
     let mut all = serde_json::Map::new();
     for name in text(request, "names")?.split(',').filter(|n| known.contains(n)) {
-        all.insert(name.to_owned(), Value::Array(overlay::draw(&inner.sources, name, at, &inner.control)?));
+        all.insert(
+            name.to_owned(),
+            Value::Array(overlay::draw(&inner.sources, name, at, &inner.control)?),
+        );
     }
     Ok(Response::json(&Value::Object(all)))
 }
@@ -300,7 +331,11 @@ fn plane(inner: &Inner, request: &Request, what: &str) -> Result<Plane> {
         "values" => {
             let values = named_values(inner, request)?;
             let floats: Vec<f32> = values.values.iter().map(|&v| v as f32).collect();
-            Ok(Plane::of(values.name, [values.values.nrows(), values.values.ncols()], &floats))
+            Ok(Plane::of(
+                values.name,
+                [values.values.nrows(), values.values.ncols()],
+                &floats,
+            ))
         }
         "detector" => {
             let (_, detector, key) = detector_key(inner, request)?;
@@ -316,6 +351,9 @@ fn plane(inner: &Inner, request: &Request, what: &str) -> Result<Plane> {
             let values = state.values.chunks(frame.pixels()).nth(number).unwrap_or_default();
             Ok(Plane::of(format!("region_{name}"), [frame.height, frame.width], values))
         }
-        _ => Err(Error::parameter("what", format!("'{what}' is none of frame, values, detector, region, roi"))),
+        _ => Err(Error::parameter(
+            "what",
+            format!("'{what}' is none of frame, values, detector, region, roi"),
+        )),
     }
 }

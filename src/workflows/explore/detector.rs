@@ -108,7 +108,13 @@ mod tests {
         assert_eq!(grids(256, 256, 16 << 10, 2).collect::<Vec<_>>(), [16, 8, 4, 2]);
         assert_eq!(grids(4, 4, 100, 2).count(), 0, "a small scan needs none");
         assert_eq!(grids(1, 1_000_000, 1 << 20, 1).next(), Some(1 << 14));
-        let mut map = Array2::from_shape_fn((3, 5), |(y, x)| if y % 2 == 0 && x % 2 == 0 { (y * 5 + x) as f32 } else { f32::NAN });
+        let mut map = Array2::from_shape_fn((3, 5), |(y, x)| {
+            if y % 2 == 0 && x % 2 == 0 {
+                (y * 5 + x) as f32
+            } else {
+                f32::NAN
+            }
+        });
         let exact = map.mapv(|v| !v.is_nan());
         fill(&mut map, &exact, 2);
         assert_eq!(map.row(1).to_vec(), [0.0, 0.0, 2.0, 2.0, 4.0]);

@@ -180,7 +180,11 @@ impl Live {
             }
             let oldest = tasks.iter().min_by_key(|(_, t)| *lock(&t.asked)).map(|(who, _)| who.clone());
             let Some(task) = oldest.and_then(|who| tasks.remove(&who)) else {
-                let what = format!("a map of {} MB is more than the {} MB for results", bytes >> 20, self.room >> 20);
+                let what = format!(
+                    "a map of {} MB is more than the {} MB for results",
+                    bytes >> 20,
+                    self.room >> 20
+                );
                 return Err(Error::Memory { what });
             };
             task.control.cancel();
@@ -188,12 +192,7 @@ impl Live {
     }
 }
 
-fn start(
-    key: &str,
-    bytes: u64,
-    control: &Control,
-    work: impl FnOnce(&Task) -> Result<()> + Send + 'static,
-) -> Result<Arc<Task>> {
+fn start(key: &str, bytes: u64, control: &Control, work: impl FnOnce(&Task) -> Result<()> + Send + 'static) -> Result<Arc<Task>> {
     let task = Arc::new(Task {
         key: key.to_owned(),
         bytes,
@@ -278,7 +277,11 @@ impl Gate {
     /// [`Error::Memory`] if they are more than all, or others keep them.
     pub fn pass(&self, bytes: u64) -> Result<Pass<'_>> {
         let what = |free: u64| Error::Memory {
-            what: format!("{} MB are needed to answer, {} MB are free", bytes.div_ceil(1 << 20), free >> 20),
+            what: format!(
+                "{} MB are needed to answer, {} MB are free",
+                bytes.div_ceil(1 << 20),
+                free >> 20
+            ),
         };
         if bytes > self.all {
             return Err(what(self.all));
@@ -329,7 +332,10 @@ mod tests {
         assert!(task.control.is_cancelled(), "the first work was given up");
         assert_eq!(task.after(1, LONGEST_WAIT).error.as_deref(), Some("cancelled"));
         let fail = |_: &Task| Err(Error::parameter("x", "y"));
-        assert_eq!(live.ask("a", "three", 0, 10, &control, fail).unwrap().error.as_deref(), Some("x: y"));
+        assert_eq!(
+            live.ask("a", "three", 0, 10, &control, fail).unwrap().error.as_deref(),
+            Some("x: y")
+        );
         let again = live.ask("a", "three", 0, 10, &control, |_| Ok(())).unwrap();
         assert!(again.done && again.error.is_none());
         assert!(live.finished("three").is_some() && live.finished("two").is_none());

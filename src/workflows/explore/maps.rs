@@ -57,8 +57,16 @@ pub struct Shown {
 
 #[derive(Debug, Clone)]
 enum Place {
-    Result { file: usize, path: String, rank: usize },
-    Column { table: Option<usize>, scan: usize, name: String },
+    Result {
+        file: usize,
+        path: String,
+        rank: usize,
+    },
+    Column {
+        table: Option<usize>,
+        scan: usize,
+        name: String,
+    },
 }
 
 /// Values to show: (rows, columns), or one row for a curve.
@@ -81,7 +89,13 @@ pub fn list(sources: &Sources) -> Vec<Shown> {
         shown.extend(result.listed().iter().filter_map(|l| {
             let role = role(l, sources.nav)?;
             let count = match role {
-                Role::Map { axis } => l.shape.iter().enumerate().filter(|(a, _)| *a != axis && *a != axis + 1).map(|(_, n)| *n).product(),
+                Role::Map { axis } => l
+                    .shape
+                    .iter()
+                    .enumerate()
+                    .filter(|(a, _)| *a != axis && *a != axis + 1)
+                    .map(|(_, n)| *n)
+                    .product(),
                 _ => 1,
             };
             Some(Shown {

@@ -18,7 +18,10 @@ const REACH: i32 = 12;
 /// The overlays that the open files have something for.
 pub fn available(sources: &Sources) -> Vec<&'static str> {
     let any = |path: &str| sources.results.iter().any(|r| r.get(path).is_some());
-    let tracks = sources.results.iter().any(|r| r.listed().iter().any(|l| l.path.starts_with("/tracks/")));
+    let tracks = sources
+        .results
+        .iter()
+        .any(|r| r.listed().iter().any(|l| l.path.starts_with("/tracks/")));
     let patterns = sources.scans.first().is_some_and(|s| !s.is_spectrum());
     let all = [
         ("peaks", any("features/peaks") || any("clusters/00/peaks")),
@@ -82,7 +85,9 @@ fn table(result: &Browser, path: &str, at: &[usize]) -> Result<Option<Array2<f64
 
 fn pair(result: &Browser, path: &str, at: [usize; 2]) -> Result<Option<[f64; 2]>> {
     let values = vector(result, path, &at)?;
-    Ok(values.filter(|v| v.len() == 2 && v.iter().all(|x| x.is_finite())).map(|v| [v[0], v[1]]))
+    Ok(values
+        .filter(|v| v.len() == 2 && v.iter().all(|x| x.is_finite()))
+        .map(|v| [v[0], v[1]]))
 }
 
 fn points(name: &str, list: Vec<Value>) -> Option<Value> {
@@ -108,9 +113,13 @@ fn peaks(result: &Browser, at: [usize; 2]) -> Result<Vec<Value>> {
 /// The lattice of the frame: vectors and the spots it calculates inside of the frame, with their indices.
 fn lattice(sources: &Sources, result: &Browser, at: [usize; 2]) -> Result<Vec<Value>> {
     let [zero, a, b] = ["zero", "a", "b"].map(|n| pair(result, &format!("lattice/{n}"), at));
-    let (Some(zero), Some(a), Some(b)) = (zero?, a?, b?) else { return Ok(Vec::new()) };
+    let (Some(zero), Some(a), Some(b)) = (zero?, a?, b?) else {
+        return Ok(Vec::new());
+    };
     let size = sources.scans.first().map(|s| s.scan().info().frame);
-    let inside = |p: [f64; 2]| size.is_none_or(|f| p[0] >= -0.5 && p[1] >= -0.5 && p[0] < f.height as f64 - 0.5 && p[1] < f.width as f64 - 0.5);
+    let inside = |p: [f64; 2]| {
+        size.is_none_or(|f| p[0] >= -0.5 && p[1] >= -0.5 && p[0] < f.height as f64 - 0.5 && p[1] < f.width as f64 - 0.5)
+    };
     let spot = |h: i32, k: i32| [0, 1].map(|i| zero[i] + f64::from(h) * a[i] + f64::from(k) * b[i]);
     let all = (-REACH..=REACH).flat_map(|h| (-REACH..=REACH).map(move |k| (h, k)));
     let list = all
@@ -132,8 +141,16 @@ fn spots(result: &Browser, at: [usize; 2]) -> Result<Vec<Value>> {
     let indices = table(result, "lattice/indices", &at)?.filter(|i| i.dim() == positions.dim());
     let fitted = vector(result, "lattice/fitted", &at)?;
     let mut lists = [Vec::new(), Vec::new()];
-    for (i, p) in positions.rows().into_iter().enumerate().filter(|(_, p)| p.iter().all(|v| v.is_finite())) {
-        let text = indices.as_ref().map(|n| format!("{} {}", n[[i, 0]], n[[i, 1]])).unwrap_or_default();
+    for (i, p) in positions
+        .rows()
+        .into_iter()
+        .enumerate()
+        .filter(|(_, p)| p.iter().all(|v| v.is_finite()))
+    {
+        let text = indices
+            .as_ref()
+            .map(|n| format!("{} {}", n[[i, 0]], n[[i, 1]]))
+            .unwrap_or_default();
         let left = fitted.as_ref().and_then(|f| f.get(i)).is_some_and(|f| *f == 0.0);
         lists[usize::from(left)].push(json!([p[0], p[1], text]));
     }
@@ -143,9 +160,17 @@ fn spots(result: &Browser, at: [usize; 2]) -> Result<Vec<Value>> {
 
 /// Detections in a frame of a movie.
 fn detections(result: &Browser, frame: f64) -> Result<Vec<Value>> {
-    let [frames, y, x, kept, class] =
-        ["detections/frame", "detections/y", "detections/x", "detections/kept", "classes/labels"].map(|n| vector(result, n, &[]));
-    let (Some(frames), Some(y), Some(x)) = (frames?, y?, x?) else { return Ok(Vec::new()) };
+    let [frames, y, x, kept, class] = [
+        "detections/frame",
+        "detections/y",
+        "detections/x",
+        "detections/kept",
+        "classes/labels",
+    ]
+    .map(|n| vector(result, n, &[]));
+    let (Some(frames), Some(y), Some(x)) = (frames?, y?, x?) else {
+        return Ok(Vec::new());
+    };
     let (kept, class) = (kept?, class?);
     let mut lists = [Vec::new(), Vec::new()];
     // Classes are those of kept detections, in their order.
@@ -177,7 +202,9 @@ fn tracks(result: &Browser, frame: f64) -> Result<Vec<Value>> {
     let (mut past, mut coming) = (Vec::new(), Vec::new());
     for track in members.into_iter().filter(|(_, n)| *n == 3).map(|(t, _)| t).take(5000) {
         let [frames, y, x] = ["frame", "y", "x"].map(|n| vector(result, &format!("tracks/{track}/{n}"), &[]));
-        let (Some(frames), Some(y), Some(x)) = (frames?, y?, x?) else { continue };
+        let (Some(frames), Some(y), Some(x)) = (frames?, y?, x?) else {
+            continue;
+        };
         let n = frames.len().min(y.len()).min(x.len());
         let ends = (frames.first(), frames.iter().last());
         if !matches!(ends, (Some(a), Some(b)) if *a <= frame && frame <= *b) {
@@ -191,7 +218,10 @@ fn tracks(result: &Browser, frame: f64) -> Result<Vec<Value>> {
         }
     }
     let group = |name: &str, paths: Vec<Vec<[f64; 2]>>| (!paths.is_empty()).then(|| json!({ "name": name, "paths": paths }));
-    Ok([group("tracks", past), group("tracks to come", coming)].into_iter().flatten().collect())
+    Ok([group("tracks", past), group("tracks to come", coming)]
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 /// Kikuchi bands of the pattern, found now with the defaults of `ebsd bands`.
@@ -209,5 +239,8 @@ fn kikuchi(source: &Source, at: [usize; 2], control: &Control) -> Result<Vec<Val
         .map(|(&t, &r)| bands::line(size, f64::from(t), f64::from(r)))
         .map(|[from, to]| json!([from[0], from[1], to[0], to[1]]))
         .collect();
-    Ok((!lines.is_empty()).then(|| json!({ "name": "bands", "lines": lines })).into_iter().collect())
+    Ok((!lines.is_empty())
+        .then(|| json!({ "name": "bands", "lines": lines }))
+        .into_iter()
+        .collect())
 }

@@ -13,11 +13,17 @@ const MAX_CORNERS: usize = 500;
 pub enum Region {
     /// Rows and columns, ends excluded, as `--roi` takes them.
     Rectangle(Range<usize>, Range<usize>),
-    Disk { centre: [f64; 2], radius: f64 },
+    Disk {
+        centre: [f64; 2],
+        radius: f64,
+    },
     /// Corners (y, x); the even-odd rule where edges cross.
     Polygon(Vec<[f64; 2]>),
     /// Positions where the map of this id has this value.
-    Label { map: String, value: f64 },
+    Label {
+        map: String,
+        value: f64,
+    },
 }
 
 impl Region {
@@ -106,7 +112,18 @@ mod tests {
         let ones = |_: &str| Ok(Array2::from_shape_fn((10, 12), |(y, _)| (y / 5) as f64));
         let label = Region::parse("label:0:/clusters/labels=1").unwrap();
         assert_eq!(label.select([10, 12], ones).unwrap().len(), 60);
-        for bad in ["", "1:2", "disk:1,2", "disk:1,2,-3", "disk:nan,1,1", "poly:1,2;3,4", "label:x", "../etc/passwd", "9:99,0:1", "3:3,0:1"] {
+        for bad in [
+            "",
+            "1:2",
+            "disk:1,2",
+            "disk:1,2,-3",
+            "disk:nan,1,1",
+            "poly:1,2;3,4",
+            "label:x",
+            "../etc/passwd",
+            "9:99,0:1",
+            "3:3,0:1",
+        ] {
             assert!(count(bad).is_err(), "{bad}");
         }
     }

@@ -80,7 +80,10 @@ pub fn tiff(plane: &Plane) -> Result<Vec<u8>> {
         Pixel::U8 | Pixel::U16 => (0.0, 1.0),
         _ => {
             let finite = || values.iter().copied().filter(|v| v.is_finite());
-            let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+            let (low, high) = (
+                finite().fold(f64::INFINITY, f64::min),
+                finite().fold(f64::NEG_INFINITY, f64::max),
+            );
             match high > low {
                 true => (low, (high - low) / 65535.0),
                 false => (if low.is_finite() { low } else { 0.0 }, 1.0),
@@ -89,7 +92,13 @@ pub fn tiff(plane: &Plane) -> Result<Vec<u8>> {
     };
     let pixels: Vec<u16> = values
         .iter()
-        .map(|v| if v.is_nan() { 0 } else { ((v - offset) / step).round().clamp(0.0, 65535.0) as u16 })
+        .map(|v| {
+            if v.is_nan() {
+                0
+            } else {
+                ((v - offset) / step).round().clamp(0.0, 65535.0) as u16
+            }
+        })
         .collect();
     let failed = |e: tiff::TiffError| Error::limit(&plane.name, e.to_string());
     let [Ok(h), Ok(w)] = plane.shape.map(u32::try_from) else {
@@ -133,7 +142,9 @@ impl Look {
         let map = colour_maps().into_iter().find(|(name, _)| *name == colours).map(|(_, m)| m);
         let labels = colours == "labels";
         Ok(Look {
-            colours: map.or(labels.then_some(ColourMap::Grey)).ok_or_else(|| bad("colours", &colours))?,
+            colours: map
+                .or(labels.then_some(ColourMap::Grey))
+                .ok_or_else(|| bad("colours", &colours))?,
             labels,
             low: number("low", 0.0)?,
             high: number("high", 1.0)?,

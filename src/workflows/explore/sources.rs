@@ -187,9 +187,7 @@ fn source(path: &Path, map: PatternMap, energy: Option<Energy>, lines: Vec<Strin
 }
 
 fn spectra(path: &Path, control: &Control) -> Result<Source> {
-    let Signal {
-        scan, energy, lines, ..
-    } = Signal::open("eds", path, true, &OpenOptions::default(), control)?;
+    let Signal { scan, energy, lines, .. } = Signal::open("eds", path, true, &OpenOptions::default(), control)?;
     let nav = scan.info().nav;
     let map = PatternMap {
         present: Array2::from_elem((nav[0], nav[1]), true),

@@ -78,7 +78,10 @@ fn is_here(host: &str) -> bool {
         Some((name, port)) if !port.contains(']') => (name, port),
         _ => (host, "80"),
     };
-    port.parse::<u16>().is_ok() && ["127.0.0.1", "localhost", "[::1]"].iter().any(|n| name.eq_ignore_ascii_case(n))
+    port.parse::<u16>().is_ok()
+        && ["127.0.0.1", "localhost", "[::1]"]
+            .iter()
+            .any(|n| name.eq_ignore_ascii_case(n))
 }
 
 #[cfg(test)]

@@ -89,7 +89,10 @@ impl Server {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("accept".into()).spawn(accept).map_err(failed)?;
+        let thread = std::thread::Builder::new()
+            .name("accept".into())
+            .spawn(accept)
+            .map_err(failed)?;
         while !control.is_cancelled() && !thread.is_finished() {
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -131,7 +134,11 @@ fn begin(mut stream: TcpStream, access: &Arc<Access>, site: &Arc<dyn Site>, open
         converse(&mut stream, &access, &*site);
     };
     // Without a thread the connection is dropped, and the client sees it closed.
-    if let Err(e) = std::thread::Builder::new().name("client".into()).stack_size(STACK).spawn(serve) {
+    if let Err(e) = std::thread::Builder::new()
+        .name("client".into())
+        .stack_size(STACK)
+        .spawn(serve)
+    {
         log::warn!("a connection was refused: {e}");
     }
 }
@@ -144,7 +151,10 @@ fn converse(stream: &mut TcpStream, access: &Access, site: &dyn Site) {
             Ok(Some(request)) => request,
             Ok(None) => return,
             Err(refusal) => {
-                if Response::error(refusal.status, refusal.why).send(stream, false, false).is_ok() {
+                if Response::error(refusal.status, refusal.why)
+                    .send(stream, false, false)
+                    .is_ok()
+                {
                     drain(stream);
                 }
                 return;

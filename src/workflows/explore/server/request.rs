@@ -103,7 +103,9 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
         ..Request::default()
     };
     for header in head.headers.iter() {
-        let value = std::str::from_utf8(header.value).map_err(|_| refuse(400, "a header is not text"))?.trim();
+        let value = std::str::from_utf8(header.value)
+            .map_err(|_| refuse(400, "a header is not text"))?
+            .trim();
         let slot = match header.name.to_ascii_lowercase().as_str() {
             "host" if !request.host.is_empty() => return Err(refuse(400, "there are two hosts")),
             "host" => &mut request.host,
@@ -134,9 +136,10 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
             return Err(bad);
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        request
-            .query
-            .push((decode(&name.replace('+', " ")).ok_or(bad)?, decode(&value.replace('+', " ")).ok_or(bad)?));
+        request.query.push((
+            decode(&name.replace('+', " ")).ok_or(bad)?,
+            decode(&value.replace('+', " ")).ok_or(bad)?,
+        ));
     }
     Ok(Some((request, length)))
 }
@@ -168,13 +171,26 @@ mod tests {
     fn heads_are_taken_apart() {
         let r = one("GET /api/map?id=0%3A%2Fstrain%2Fxx&a=1+2 HTTP/1.1\r\nHost: localhost:5\r\nCookie: a=b\r\n\r\n");
         let r = r.unwrap().unwrap();
-        assert_eq!((r.path.as_str(), r.get("id"), r.get("a")), ("/api/map", Some("0:/strain/xx"), Some("1 2")));
-        assert_eq!((r.host.as_str(), r.cookie.as_str(), r.keep_alive), ("localhost:5", "a=b", true));
-        assert!(!one("GET / HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap().unwrap().keep_alive);
+        assert_eq!(
+            (r.path.as_str(), r.get("id"), r.get("a")),
+            ("/api/map", Some("0:/strain/xx"), Some("1 2"))
+        );
+        assert_eq!(
+            (r.host.as_str(), r.cookie.as_str(), r.keep_alive),
+            ("localhost:5", "a=b", true)
+        );
+        assert!(
+            !one("GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+                .unwrap()
+                .unwrap()
+                .keep_alive
+        );
         // Two in one piece.
         let two = "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
         let (mut stream, mut buffer) = (two.as_bytes(), Vec::new());
-        let paths: Vec<_> = (0..2).map(|_| read(&mut stream, &mut buffer).unwrap().unwrap().path).collect();
+        let paths: Vec<_> = (0..2)
+            .map(|_| read(&mut stream, &mut buffer).unwrap().unwrap().path)
+            .collect();
         assert_eq!(paths, ["/a", "/b"]);
         assert_eq!(read(&mut stream, &mut buffer), Ok(None));
     }

@@ -66,7 +66,13 @@ impl Response {
     pub fn saved_as(mut self, name: &str) -> Self {
         let name: String = name
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || "._-+".contains(c) { c } else { '_' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || "._-+".contains(c) {
+                    c
+                } else {
+                    '_'
+                }
+            })
             .collect();
         self.headers
             .push(("Content-Disposition", format!("attachment; filename=\"{name}\"")));
