@@ -3,7 +3,7 @@
 use super::roi;
 use super::scan::{ScanArgs, pair};
 use super::session::Session;
-use emstream::workflows::explore::{Explorer, Files, Options, Sources, View};
+use emstream::explore::{Explorer, Files, Options, Sources, View};
 use emstream::{Error, Result};
 use std::io::Write;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ struct ViewArgs {
 
 impl ViewArgs {
     fn view(self) -> Result<View> {
-        if self.neighbours > emstream::workflows::explore::frame::MAX_RADIUS {
+        if self.neighbours > emstream::explore::frame::MAX_RADIUS {
             return Err(Error::parameter(
                 "--neighbours",
                 format!("{} is more than 10", self.neighbours),

@@ -5,7 +5,6 @@ mod common;
 pub mod defects;
 pub mod descan;
 pub mod ebsd;
-pub mod explore;
 pub mod folder;
 pub mod frames;
 pub mod phases;

@@ -4,7 +4,7 @@ use super::live::{Live, Task};
 use crate::engine::{Backend, Pass, Resident, Selection};
 use crate::error::Result;
 use crate::io::Scan;
-use crate::kernels::masks::MaskStack;
+use crate::mask::MaskStack;
 use crate::ops::MaskProducts;
 use crate::pixel::LEAF;
 use ndarray::Array2;

@@ -8,7 +8,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 pub fn file(path: &str) -> Option<Response> {
     macro_rules! asset {
         ($name:literal) => {
-            include_bytes!(concat!("../../../assets/explore/", $name)).as_slice()
+            include_bytes!(concat!("../../assets/explore/", $name)).as_slice()
         };
     }
     let (kind, bytes) = match path {

@@ -10,7 +10,7 @@ use crate::analysis::maskspec::Detector;
 use crate::engine::Selection;
 use crate::error::{Error, Result};
 use crate::io::Axis;
-use crate::kernels::masks::MaskStack;
+use crate::mask::MaskStack;
 use crate::pixel::Pixel;
 use crate::report::colour::{LABELS, label_colour};
 use serde_json::{Value, json};
