@@ -56,10 +56,11 @@ function lookBar(name) {
   const to = make("input", { type: "number", min: 0, max: 100, step: 0.1, id: `${name}-to`, ariaLabel: "upper percentile" });
   const colours = make("select", { id: `${name}-colours` }, ...options(colour.names()));
   const invert = make("input", { type: "checkbox", id: `${name}-invert` });
-  const percent = make("span", {}, from, " – ", to, " %");
+  const percent = make("span", { className: "group" }, from, "–", to, "%");
   const zoom = (text, label, act) => { const b = make("button", { textContent: text, ariaLabel: label, title: label }); b.onclick = act; return b; };
   bar.append(make("label", {}, "contrast ", scale), percent, make("label", {}, "colours ", colours), make("label", {}, invert, "invert"),
-    zoom("−", "zoom out", () => view.zoomAt(0.8)), zoom("+", "zoom in", () => view.zoomAt(1.25)), zoom("fit", "fit the window", () => { view.fit(); view.moved(); }));
+    make("span", { className: "group" }, zoom("−", "zoom out", () => view.zoomAt(0.8)), zoom("+", "zoom in", () => view.zoomAt(1.25)),
+      zoom("fit", "fit the window", () => { view.fit(); view.moved(); })));
   const apply = () => {
     const look = { scale: scale.value, from: Number(from.value), to: Number(to.value), colours: colours.value, invert: invert.checked };
     Object.assign(view.look, look);

@@ -25,7 +25,7 @@ impl Browser {
         let found = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());
         let program = NAMES
             .into_iter()
-            .find(|n| found(&n))
+            .find(|n| found(n))
             .expect("these tests need a browser: install chromium");
         // The pipe is file 3 in and 4 out; the sandbox does not work for root.
         let script = "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>/dev/null";
