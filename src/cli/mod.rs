@@ -7,8 +7,11 @@ mod cluster;
 mod defects;
 mod devices;
 mod ebsd;
+mod examples;
+mod explore;
 mod export;
 mod info;
+mod manual;
 mod masks;
 mod params;
 mod phases;
@@ -22,7 +25,7 @@ mod stats;
 mod strain;
 mod template;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use emstream::Error;
 use std::process::ExitCode;
 
@@ -49,14 +52,17 @@ enum Command {
     Phases(Box<phases::Args>),
     Defects(defects::Args),
     Ebsd(ebsd::Args),
+    Explore(Box<explore::Args>),
     Simulate(simulate::Args),
     Export(export::Args),
     Bench(bench::Args),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 /// Parses the command line and runs it. Exit code 0: done (warnings on stderr), 1: failed, 2: wrong usage.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&definition().get_matches()).unwrap_or_else(|e| e.exit());
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -64,6 +70,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// All commands, with examples.
+fn definition() -> clap::Command {
+    examples::add(Cli::command())
 }
 
 fn run(cli: Cli) -> emstream::Result<()> {
@@ -80,9 +91,12 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Phases(a) => phases::run(*a, &session),
         Command::Defects(a) => defects::run(a, &session),
         Command::Ebsd(a) => ebsd::run(a, &session),
+        Command::Explore(a) => explore::run(*a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),
         Command::Bench(a) => bench::run(a, &session),
+        Command::Completions(a) => manual::completions(a, definition()),
+        Command::Man(a) => manual::man(a, definition(), &session),
     }
 }
 
