@@ -7,6 +7,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("simulate polycrystal", "emstream simulate polycrystal -o grains.blo"),
     ("simulate bullseye", "emstream simulate bullseye -o bullseye.h5"),
     ("simulate ebsd", "emstream simulate ebsd -o patterns.h5"),
+    (
+        "simulate phases",
+        "emstream simulate phases -o specimen.hspy --nav-shape 20,30 --grains 5",
+    ),
     ("simulate ws2", "emstream simulate ws2 -o movie.h5"),
     ("info", "emstream info grains.blo"),
     ("devices", "emstream devices"),
@@ -19,6 +23,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("template", "emstream template background:4,6 -o template.png"),
     ("cluster", "emstream cluster grains.blo -o crystallites"),
     ("strain", "emstream strain grains.blo -o strain --lattice-peaks 25"),
+    ("explore", "emstream explore grains.blo strain/result.h5 --map strain/xx"),
     ("export", "emstream export strain/result.h5 -o arrays --as csv"),
     ("phases", "emstream phases grains.blo --min-cluster-size 20 -o phases"),
     ("defects label", "emstream defects label movie.h5 -o labels"),
