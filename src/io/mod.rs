@@ -5,22 +5,33 @@ mod dm;
 mod dtype;
 pub mod ebsd;
 mod flat;
+mod empad;
+mod fields;
+mod flips;
 mod fuzz;
 mod h5;
+mod joined;
 pub mod keras;
 pub mod limits;
 pub mod memory;
+mod mib;
+mod mrc;
 mod npy;
 mod npy_header;
 mod open;
 mod raw;
 mod readat;
+mod reading;
 mod repair;
+mod ser;
+mod siblings;
 mod stack;
 mod stored;
 mod tiff;
+mod tvips;
 pub mod write;
 
+pub use reading::{Reading, ShapeFrom, otherwise};
 pub use fuzz::{FuzzFormat, fuzz_bytes};
 pub use h5::Candidate;
 pub use open::{OpenOptions, open};
@@ -36,7 +47,7 @@ pub mod results;
 
 use crate::control::Control;
 use crate::error::Result;
-use crate::pixel::FrameShape;
+use crate::pixel::{FrameShape, Pixel};
 use std::path::{Path, PathBuf};
 
 /// One axis of a scan or detector.
@@ -51,7 +62,7 @@ pub struct Axis {
 #[derive(Debug, Clone)]
 pub struct ScanInfo {
     pub path: PathBuf,
-    /// Short name of the format: `blo`, `hdf5`, `npy`, `raw`.
+    /// Short name of the format: `blo`, `hdf5`, `mib`, `npy`, `raw`, ….
     pub format: &'static str,
     /// Path of the dataset inside the file, for formats that hold several.
     pub dataset: Option<String>,
@@ -72,9 +83,29 @@ pub struct ScanInfo {
     pub file_bytes: u64,
     /// Things a user should know, e.g. that float64 was rounded.
     pub notes: Vec<String>,
+    /// How sure the above is, what was left out, and how else the file could be read.
+    pub reading: Reading,
 }
 
 impl ScanInfo {
+    /// A scan without calibration, frames one by one in a file.
+    pub(crate) fn new(file: &readat::ReadAt, format: &'static str, sizes: &limits::Sizes, stored: dtype::Stored, pixel: Pixel) -> Self {
+        ScanInfo {
+            path: file.path().to_owned(),
+            format,
+            dataset: None,
+            nav: sizes.nav,
+            frame: sizes.frame(pixel),
+            stored: stored.to_string(),
+            nav_axes: Default::default(),
+            sig_axes: Default::default(),
+            together: 1,
+            costly: false,
+            file_bytes: file.len(),
+            notes: stored.note(pixel).into_iter().collect(),
+            reading: Reading::default(),
+        }
+    }
     /// Number of frames.
     pub fn frames(&self) -> u64 {
         self.nav[0] as u64 * self.nav[1] as u64

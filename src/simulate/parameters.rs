@@ -77,6 +77,7 @@ pub(super) fn info(name: &str, nav: [usize; 2], frame: FrameShape) -> ScanInfo {
         costly: true,
         file_bytes: frames.saturating_mul(frame.bytes() as u64),
         notes: Vec::new(),
+        reading: Default::default(),
     }
 }
 

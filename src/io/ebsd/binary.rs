@@ -204,6 +204,7 @@ fn build(
         costly: false,
         file_bytes: file.len(),
         notes: Vec::new(),
+        reading: Default::default(),
     };
     let flat = Flat::new(file, layout.start, Marker::None, &sizes, stored, pixel);
     Ok(PatternMap {

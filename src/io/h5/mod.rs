@@ -22,7 +22,7 @@ use super::limits::{self, Sizes};
 use super::open::OpenOptions;
 use super::readat::ReadAt;
 use super::stack::Stack;
-use super::{Scan, ScanInfo};
+use super::{Reading, Scan, ScanInfo, ShapeFrom};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use chunks::Chunked;
@@ -100,6 +100,8 @@ pub(crate) fn native_type(kind: Kind) -> hdf5::Result<Datatype> {
         Kind::I32 => Datatype::from_type::<i32>(),
         Kind::U64 => Datatype::from_type::<u64>(),
         Kind::I64 => Datatype::from_type::<i64>(),
+        // The reader names no dataset's type so.
+        Kind::F16 => Err("half precision".into()),
         Kind::F32 => Datatype::from_type::<f32>(),
         Kind::F64 => Datatype::from_type::<f64>(),
     }
@@ -138,6 +140,10 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Re
     let pixel = stored.deliver(options.wanted_pixel()?)?;
     let layout = check_storage(path, &place, &dataset)?;
 
+    let from = match order {
+        Order::Stack => ShapeFrom::Unknown,
+        _ => ShapeFrom::Stored("the dataset's shape".into()),
+    };
     let mut info = ScanInfo {
         path: path.to_owned(),
         format: "hdf5",
@@ -151,6 +157,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Re
         costly: false,
         file_bytes: file.len(),
         notes: stored.note(pixel).into_iter().collect(),
+        reading: Reading::shape(options, from),
     };
     calibration::read(&h5, &name, order, &dims, &mut info);
 

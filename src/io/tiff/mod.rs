@@ -10,7 +10,7 @@ use super::limits;
 use super::open::OpenOptions;
 use super::readat::ReadAt;
 use super::stack::{Stack, Stored};
-use super::{Axis, Scan, ScanInfo};
+use super::{Axis, Reading, Scan, ScanInfo, ShapeFrom};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
@@ -163,6 +163,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         costly,
         file_bytes: file.len(),
         notes,
+        reading: Reading::shape(options, ShapeFrom::Unknown),
     };
     let pages = Pages {
         pixels: sizes.sig[0] * sizes.sig[1],
