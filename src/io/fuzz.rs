@@ -1,7 +1,7 @@
 //! The way in for fuzzers: arbitrary bytes as a file of a given format.
 
 use super::open::OpenOptions;
-use super::{Scan, blo, dm, ebsd, empad, h5, mib, mrc, npy, raw, readat::ReadAt, ser, tiff, tvips};
+use super::{Scan, blo, dm, ebsd, empad, h5, mib, mrc, npy, raw, readat::ReadAt, ser, tiff, tvips, zarr};
 use crate::control::Control;
 use crate::error::{Error, Result};
 
@@ -23,6 +23,10 @@ pub enum FuzzFormat {
     Ser,
     /// A TVIPS stream in two parts: two bytes tell the length of the second.
     Tvips,
+    /// A zip archive with a zarr hierarchy.
+    Zarr,
+    /// A zarr array in a folder: two bytes tell the length of its description, the rest is its first chunk.
+    ZarrArray,
     /// An Oxford `.ctf` and an EDAX `.ang`.
     Ctf,
     Ang,
@@ -60,6 +64,7 @@ pub fn fuzz_bytes(format: FuzzFormat, bytes: &[u8]) -> Result<()> {
         FuzzFormat::Dm => dm::open(opened, &options)?,
         FuzzFormat::Tiff => tiff::open(opened, &options)?,
         FuzzFormat::Npy => npy::open(opened, &options)?,
+        FuzzFormat::Zarr => zarr::open(file.path(), &options, &control)?,
         FuzzFormat::Mib => mib::open(opened, &options)?,
         FuzzFormat::Mrc => mrc::open(opened, &options)?,
         FuzzFormat::Ser => ser::open(opened, &options)?,
@@ -94,6 +99,7 @@ fn several(format: FuzzFormat, bytes: &[u8]) -> Option<Result<()>> {
         FuzzFormat::Hdr => ["scan.hdr", "scan.mib"],
         FuzzFormat::Empad => ["scan.xml", "scan.raw"],
         FuzzFormat::Tvips => ["scan_001.tvips", "scan_000.tvips"],
+        FuzzFormat::ZarrArray => [".zarray", "0.0.0"],
         _ => return None,
     };
     let work = || {
@@ -106,6 +112,9 @@ fn several(format: FuzzFormat, bytes: &[u8]) -> Option<Result<()>> {
         let mut control = Control::new();
         control.memory = 64 << 20;
         let (file, options) = (ReadAt::open(&paths[0])?, OpenOptions::default());
+        if format == FuzzFormat::ZarrArray {
+            return read_some(zarr::open(dir.path(), &options, &control)?.as_ref(), &control);
+        }
         let scan = match format {
             FuzzFormat::Hdr => mib::open(file, &options)?,
             FuzzFormat::Empad => empad::open(file, &options)?,

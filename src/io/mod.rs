@@ -1,6 +1,8 @@
 //! Files: scans in, results out. Readers decode nothing but what is asked for and believe no header.
 
 mod blo;
+mod chunked;
+mod codecs;
 mod dm;
 mod dtype;
 pub mod ebsd;
@@ -30,6 +32,7 @@ mod stored;
 mod tiff;
 mod tvips;
 pub mod write;
+mod zarr;
 
 pub use reading::{Reading, ShapeFrom, otherwise};
 pub use fuzz::{FuzzFormat, fuzz_bytes};
@@ -153,11 +156,17 @@ pub fn number_tag(path: &Path, part: &str) -> Result<Option<(String, f64)>> {
     }
 }
 
-/// Datasets of an HDF5 file that could be opened as scans, for `info`; empty for files of other formats.
+/// Datasets of an HDF5 file or zarr hierarchy that could be opened as scans, for `info`; empty for files of other formats.
 ///
 /// # Errors
 /// [`crate::Error::Io`] if the file cannot be opened, [`crate::Error::Format`] if it is HDF5 and cannot be read.
 pub fn candidates(path: &Path) -> Result<Vec<Candidate>> {
+    if zarr::is_store(path) {
+        return zarr::candidates(path);
+    }
+    if path.is_dir() {
+        return Ok(Vec::new());
+    }
     let file = readat::ReadAt::open(path)?;
     if h5::has_signature(&file)? {
         h5::candidates(path)

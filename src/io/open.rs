@@ -3,7 +3,7 @@
 use super::dtype::Stored;
 use super::readat::ReadAt;
 use super::repair::{self, BadPixels};
-use super::{Scan, blo, dm, ebsd, empad, h5, mib, mrc, npy, raw, ser, tiff, tvips};
+use super::{Scan, blo, dm, ebsd, empad, h5, mib, mrc, npy, raw, ser, tiff, tvips, zarr};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
@@ -80,6 +80,9 @@ enum Format {
 /// # Errors
 /// [`Error::Io`], [`Error::Format`], [`Error::Unsupported`], [`Error::Limit`] and [`Error::Parameter`] with file and place.
 pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box<dyn Scan>> {
+    if zarr::is_store(path) {
+        return repair::wrap(zarr::open(path, options, control)?, &options.bad_pixels, control);
+    }
     if let Some(map) = ebsd::open_patterns(path, options)? {
         return repair::wrap(map.scan, &options.bad_pixels, control);
     }

@@ -21,6 +21,8 @@ const HEADER: usize = 256;
 const MAX_FRAME_HEADER: u64 = 1 << 20;
 /// Bytes of a version 2 frame header that are looked at: up to the scan positions.
 const FRAME: usize = 76;
+/// End of the field that tells images from diffraction patterns.
+const MODE_END: u64 = 28;
 /// Frames whose scan positions are looked at for the first row.
 const LOOK: u64 = 1 << 16;
 
@@ -200,10 +202,10 @@ fn calibrate(first: &ReadAt, h: Fields, before: u64, info: &mut ScanInfo) -> Res
     if voltage > 0 {
         info.notes.push(format!("{voltage} kV, total magnification {}", h.i32(44)));
     }
-    if before < FRAME as u64 || size <= 0.0 {
+    if before < MODE_END || size <= 0.0 {
         return Ok(());
     }
-    let mut frame = [0; FRAME];
+    let mut frame = [0; MODE_END as usize];
     first.read(HEADER as u64, &mut frame)?;
     let diffraction = Fields::little(&frame).u32(24) == 2;
     let unit = if diffraction { "1/nm" } else { "nm" };

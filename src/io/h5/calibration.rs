@@ -1,5 +1,6 @@
-//! Steps and units of axes, where common programs leave them. Never an error: a scan without calibration is still a scan.
+//! Steps and units of axes, where common programs leave them: HyperSpy, EMD, py4DSTEM, NeXus. Never an error: a scan without calibration is still a scan.
 
+use super::nexus;
 use super::order::Order;
 use super::text;
 use crate::io::{Axis, ScanInfo};
@@ -20,7 +21,8 @@ pub(super) fn read(file: &File, name: &str, order: Order, dims: &[u64], info: &m
         if file.link_exists(&hyperspy) {
             from_group(file, &hyperspy)
         } else {
-            from_vector(file, &format!("{parent}/dim{}", i + first))
+            let emd = from_vector(file, &format!("{parent}/dim{}", i + first));
+            emd.or_else(|| from_vector(file, &nexus::axis_name(file, name, i)?))
         }
     };
     let axes: Vec<Axis> = (0..dims.len()).map(|i| axis(i).unwrap_or_default()).collect();

@@ -2,7 +2,7 @@
 
 mod decode;
 mod names;
-mod source;
+pub(crate) mod source;
 
 use super::PatternMap;
 use super::data::{Geometry, MapData};

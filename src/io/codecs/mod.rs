@@ -1,5 +1,5 @@
-//! The filter pipeline of a chunked dataset, undone without the library: what the library would do under its lock, every thread does
-//! for itself.
+//! Compression of chunks, undone by whatever thread needs them: the filter pipelines of HDF5 datasets without the library and its lock, and the
+//! compressors of zarr arrays.
 //!
 //! Numbers and client data of filters: HDF5's registry of filter plugins and the filters' own documentation.
 
@@ -90,6 +90,51 @@ impl Filter {
             Filter::Blosc => blosc::decode(isa, from, out),
             Filter::Bitshuffle(p) => bitshuffle::decode(isa, p, from, out),
         }
+    }
+}
+
+/// The one compressor of a zarr array, by numcodecs' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compressor {
+    None,
+    Blosc,
+    Zstd,
+    Gzip,
+    Zlib,
+    /// One block behind its size as decoded (u32, little-endian).
+    Lz4,
+}
+
+impl Compressor {
+    /// By numcodecs' identifier.
+    pub fn named(id: &str) -> Option<Compressor> {
+        match id {
+            "blosc" => Some(Compressor::Blosc),
+            "zstd" => Some(Compressor::Zstd),
+            "gzip" => Some(Compressor::Gzip),
+            "zlib" => Some(Compressor::Zlib),
+            "lz4" => Some(Compressor::Lz4),
+            _ => None,
+        }
+    }
+    pub fn is_none(self) -> bool {
+        self == Compressor::None
+    }
+    /// Decodes all of `from` to exactly `out`.
+    pub fn decode(self, from: &[u8], out: &mut [u8]) -> Outcome {
+        let (name, outcome) = match self {
+            Compressor::None => {
+                same_size(from, out)?;
+                out.copy_from_slice(from);
+                return Ok(());
+            }
+            Compressor::Blosc => ("blosc", blosc::decode(Isa::active(), from, out)),
+            Compressor::Zstd => ("zstd", lz::zstd(from, out)),
+            Compressor::Gzip => ("gzip", lz::gunzip(from, out)),
+            Compressor::Zlib => ("zlib", lz::inflate(from, out)),
+            Compressor::Lz4 => ("lz4", lz::sized_lz4(from, out)),
+        };
+        outcome.map_err(|what| format!("{name}: {what}"))
     }
 }
 

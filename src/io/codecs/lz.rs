@@ -3,13 +3,32 @@
 use super::{Outcome, sizes, take, take_array};
 use std::cell::RefCell;
 
+thread_local! {
+    static STATE: RefCell<libdeflater::Decompressor> = RefCell::new(libdeflater::Decompressor::new());
+}
+
 /// Decodes a zlib stream.
 pub(super) fn inflate(from: &[u8], out: &mut [u8]) -> Outcome {
-    thread_local! {
-        static STATE: RefCell<libdeflater::Decompressor> = RefCell::new(libdeflater::Decompressor::new());
+    deflated(STATE.with_borrow_mut(|d| d.zlib_decompress(from, out)), out)
+}
+
+/// Decodes a gzip file of one member.
+pub(super) fn gunzip(from: &[u8], out: &mut [u8]) -> Outcome {
+    deflated(STATE.with_borrow_mut(|d| d.gzip_decompress(from, out)), out)
+}
+
+/// Decodes an LZ4 block behind its size as decoded.
+pub(super) fn sized_lz4(mut from: &[u8], out: &mut [u8]) -> Outcome {
+    let size = u32::from_le_bytes(take_array(&mut from)?) as usize;
+    if size != out.len() {
+        return Err(sizes(size, out.len()));
     }
+    lz4(from, out)
+}
+
+fn deflated(outcome: Result<usize, libdeflater::DecompressionError>, out: &[u8]) -> Outcome {
     use libdeflater::DecompressionError::{BadData, InsufficientSpace};
-    match STATE.with_borrow_mut(|d| d.zlib_decompress(from, out)) {
+    match outcome {
         Ok(n) if n == out.len() => Ok(()),
         Ok(n) => Err(sizes(n, out.len())),
         Err(BadData) => Err("the data are damaged".into()),
