@@ -130,7 +130,7 @@ impl<C: Chunks> Chunked<C> {
 
     /// Reads and decodes the chunk at `at` (in chunks) to `out`, which takes exactly a chunk.
     fn decode(&self, at: [u64; 4], out: &mut [u8]) -> Result<()> {
-        let work = || self.chunks.decode(self.offset(at), out);
+        let mut work = || self.chunks.decode(self.offset(at), out);
         match &self.gate {
             Some(gate) => gate.pass(work),
             None => work(),
