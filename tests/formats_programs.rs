@@ -6,6 +6,9 @@ mod bad;
 #[path = "formats_support/mutations.rs"]
 mod mutations;
 
+#[path = "formats_support/speed.rs"]
+mod speed;
+
 use emstream::Control;
 use emstream::io::{self, Axis, OpenOptions, Scan};
 use emstream::pixel::Pixel;
@@ -67,7 +70,10 @@ struct Entry {
 fn entries(folder: &str) -> Vec<Entry> {
     let text = std::fs::read_to_string(data("formats.json")).unwrap();
     let all: Vec<Entry> = serde_json::from_str(&text).unwrap();
-    let part: Vec<Entry> = all.into_iter().filter(|e| e.file.starts_with(&format!("{folder}/"))).collect();
+    let part: Vec<Entry> = all
+        .into_iter()
+        .filter(|e| e.file.starts_with(&format!("{folder}/")))
+        .collect();
     assert!(part.len() >= 3, "{folder}: at least three files");
     part
 }
@@ -89,7 +95,12 @@ fn check(folder: &str) {
         if let Some(format) = &e.format {
             assert_eq!(info.format, format, "{}", e.file);
         }
-        assert_eq!((info.nav, [info.frame.height, info.frame.width]), (e.nav, e.sig), "{}", e.file);
+        assert_eq!(
+            (info.nav, [info.frame.height, info.frame.width]),
+            (e.nav, e.sig),
+            "{}",
+            e.file
+        );
         let pixel = match e.dtype.as_str() {
             "bool" => "u8".to_owned(),
             "float16" | "float64" => "f32".to_owned(),
@@ -110,7 +121,11 @@ fn check(folder: &str) {
         }
         // Floats of 64 bits are rounded; everything else is exact.
         let want: Vec<f64> = reference(&e.array);
-        let want: Vec<f64> = if pixel == "f32" { want.iter().map(|&v| f64::from(v as f32)).collect() } else { want };
+        let want: Vec<f64> = if pixel == "f32" {
+            want.iter().map(|&v| f64::from(v as f32)).collect()
+        } else {
+            want
+        };
         let frames: Vec<u64> = (0..info.frames()).collect();
         assert!(values(scan.as_ref(), &frames) == want, "{}: other pixels", e.file);
         // Backwards, one by one, and as floats.
@@ -118,10 +133,17 @@ fn check(folder: &str) {
         let back: Vec<u64> = frames.iter().rev().copied().collect();
         let turned: Vec<f64> = want.chunks(n).rev().flatten().copied().collect();
         assert!(values(scan.as_ref(), &back) == turned, "{}: other pixels backwards", e.file);
-        let floats = OpenOptions { dtype: Some("f32".into()), ..options };
+        let floats = OpenOptions {
+            dtype: Some("f32".into()),
+            ..options
+        };
         let scan = io::open(&data(&e.file), &floats, &control()).unwrap();
         let rounded: Vec<f64> = want.iter().map(|&v| f64::from(v as f32)).collect();
-        assert!(values(scan.as_ref(), &frames) == rounded, "{}: other pixels as floats", e.file);
+        assert!(
+            values(scan.as_ref(), &frames) == rounded,
+            "{}: other pixels as floats",
+            e.file
+        );
     }
 }
 
@@ -183,9 +205,93 @@ fn nexus() {
 #[test]
 fn emd() {
     check("emd");
+    let scan = io::open(&data("emd/rosettasciio.emd"), &OpenOptions::default(), &control()).unwrap();
+    assert!(
+        scan.info()
+            .notes
+            .iter()
+            .any(|n| n.contains("the detector's axes may stand first"))
+    );
 }
 
 #[test]
 fn tiff_stacks() {
     check("tiff");
+}
+
+#[test]
+fn names_do_not_matter() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = [
+        ("mib/counts6.mib", "mib"),
+        ("mrc/big2.mrc", "mrc"),
+        ("ser/stack_1.ser", "ser"),
+        ("tvips/one_000.tvips", "tvips"),
+        ("zspy/scan_zip.zspy", "zarr"),
+        ("velox/stack.emd", "hdf5"),
+        ("tiff/shaped.tif", "tiff"),
+    ];
+    for (file, format) in files {
+        for name in ["scan.xyz", "scan", "scan.raw", "scan.h5"] {
+            let path = dir.path().join(name);
+            std::fs::copy(data(file), &path).unwrap();
+            let scan = io::open(&path, &OpenOptions::default(), &control()).unwrap_or_else(|e| panic!("{file} as {name}: {e}"));
+            assert_eq!(scan.info().format, format, "{file} as {name}");
+        }
+    }
+    // Who says all that a raw file needs gets it raw.
+    let raw = OpenOptions {
+        sig_shape: Some([7, 9]),
+        dtype: Some("u8".into()),
+        offset: Some(1024),
+        ..OpenOptions::default()
+    };
+    let scan = io::open(&data("mrc/mode0.mrc"), &raw, &control()).unwrap();
+    assert_eq!((scan.info().format, scan.info().nav), ("raw", [1, 5]));
+    let want: Vec<f64> = reference("arrays/mrc-mode0.mrc.npz")
+        .iter()
+        .map(|v| v.rem_euclid(256.0))
+        .collect();
+    assert!(values(scan.as_ref(), &[0, 1, 2, 3, 4]) == want);
+}
+
+#[test]
+fn what_else_a_file_could_be() {
+    let about = |name: &str| {
+        let scan = io::open(&data(name), &OpenOptions::default(), &control()).unwrap();
+        let datasets = io::candidates(&data(name)).unwrap();
+        let flags = io::otherwise(scan.info(), &datasets)
+            .into_iter()
+            .map(|f| f.0)
+            .collect::<Vec<_>>()
+            .join("; ");
+        (
+            scan.info().reading.shape.to_string(),
+            scan.info().reading.ignored.join("; "),
+            flags,
+        )
+    };
+    let (shape, ignored, flags) = about("mib/parts_9.mib");
+    assert_eq!(shape, "stored in the file: ScanY, ScanX in parts.hdr");
+    assert!(ignored.starts_with("times, thresholds and settings"), "{ignored}");
+    assert_eq!(flags, "--sync-offset N; --dtype f32");
+    let (shape, _, flags) = about("mib/raw1.mib");
+    assert_eq!(shape, "not known: all frames make one row");
+    assert_eq!(flags, "--nav-shape 2,2; --sync-offset N; --dtype f32");
+    let (_, _, flags) = about("mrc/mode0.mrc");
+    assert!(
+        flags.starts_with("--sig-shape 7,9 --dtype u8 --offset 1024; --nav-shape Y,X; "),
+        "{flags}"
+    );
+    let (shape, _, flags) = about("tvips/late_000.tvips");
+    assert_eq!(shape, "derived: the scan positions in the frame headers");
+    assert!(flags.starts_with("--sync-offset 4; "), "{flags}");
+    let (_, ignored, _) = about("mrc/fei1.mrc");
+    assert!(ignored.contains("tilts and times of the extended header"), "{ignored}");
+    let (shape, _, flags) = about("nexus/default.nxs");
+    assert_eq!(shape, "stored in the file: the dataset's shape");
+    assert!(
+        flags.contains("--dataset /entry/merlin/mask") && !flags.contains("merlin/data"),
+        "{flags}"
+    );
 }

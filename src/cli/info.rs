@@ -101,7 +101,9 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     }
     i.notes.iter().for_each(|n| println!("  note        {n}"));
     i.reading.ignored.iter().for_each(|n| println!("  ignored     {n}"));
-    otherwise.iter().for_each(|(flags, what)| println!("  otherwise   {flags}  ({what})"));
+    otherwise
+        .iter()
+        .for_each(|(flags, what)| println!("  otherwise   {flags}  ({what})"));
     Ok(())
 }
 

@@ -135,7 +135,9 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         notes,
         reading: Reading::shape(options, ShapeFrom::Stored("the header".into())),
     };
-    info.reading.ignored.push("the bright-field image and the note in the header".to_owned());
+    info.reading
+        .ignored
+        .push("the bright-field image and the note in the header".to_owned());
     let flat = Flat::new(file, u64::from(h.frames_at), Marker::Blo { base }, &sizes, stored, pixel);
     Ok(Box::new(Stack::new(info, flat, options.sync_offset)?))
 }

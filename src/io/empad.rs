@@ -125,7 +125,9 @@ pub(crate) fn owns(file: &ReadAt) -> Result<bool> {
 
 /// The description with the name of a `.raw` file.
 fn beside(raw: &Path) -> Result<Option<Description>> {
-    let Some(xml) = siblings::beside(raw, "xml") else { return Ok(None) };
+    let Some(xml) = siblings::beside(raw, "xml") else {
+        return Ok(None);
+    };
     describe(&xml)
 }
 
@@ -171,14 +173,25 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         (_, Some(shape), _) => (shape, ShapeFrom::Derived("the name of the file".into())),
         (_, _, Some(_)) => ([1, frames], ShapeFrom::Given),
         _ if described => {
-            let said: Vec<String> = d.shapes.iter().map(|(s, from)| format!("{} ({from})", limits::tuple(s))).collect();
-            let said = if said.is_empty() { "nothing".to_owned() } else { said.join(", ") };
+            let said: Vec<String> = d
+                .shapes
+                .iter()
+                .map(|(s, from)| format!("{} ({from})", limits::tuple(s)))
+                .collect();
+            let said = if said.is_empty() {
+                "nothing".to_owned()
+            } else {
+                said.join(", ")
+            };
             let what = format!("the file holds {frames} frames, its description says {said}; --nav-shape Y,X sets the shape");
             return Err(Error::format(path, "scan shape", what));
         }
         _ => ([1, frames], ShapeFrom::Unknown),
     };
-    let stored = Stored { kind: Kind::F32, big_endian: false };
+    let stored = Stored {
+        kind: Kind::F32,
+        big_endian: false,
+    };
     let mut sizes = limits::check(path, nav, [EDGE, EDGE], stored.bytes())?;
     limits::check_sig(options.sig_shape, &sizes)?;
     if let Some(nav) = options.nav_shape {
@@ -187,10 +200,18 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let pixel = stored.deliver(options.wanted_pixel()?)?;
     let mut info = ScanInfo::new(&file, "empad", &sizes, stored, pixel);
     info.reading = Reading::shape(options, from);
-    info.reading.ignored.push("two rows behind every frame, which hold no pixels".to_owned());
-    let flags = format!("--sig-shape 130,128 --dtype f32 --offset 0 --nav-shape {},{}", sizes.nav[0], sizes.nav[1]);
+    info.reading
+        .ignored
+        .push("two rows behind every frame, which hold no pixels".to_owned());
+    let flags = format!(
+        "--sig-shape 130,128 --dtype f32 --offset 0 --nav-shape {},{}",
+        sizes.nav[0], sizes.nav[1]
+    );
     info.reading.otherwise.push((flags, "with these rows".to_owned()));
-    let axis = |scale: f64, unit: &str| Axis { scale: Some(scale), unit: unit.to_owned() };
+    let axis = |scale: f64, unit: &str| Axis {
+        scale: Some(scale),
+        unit: unit.to_owned(),
+    };
     if let Some(view) = d.view.filter(|_| sizes.nav == nav.map(|n| n as usize) && nav[0] > 1) {
         let larger = nav[0].max(nav[1]);
         let count = if d.larger { [larger; 2] } else { nav };
@@ -199,7 +220,10 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     if let Some(p) = d.pixel {
         info.sig_axes = [axis(p, "1/nm"), axis(p, "1/nm")];
     }
-    let marker = Marker::Skip { before: 0, after: FOOTER };
+    let marker = Marker::Skip {
+        before: 0,
+        after: FOOTER,
+    };
     let flat = Flat::new(file, 0, marker, &sizes, stored, pixel);
     Ok(Box::new(Stack::new(info, flat, options.sync_offset)?))
 }

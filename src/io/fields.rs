@@ -9,7 +9,10 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub fn little(bytes: &'a [u8]) -> Self {
-        Fields { bytes, big_endian: false }
+        Fields {
+            bytes,
+            big_endian: false,
+        }
     }
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {
         let bytes = self.bytes.get(at..).and_then(|b| b.first_chunk()).copied();
@@ -51,7 +54,10 @@ mod tests {
     fn both_orders_and_the_end() {
         let bytes = [1, 2, 3, 4, 255, 255, 255, 255];
         let little = Fields::little(&bytes);
-        let big = Fields { bytes: &bytes, big_endian: true };
+        let big = Fields {
+            bytes: &bytes,
+            big_endian: true,
+        };
         assert_eq!((little.u16(0), big.u16(0)), (0x0201, 0x0102));
         assert_eq!((little.u32(0), big.u32(0)), (0x0403_0201, 0x0102_0304));
         assert_eq!((little.i32(4), little.size(4), little.size(0)), (-1, 0, 0x0403_0201));

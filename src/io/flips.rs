@@ -18,7 +18,10 @@ impl<S: Stored> Stored for Flipped<S> {
         for frame in out.chunks_mut(stride).take(count) {
             let (upper, lower) = frame[..self.height * self.row].split_at_mut(self.height / 2 * self.row);
             let lower = lower.chunks_exact_mut(self.row).rev();
-            upper.chunks_exact_mut(self.row).zip(lower).for_each(|(a, b)| a.swap_with_slice(b));
+            upper
+                .chunks_exact_mut(self.row)
+                .zip(lower)
+                .for_each(|(a, b)| a.swap_with_slice(b));
         }
         Ok(())
     }

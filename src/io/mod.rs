@@ -6,9 +6,9 @@ mod codecs;
 mod dm;
 mod dtype;
 pub mod ebsd;
-mod flat;
 mod empad;
 mod fields;
+mod flat;
 mod flips;
 mod fuzz;
 mod h5;
@@ -34,10 +34,10 @@ mod tvips;
 pub mod write;
 mod zarr;
 
-pub use reading::{Reading, ShapeFrom, otherwise};
 pub use fuzz::{FuzzFormat, fuzz_bytes};
 pub use h5::Candidate;
 pub use open::{OpenOptions, open};
+pub use reading::{Reading, ShapeFrom, otherwise};
 pub use repair::BadPixels;
 pub use stored::{has_stored, read_stored};
 pub mod array;
@@ -92,7 +92,13 @@ pub struct ScanInfo {
 
 impl ScanInfo {
     /// A scan without calibration, frames one by one in a file.
-    pub(crate) fn new(file: &readat::ReadAt, format: &'static str, sizes: &limits::Sizes, stored: dtype::Stored, pixel: Pixel) -> Self {
+    pub(crate) fn new(
+        file: &readat::ReadAt,
+        format: &'static str,
+        sizes: &limits::Sizes,
+        stored: dtype::Stored,
+        pixel: Pixel,
+    ) -> Self {
         ScanInfo {
             path: file.path().to_owned(),
             format,

@@ -46,7 +46,13 @@ fn header<'a>(path: &Path, bytes: &'a [u8; HEADER]) -> Result<Fields<'a>> {
         None => [false, true],
     };
     let found = candidates.into_iter().map(fields).find(|f| sensible(*f));
-    found.ok_or_else(|| Error::format(path, "byte 12 (MODE)", format!("mode {} in neither byte order", fields(false).i32(12))))
+    found.ok_or_else(|| {
+        Error::format(
+            path,
+            "byte 12 (MODE)",
+            format!("mode {} in neither byte order", fields(false).i32(12)),
+        )
+    })
 }
 
 /// The type of the pixels and what to say about it.
@@ -126,7 +132,10 @@ fn calibrate(file: &ReadAt, h: Fields, info: &mut ScanInfo) -> Result<()> {
         let step = f64::from(h.f32(cell)) / h.i32(samples) as f64;
         Some(step).filter(|s| s.is_finite() && *s > 0.0)
     };
-    let angstrom = |scale: f64| Axis { scale: Some(scale), unit: "Å".to_owned() };
+    let angstrom = |scale: f64| Axis {
+        scale: Some(scale),
+        unit: "Å".to_owned(),
+    };
     let [x, y, z] = [(40, 28), (44, 32), (48, 36)].map(|(cell, samples)| step(cell, samples));
     // A cell of one Å a pixel is what programs write that know nothing.
     if x != Some(1.0) || y != Some(1.0) {
@@ -147,21 +156,31 @@ fn calibrate(file: &ReadAt, h: Fields, info: &mut ScanInfo) -> Result<()> {
     if !(matches!(kind, b"FEI1" | b"FEI2") && extended >= FEI as u64) {
         let kind: String = kind.iter().filter(|b| b.is_ascii_graphic()).map(|&b| char::from(b)).collect();
         let kind = if kind.is_empty() { "unknown" } else { &kind };
-        info.reading.ignored.push(format!("an extended header of {extended} bytes, type {kind}"));
+        info.reading
+            .ignored
+            .push(format!("an extended header of {extended} bytes, type {kind}"));
         return Ok(());
     }
     let mut record = [0; FEI];
     file.read(HEADER as u64, &mut record)?;
-    let record = Fields { bytes: &record, big_endian: h.big_endian };
+    let record = Fields {
+        bytes: &record,
+        big_endian: h.big_endian,
+    };
     let positive = |at: usize| Some(record.f64(at)).filter(|v| v.is_finite() && *v > 0.0);
     if info.sig_axes.iter().all(|a| a.scale.is_none()) {
         info.sig_axes = [164, 156].map(|at| positive(at).map(|m| angstrom(m * 1e10)).unwrap_or_default());
     }
     let said = [(84, "V"), (289, "times"), (301, "m camera length")];
-    let said: Vec<String> = said.iter().filter_map(|(at, unit)| Some(format!("{} {unit}", positive(*at)?))).collect();
+    let said: Vec<String> = said
+        .iter()
+        .filter_map(|(at, unit)| Some(format!("{} {unit}", positive(*at)?)))
+        .collect();
     if !said.is_empty() {
         info.notes.push(format!("extended header of FEI: {}", said.join(", ")));
     }
-    info.reading.ignored.push("stage positions, tilts and times of the extended header".to_owned());
+    info.reading
+        .ignored
+        .push("stage positions, tilts and times of the extended header".to_owned());
     Ok(())
 }

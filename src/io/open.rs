@@ -169,7 +169,7 @@ fn tell(file: &ReadAt, options: &OpenOptions) -> Result<Format> {
     if tvips::has_signature(file)? || tvips::is_later_part(file) {
         return Ok(Format::Tvips);
     }
-    if !described && (empad::is_description(file)? || (ending == "raw" && empad::owns(file)?)) {
+    if !described && (ending == "xml" || empad::is_description(file)? || (ending == "raw" && empad::owns(file)?)) {
         return Ok(Format::Empad);
     }
     let wrong = |name: &str| {

@@ -83,7 +83,10 @@ pub fn otherwise(info: &ScanInfo, datasets: &[Candidate]) -> Vec<(String, String
         list.push((format!("--dataset {}", d.path), format!("shape {:?}, {}", d.shape, d.dtype)));
     }
     if frames > 1 {
-        list.push(("--sync-offset N".to_owned(), "skips N frames (N < 0: puts blank ones before)".to_owned()));
+        list.push((
+            "--sync-offset N".to_owned(),
+            "skips N frames (N < 0: puts blank ones before)".to_owned(),
+        ));
     }
     if info.frame.pixel != crate::pixel::Pixel::F32 {
         list.push(("--dtype f32".to_owned(), "floats".to_owned()));
@@ -107,7 +110,10 @@ mod tests {
         assert_eq!(flags(&info), ["--sync-offset N", "--dtype f32"]);
         let (options, stored) = (OpenOptions::default(), ShapeFrom::Stored("ScanX".into()));
         assert_eq!(Reading::shape(&options, stored.clone()).shape, stored);
-        let given = OpenOptions { nav_shape: Some([4, 4]), ..options };
+        let given = OpenOptions {
+            nav_shape: Some([4, 4]),
+            ..options
+        };
         assert_eq!(Reading::shape(&given, stored).shape.word(), "given");
     }
 }

@@ -79,7 +79,10 @@ impl Header {
         };
         let (total, valid) = (u64::from(h.u32(14)), u64::from(h.u32(18)));
         if valid == 0 {
-            return Err(wrong("byte 18", "no element was written (a single spectrum may lie in the .emi file)".into()));
+            return Err(wrong(
+                "byte 18",
+                "no element was written (a single spectrum may lie in the .emi file)".into(),
+            ));
         }
         if valid > total {
             return Err(wrong("byte 18", format!("{valid} valid elements of {total}")));
@@ -109,7 +112,9 @@ impl Header {
             let mut bytes = vec![0; (valid * word) as usize];
             file.read(from, &mut bytes)?;
             let f = Fields::little(&bytes);
-            Ok((0..valid as usize).map(|i| if wide { f.u64(8 * i) } else { u64::from(f.u32(4 * i)) }).collect())
+            Ok((0..valid as usize)
+                .map(|i| if wide { f.u64(8 * i) } else { u64::from(f.u32(4 * i)) })
+                .collect())
         };
         Ok(Header {
             images,
@@ -159,7 +164,11 @@ fn dimension(file: &ReadAt, at: u64) -> Result<(Dimension, u64)> {
     let mut unit = vec![0; length as usize];
     file.read(units_at + 4, &mut unit)?;
     let unit = String::from_utf8_lossy(&unit).trim_matches(['\0', ' ']).to_owned();
-    let dimension = Dimension { size: u64::from(f.u32(0)), step: f.f64(12), unit };
+    let dimension = Dimension {
+        size: u64::from(f.u32(0)),
+        step: f.f64(12),
+        unit,
+    };
     Ok((dimension, units_at + 4 + length))
 }
 
@@ -179,9 +188,17 @@ impl Element {
         file.read(at, &mut bytes[..length as usize])?;
         let f = Fields::little(&bytes);
         Ok(if images {
-            Element { sig: [f.size(46), f.size(42)], code: f.u16(40), steps: [f.f64(28), f.f64(8)] }
+            Element {
+                sig: [f.size(46), f.size(42)],
+                code: f.u16(40),
+                steps: [f.f64(28), f.f64(8)],
+            }
         } else {
-            Element { sig: [1, f.size(22)], code: f.u16(20), steps: [0.0, f.f64(8)] }
+            Element {
+                sig: [1, f.size(22)],
+                code: f.u16(20),
+                steps: [0.0, f.f64(8)],
+            }
         })
     }
 }
@@ -197,7 +214,13 @@ fn type_of(path: &Path, code: u16) -> Result<StoredType> {
         7 => Kind::F32,
         8 => Kind::F64,
         9 | 10 => return Err(Error::unsupported(path, "complex numbers")),
-        n => return Err(Error::format(path, "type of the first element", format!("{n} is none of 1 to 10"))),
+        n => {
+            return Err(Error::format(
+                path,
+                "type of the first element",
+                format!("{n} is none of 1 to 10"),
+            ));
+        }
     };
     Ok(StoredType { kind, big_endian: false })
 }
@@ -219,7 +242,11 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let one = limits::check(path, [1, 1], element.sig, stored.bytes())?;
     for (i, &at) in h.places.iter().enumerate() {
         if at.checked_add(before + one.frame_bytes).is_none_or(|end| end > file.len()) {
-            let what = format!("{} bytes from byte {at} on, but the file has {}", before + one.frame_bytes, file.len());
+            let what = format!(
+                "{} bytes from byte {at} on, but the file has {}",
+                before + one.frame_bytes,
+                file.len()
+            );
             return Err(Error::format(path, format!("element {i} (truncated)"), what));
         }
     }
@@ -232,7 +259,9 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let pixel = stored.deliver(options.wanted_pixel()?)?;
     let mut info = ScanInfo::new(&file, "ser", &sizes, stored, pixel);
     info.reading = Reading::shape(options, from);
-    info.reading.ignored.push("the time (and position) of every element".to_owned());
+    info.reading
+        .ignored
+        .push("the time (and position) of every element".to_owned());
     if h.valid < h.total {
         info.notes.push(format!("{} of {} elements were taken", h.valid, h.total));
     }
@@ -250,20 +279,44 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let unit = if h.images { "meters" } else { "eV" };
     info.sig_axes = element.steps.map(|s| axis(s, unit));
     let step = h.places.get(1).map_or(before + one.frame_bytes, |n| n.wrapping_sub(first));
-    let even = h.places.iter().zip(0..).all(|(&at, i)| step.checked_mul(i).and_then(|n| n.checked_add(first)) == Some(at));
-    let after = step.checked_sub(before + one.frame_bytes).and_then(|n| usize::try_from(n).ok());
-    let elements = Elements { file, images: h.images, places: h.places, before, stored, pixel, width: sizes.sig[1] };
+    let even = h
+        .places
+        .iter()
+        .zip(0..)
+        .all(|(&at, i)| step.checked_mul(i).and_then(|n| n.checked_add(first)) == Some(at));
+    let after = step
+        .checked_sub(before + one.frame_bytes)
+        .and_then(|n| usize::try_from(n).ok());
+    let elements = Elements {
+        file,
+        images: h.images,
+        places: h.places,
+        before,
+        stored,
+        pixel,
+        width: sizes.sig[1],
+    };
     elements.check_ends(&element)?;
     let frames: Box<dyn Stored> = match after {
         Some(after) if even && first + sizes.frames * step <= elements.file.len() => {
-            let marker = Marker::Skip { before: before as usize, after };
+            let marker = Marker::Skip {
+                before: before as usize,
+                after,
+            };
             Box::new(Flat::new(elements.file, first, marker, &sizes, stored, pixel))
         }
-        _ => Box::new(Listed { elements, frame_bytes: one.frame_bytes as usize }),
+        _ => Box::new(Listed {
+            elements,
+            frame_bytes: one.frame_bytes as usize,
+        }),
     };
     if h.images {
         let (height, row) = (sizes.sig[0], sizes.sig[1] * pixel.bytes());
-        let frames = Flipped { stored: frames, height, row };
+        let frames = Flipped {
+            stored: frames,
+            height,
+            row,
+        };
         return Ok(Box::new(Stack::new(info, frames, options.sync_offset)?));
     }
     Ok(Box::new(Stack::new(info, frames, options.sync_offset)?))
@@ -310,7 +363,10 @@ fn axis(step: f64, unit: &str) -> Axis {
         other => (step, other),
     };
     match scale.is_finite() && scale > 0.0 && !unit.is_empty() {
-        true => Axis { scale: Some(scale), unit: unit.to_owned() },
+        true => Axis {
+            scale: Some(scale),
+            unit: unit.to_owned(),
+        },
         false => Axis::default(),
     }
 }
@@ -333,7 +389,13 @@ impl Elements {
             let Some(&at) = self.places.get(i) else { continue };
             let other = Element::read(&self.file, self.images, at)?;
             if (other.sig, other.code) != (first.sig, first.code) {
-                let what = format!("shape {} of type {}, the first is {} of type {}", limits::tuple(&other.sig), other.code, limits::tuple(&first.sig), first.code);
+                let what = format!(
+                    "shape {} of type {}, the first is {} of type {}",
+                    limits::tuple(&other.sig),
+                    other.code,
+                    limits::tuple(&first.sig),
+                    first.code
+                );
                 return Err(Error::format(self.file.path(), format!("element {i}, byte {at}"), what));
             }
         }
@@ -354,7 +416,10 @@ impl Stored for Listed {
         let mut raw = vec![0; if e.stored.is_plain(e.pixel) { 0 } else { self.frame_bytes }];
         for (frame, out) in (first..).zip(out.chunks_mut(stride)).take(count) {
             control.check()?;
-            let at = e.places.get(frame as usize).ok_or_else(|| Error::Internal(format!("element {frame} of a series")))?;
+            let at = e
+                .places
+                .get(frame as usize)
+                .ok_or_else(|| Error::Internal(format!("element {frame} of a series")))?;
             let at = at + e.before;
             if raw.is_empty() {
                 e.file.read(at, &mut out[..target])?;

@@ -41,7 +41,9 @@ fn number(stem: &str) -> (&str, &str) {
 /// [`Error::Io`] if the folder cannot be listed.
 pub(crate) fn parts(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let alone = || vec![(0, path.to_owned())];
-    let Some((stem, ending)) = name(path) else { return Ok(alone()) };
+    let Some((stem, ending)) = name(path) else {
+        return Ok(alone());
+    };
     let (begin, digits) = number(&stem);
     if digits.is_empty() {
         return Ok(alone());
@@ -73,7 +75,10 @@ pub(crate) fn numbered(path: &Path, begin: &str, ending: &str) -> Result<Vec<(u6
         let other = entry.map_err(failed)?.path();
         let Some((stem, its)) = name(&other) else { continue };
         let (start, digits) = number(&stem);
-        if start == begin && its == ending && let Ok(n) = digits.parse::<u64>() {
+        if start == begin
+            && its == ending
+            && let Ok(n) = digits.parse::<u64>()
+        {
             found.push((n, other));
         }
     }

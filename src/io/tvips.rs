@@ -100,8 +100,14 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let (nav, from, sync) = match found {
         Some((nav, 0)) => (nav, ShapeFrom::Derived("the scan positions in the frame headers".into()), 0),
         Some((nav, skip)) if nav[0] * nav[1] == frames => {
-            notes.push(format!("the scan begins with frame {skip}: --sync-offset {skip} puts it first"));
-            (nav, ShapeFrom::Derived("the scan positions in the frame headers".into()), skip)
+            notes.push(format!(
+                "the scan begins with frame {skip}: --sync-offset {skip} puts it first"
+            ));
+            (
+                nav,
+                ShapeFrom::Derived("the scan positions in the frame headers".into()),
+                skip,
+            )
         }
         _ => ([1, frames], ShapeFrom::Unknown, 0),
     };
@@ -117,9 +123,13 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let mut info = ScanInfo::new(first, "tvips", &sizes, stored, pixel);
     info.file_bytes = parts.iter().map(|p| p.0.len()).sum();
     info.reading = Reading::shape(options, from);
-    info.reading.ignored.push("times, stage and lens settings in the header of every frame".to_owned());
+    info.reading
+        .ignored
+        .push("times, stage and lens settings in the header of every frame".to_owned());
     if sync > 0 {
-        info.reading.otherwise.push((format!("--sync-offset {sync}"), "the scan from its first position on".into()));
+        info.reading
+            .otherwise
+            .push((format!("--sync-offset {sync}"), "the scan from its first position on".into()));
     }
     info.notes.append(&mut notes);
     calibrate(first, h, before, &mut info)?;
@@ -127,7 +137,10 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         info.notes.push(format!("{} files", parts.len()));
     }
     let mut joined = Joined::new();
-    let marker = Marker::Skip { before: before as usize, after: 0 };
+    let marker = Marker::Skip {
+        before: before as usize,
+        after: 0,
+    };
     for (i, (file, frames)) in parts.into_iter().enumerate() {
         let start = if i == 0 { HEADER as u64 } else { 0 };
         joined.push(path, frames, Box::new(Flat::new(file, start, marker, &sizes, stored, pixel)))?;
@@ -170,7 +183,9 @@ fn parts(first: ReadAt, step: u64) -> Result<Vec<(ReadAt, u64)>> {
 /// Scan shape and first frame of the scan, by the positions in the frames' headers: x counts up from (0, 0) and falls at the end of the first
 /// row.
 fn scan_shape(parts: &[(ReadAt, u64)], step: u64, frames: u64) -> Result<Option<([u64; 2], u64)>> {
-    let Some((first, count)) = parts.first() else { return Ok(None) };
+    let Some((first, count)) = parts.first() else {
+        return Ok(None);
+    };
     let position = |frame: u64| -> Result<[f32; 2]> {
         let mut bytes = [0; FRAME];
         first.read(HEADER as u64 + frame * step, &mut bytes)?;
@@ -209,6 +224,9 @@ fn calibrate(first: &ReadAt, h: Fields, before: u64, info: &mut ScanInfo) -> Res
     first.read(HEADER as u64, &mut frame)?;
     let diffraction = Fields::little(&frame).u32(24) == 2;
     let unit = if diffraction { "1/nm" } else { "nm" };
-    info.sig_axes = [0, 1].map(|_| Axis { scale: Some(size), unit: unit.to_owned() });
+    info.sig_axes = [0, 1].map(|_| Axis {
+        scale: Some(size),
+        unit: unit.to_owned(),
+    });
     Ok(())
 }

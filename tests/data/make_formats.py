@@ -430,7 +430,7 @@ def velox():
                                                      "PixelSize": {"width": "2.5e-10" if unit == "m" else "1.5e8", "height": "5e-10" if unit == "m" else "3e8"}, "Offset": {"x": "0", "y": "0"}},
                                     "CustomProperties": {}})
                 m = np.frombuffer(json_.encode().ljust(2000, b"\0"), np.uint8)
-                g.create_dataset("Metadata", data=np.repeat(m[:, None], len(a), axis=1), compression="gzip")
+                g.create_dataset("Metadata", data=np.repeat(m[:, None], len(a), axis=1), **(dict(compression="gzip") if len(a) > 1 else {}))
             ops = f.create_group("Operations/StemInputOperation")
             for i in range(len(images)):
                 ops[f"{i:032x}"] = np.array([json.dumps({"dataPath": f"/Data/Image/{i:032x}", "detector": "HAADF"}).encode()])
@@ -509,7 +509,10 @@ def emd():
     s = file_reader(str(d / "rosettasciio.emd"))[0]
     same(s["data"], scan, "rosettasciio.emd")
     print([(x["name"], x["scale"], x["units"]) for x in s["axes"]])
-    add("emd/rosettasciio.emd", s["data"], (3, 4), "rosettasciio", steps, format="hdf5", shape="stored")
+    # RosettaSciIO writes and reads this format with all dimensions turned around; the array as stored is what h5py and ncempy see.
+    with ncem.fileEMD(str(d / "rosettasciio.emd"), readonly=True) as f:
+        same(f.get_emdgroup(f.list_emds[0])[0], scan.T, "rosettasciio.emd")
+    add("emd/rosettasciio.emd", scan.T, (5, 6), "ncempy", steps[::-1], format="hdf5", shape="stored")
     for name, a, dims in [("ncempy.emd", scan[0].astype("f4"), [("t", "[s]", 0.5), ("y", "[n_m]", 0.25), ("x", "[n_m]", 0.125)]),
                           ("ncempy4.emd", scan.astype("i2"), [("y", "[u_m]", 2.0), ("x", "[u_m]", 4.0), ("ky", "[1/n_m]", 0.5), ("kx", "[px]", 1.0)])]:
         with ncem.fileEMD(str(d / name), readonly=False) as f:

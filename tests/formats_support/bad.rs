@@ -11,7 +11,9 @@ pub fn error_of(path: &Path, options: &OpenOptions) -> String {
         let mut out = vec![0; stride];
         (0..scan.info().frames()).try_for_each(|f| scan.read(&[f], stride, &mut out, &control()))
     });
-    let e = result.expect_err(&format!("{} should be refused", path.display())).to_string();
+    let e = result
+        .expect_err(&format!("{} should be refused", path.display()))
+        .to_string();
     assert!(!e.contains('\n'), "one line: {e}");
     e
 }
@@ -66,16 +68,36 @@ fn bad_merlin_files() {
         &[],
         open,
         &[
-            ("cut", cut(5), "end of file (truncated): 5 frames of 664 bytes and 659 bytes more"),
+            (
+                "cut",
+                cut(5),
+                "end of file (truncated): 5 frames of 664 bytes and 659 bytes more",
+            ),
             ("long", longer(7), "6 frames of 664 bytes and 7 bytes more"),
             ("magic", put(0, b"MQ2,"), "byte 0: the name says a file of a Merlin detector"),
             ("length", text("00384", "99999"), "header, field 3 (length)"),
             ("short length", text("00384", "00010"), "header, field 3 (length)"),
-            ("columns", text(",0014,", ",0000,"), "header, fields 5 and 6: 10 rows and 0 columns"),
-            ("rows", text(",0010,", ",00xx,"), "header, field 6 (rows): '00xx' is no number"),
+            (
+                "columns",
+                text(",0014,", ",0000,"),
+                "header, fields 5 and 6: 10 rows and 0 columns",
+            ),
+            (
+                "rows",
+                text(",0010,", ",00xx,"),
+                "header, field 6 (rows): '00xx' is no number",
+            ),
             ("type", text("U16", "F32"), "not supported: pixels of type 'F32'"),
-            ("depth", text("U16", "R64"), "header, field 5 (columns): 14 values of 12 bits are not whole words"),
-            ("marker", put(3 * 664, b"XX"), "frame 3, byte 1992: the frame's header does not begin with MQ1"),
+            (
+                "depth",
+                text("U16", "R64"),
+                "header, field 5 (columns): 14 values of 12 bits are not whole words",
+            ),
+            (
+                "marker",
+                put(3 * 664, b"XX"),
+                "frame 3, byte 1992: the frame's header does not begin with MQ1",
+            ),
         ],
     );
     refuse(
@@ -83,13 +105,26 @@ fn bad_merlin_files() {
         &[],
         "mib/raw24.mib",
         &[
-            ("bits", text("000000ns,24,", "000000ns,25,"), "header, last field (counter depth): 25 instead of"),
-            ("chips", text(",01,", ",03,"), "not supported: raw frames of 24 bits from 3 chips arranged as 1x1"),
+            (
+                "bits",
+                text("000000ns,24,", "000000ns,25,"),
+                "header, last field (counter depth): 25 instead of",
+            ),
+            (
+                "chips",
+                text(",01,", ",03,"),
+                "not supported: raw frames of 24 bits from 3 chips arranged as 1x1",
+            ),
             ("marker", put(640, b"XX"), "frame 1, byte 640"),
         ],
     );
     let hdr = "mib/counts12.hdr";
-    refuse(hdr, &[], hdr, &[("alone", Box::new(|_| {}), "frames: there is no counts12.mib beside it")]);
+    refuse(
+        hdr,
+        &[],
+        hdr,
+        &[("alone", Box::new(|_| {}), "frames: there is no counts12.mib beside it")],
+    );
     refuse(hdr, &[open], open, &[("magic", put(0, b"XDR"), "byte 0: an .hdr file")]);
 }
 
@@ -101,7 +136,11 @@ fn hdr_that_contradicts_is_noted() {
     let notes = |hdr: &str| {
         std::fs::write(at("a.hdr"), format!("HDR,\t\n{hdr}\nEnd\t\n")).unwrap();
         let scan = io::open(&at("a.mib"), &OpenOptions::default(), &control()).unwrap();
-        (scan.info().nav, scan.info().reading.shape.word(), scan.info().notes.join("; "))
+        (
+            scan.info().nav,
+            scan.info().reading.shape.word(),
+            scan.info().notes.join("; "),
+        )
     };
     let trigger = |all: u64, row: u64| format!("Frames in Acquisition (Number):\t{all}\nFrames per Trigger (Number):\t{row}");
     let (nav, word, _) = notes(&trigger(8, 2));
@@ -125,8 +164,16 @@ fn bad_empad_files() {
         &[
             ("tag", text("</root>", "</toor>"), "XML: "),
             ("cut", cut(60), "XML: "),
-            ("other", text("<raw_file ", "<law_file "), "an XML file that describes no EMPAD frames"),
-            ("absent", text("scan_x1_y3.raw", "scan_x9_y3.raw"), "raw_file: there is no file scan_x9_y3.raw beside it"),
+            (
+                "other",
+                text("<raw_file ", "<law_file "),
+                "an XML file that describes no EMPAD frames",
+            ),
+            (
+                "absent",
+                text("scan_x1_y3.raw", "scan_x9_y3.raw"),
+                "raw_file: there is no file scan_x9_y3.raw beside it",
+            ),
         ],
     );
     refuse(
@@ -140,7 +187,16 @@ fn bad_empad_files() {
         ],
     );
     // A frame less: neither the description nor the name fits.
-    refuse("empad/series.raw", &["empad/series.xml"], "empad/series.xml", &[("less", cut(66_560), "the file holds 1 frames, its description says (1, 2) (series_count)")]);
+    refuse(
+        "empad/series.raw",
+        &["empad/series.xml"],
+        "empad/series.xml",
+        &[(
+            "less",
+            cut(66_560),
+            "the file holds 1 frames, its description says (1, 2) (series_count)",
+        )],
+    );
 }
 
 #[test]
@@ -152,7 +208,11 @@ fn bad_mrc_files() {
         &[],
         open,
         &[
-            ("cut", cut(1), "end of file (truncated): 5 sections of 7×9 uint16 from byte 1024 on make 1654 bytes, but the file has 1653"),
+            (
+                "cut",
+                cut(1),
+                "end of file (truncated): 5 sections of 7×9 uint16 from byte 1024 on make 1654 bytes, but the file has 1653",
+            ),
             ("magic", put(208, b"NAP "), "byte 0: the name says an MRC file"),
             ("width", put(0, &edge(70_000)), "at most 65536 rows and columns"),
             ("negative", put(4, &edge(-7)), "a dimension is zero"),
@@ -199,11 +259,19 @@ fn bad_series() {
         &[],
         open,
         &[
-            ("pixels", put(header + 40, &[11]), "type of the first element: 11 is none of 1 to 10"),
+            (
+                "pixels",
+                put(header + 40, &[11]),
+                "type of the first element: 11 is none of 1 to 10",
+            ),
             ("complex", put(header + 40, &[9]), "not supported: complex numbers"),
             ("edge", put(header + 42, &[0, 0, 2, 0]), "at most 65536 rows and columns"),
             ("rows", put(header + 46, &[0; 4]), "a dimension is zero"),
-            ("large", put(header + 42, &[0, 16, 0, 0]), "element 5 (truncated)"),
+            (
+                "large",
+                put(header + 42, &[0, 16, 0, 0]),
+                "element 0 (truncated): 41010 bytes",
+            ),
             ("other", put(header + 3 * (50 + 80 + 24) + 42, &[9]), "element 3, byte "),
         ],
     );
@@ -228,9 +296,22 @@ fn bad_streams() {
         ],
     );
     let (first, second) = ("tvips/parts_000.tvips", "tvips/parts_001.tvips");
-    refuse(second, &[first], first, &[("cut", cut(1), "end of file (truncated)"), ("empty", Box::new(|b| b.clear()), "0 frames of")]);
+    refuse(
+        second,
+        &[first],
+        first,
+        &[
+            ("cut", cut(1), "end of file (truncated)"),
+            ("empty", Box::new(|b| b.clear()), "0 frames of"),
+        ],
+    );
     // The second part without the first.
-    refuse(second, &[], second, &[("alone", Box::new(|_| {}), "byte 0: the name says a TVIPS stream")]);
+    refuse(
+        second,
+        &[],
+        second,
+        &[("alone", Box::new(|_| {}), "byte 0: the name says a TVIPS stream")],
+    );
 }
 
 /// A copy of a folder, changed.
@@ -263,26 +344,81 @@ fn bad_zarr() {
     };
     type Change = Box<dyn Fn(&Path)>;
     let cases: Vec<(&str, Change, &str)> = vec![
-        ("version", Box::new(edit(".zarray", "\"zarr_format\": 2", "\"zarr_format\": 3")), "zarr version 3; version 2 is read"),
+        (
+            "version",
+            Box::new(edit(".zarray", "\"zarr_format\": 2", "\"zarr_format\": 3")),
+            "zarr version 3; version 2 is read",
+        ),
         ("json", Box::new(edit(".zarray", "\"order\"", "order")), ".zarray: JSON: "),
-        ("order", Box::new(edit(".zarray", "\"C\"", "\"F\"")), "chunks in Fortran order"),
+        (
+            "order",
+            Box::new(edit(".zarray", "\"C\"", "\"F\"")),
+            "chunks in Fortran order",
+        ),
         ("type", Box::new(edit(".zarray", "<u2", "<c8")), "values of type \"<c8\""),
-        ("null", Box::new(edit(".zarray", "\"compressor\": null", "\"compressor\": {\"id\": \"bz2\"}")), "compressor 'bz2'"),
-        ("filters", Box::new(edit(".zarray", "\"filters\": null", "\"filters\": [{\"id\": \"delta\"}]")), "filters [{"),
-        ("claims", Box::new(edit(".zarray", "        6\n    ],\n    \"zarr", "        6000000\n    ],\n    \"zarr")), "at most 65536 rows and columns"),
-        ("chunks", Box::new(edit(".zarray", "        4\n    ],\n    \"compressor", "        4000000000000\n    ],\n    \"compressor")), "take more than"),
-        ("fewer", Box::new(edit(".zarray", "        2,\n        5,\n        4\n", "        2,\n        4\n")), "chunks: (2, 4) for an array of shape (4, 5, 6)"),
-        ("none", Box::new(edit(".zarray", "        2,\n        5,\n        4\n", "        2,\n        0,\n        4\n")), "chunks: (2, 0, 4)"),
-        ("cut", Box::new(|at: &Path| {
-            let chunk = at.join("0/0/1");
-            let bytes = std::fs::read(&chunk).unwrap();
-            std::fs::write(chunk, &bytes[1..]).unwrap();
-        }), "chunk at (0, 0, 4): 79 bytes where 80 are expected"),
+        (
+            "null",
+            Box::new(edit(".zarray", "\"compressor\": null", "\"compressor\": {\"id\": \"bz2\"}")),
+            "compressor 'bz2'",
+        ),
+        (
+            "filters",
+            Box::new(edit(".zarray", "\"filters\": null", "\"filters\": [{\"id\": \"delta\"}]")),
+            "filters [{",
+        ),
+        (
+            "claims",
+            Box::new(edit(
+                ".zarray",
+                "        6\n    ],\n    \"zarr",
+                "        6000000\n    ],\n    \"zarr",
+            )),
+            "at most 65536 rows and columns",
+        ),
+        (
+            "chunks",
+            Box::new(edit(
+                ".zarray",
+                "        4\n    ],\n    \"compressor",
+                "        4000000000000\n    ],\n    \"compressor",
+            )),
+            "take more than",
+        ),
+        (
+            "fewer",
+            Box::new(edit(
+                ".zarray",
+                "        2,\n        5,\n        4\n",
+                "        2,\n        4\n",
+            )),
+            "chunks: (2, 4) for an array of shape (4, 5, 6)",
+        ),
+        (
+            "none",
+            Box::new(edit(
+                ".zarray",
+                "        2,\n        5,\n        4\n",
+                "        2,\n        0,\n        4\n",
+            )),
+            "chunks: (2, 0, 4)",
+        ),
+        (
+            "cut",
+            Box::new(|at: &Path| {
+                let chunk = at.join("0/0/1");
+                let bytes = std::fs::read(&chunk).unwrap();
+                std::fs::write(chunk, &bytes[1..]).unwrap();
+            }),
+            "chunk at (0, 0, 4): 79 bytes where 80 are expected",
+        ),
     ];
     for (name, change, want) in cases {
         let (_dir, at) = folder("zspy/plain.zarr", |at| change(at));
         let e = error_of(&at, &OpenOptions::default());
-        assert!(e.contains(want) && e.contains("plain.zarr"), "{name}: {want:?} is not in: {e}");
+        assert!(
+            e.contains(want) && e.contains("plain.zarr"),
+            "{name}: {want:?} is not in: {e}"
+        );
     }
     // Packed chunks that are damaged, and several arrays to choose from.
     let (_dir, at) = folder("zspy/gzip.zspy", |at| {
@@ -295,8 +431,17 @@ fn bad_zarr() {
     let e = error_of(&at, &OpenOptions::default());
     assert!(e.contains("chunk at (1, 2, 0, 0): gzip: the data are damaged"), "{e}");
     let e = error_of(&data("zspy/group.zarr"), &OpenOptions::default());
-    assert!(e.contains("group.zarr has 2 arrays to choose from; candidates: /shuffled (3, 4, 6, 5) uint16; /zlib"), "{e}");
-    let e = error_of(&data("zspy/group.zarr"), &OpenOptions { dataset: Some("/x".into()), ..OpenOptions::default() });
+    assert!(
+        e.contains("group.zarr has 2 arrays to choose from; candidates: /shuffled (3, 4, 6, 5) uint16; /zlib"),
+        "{e}"
+    );
+    let e = error_of(
+        &data("zspy/group.zarr"),
+        &OpenOptions {
+            dataset: Some("/x".into()),
+            ..OpenOptions::default()
+        },
+    );
     assert!(e.contains("has no array /x"), "{e}");
     assert_eq!(io::candidates(&data("zspy/group.zarr")).unwrap().len(), 2);
 }
@@ -304,10 +449,31 @@ fn bad_zarr() {
 #[test]
 fn bad_masters() {
     let master = "eiger/series_master.h5";
-    let parts = ["eiger/series_data_000001.h5", "eiger/series_data_000002.h5", "eiger/series_data_000003.h5"];
+    let parts = [
+        "eiger/series_data_000001.h5",
+        "eiger/series_data_000002.h5",
+        "eiger/series_data_000003.h5",
+    ];
     let same: Box<dyn Fn(&mut Vec<u8>)> = Box::new(|_| {});
-    refuse(master, &parts[..2], master, &[("missing", same, "dataset /entry/data/data_000003: its file is missing or damaged")]);
-    refuse(parts[1], &[master, parts[0], parts[2]], master, &[("cut", cut(200), "dataset /entry/data/data_000002"), ("magic", put(1, b"X"), "data_000002")]);
+    refuse(
+        master,
+        &parts[..2],
+        master,
+        &[(
+            "missing",
+            same,
+            "dataset /entry/data/data_000003: its file is missing or damaged",
+        )],
+    );
+    refuse(
+        parts[1],
+        &[master, parts[0], parts[2]],
+        master,
+        &[
+            ("cut", cut(200), "dataset /entry/data/data_000002"),
+            ("magic", put(1, b"X"), "data_000002"),
+        ],
+    );
     // Another detector's frames.
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(Path::new(name).file_name().unwrap());
@@ -316,7 +482,10 @@ fn bad_masters() {
     }
     std::fs::copy(data("eiger/small_data_000001.h5"), at(parts[1])).unwrap();
     let e = error_of(&at(master), &OpenOptions::default());
-    assert!(e.contains("data_000002: (9, 8, 8) of uint8, /entry/data/data_000001 has (4, 6, 9) of uint16"), "{e}");
+    assert!(
+        e.contains("data_000002: (9, 8, 8) of uint8, /entry/data/data_000001 has (4, 6, 9) of uint16"),
+        "{e}"
+    );
 }
 
 #[test]
@@ -331,7 +500,11 @@ fn bad_descriptions_of_stacks() {
             ("none", text("<Pixels", "<Rixels"), "OME-XML: "),
             ("size", text("SizeT=\"3\"", "SizeT=\"x\""), "OME-XML: SizeT is 'x'"),
             ("more", text("SizeT=\"3\"", "SizeT=\"9\""), "planes of dimensions"),
-            ("order", text("DimensionOrder=\"XY", "DimensionOrder=\"XX"), "OME-XML: DimensionOrder 'XX"),
+            (
+                "order",
+                text("DimensionOrder=\"XY", "DimensionOrder=\"XX"),
+                "OME-XML: DimensionOrder 'XX",
+            ),
             ("cut", cut(10), "behind the end of the file"),
         ],
     );

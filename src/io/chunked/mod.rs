@@ -223,7 +223,10 @@ impl<C: Chunks> Chunked<C> {
                 let source = if self.across() {
                     let step = c.frames as usize * from;
                     let pixels = decoded[line * c.width * step + inside * from..].chunks(step);
-                    gathered.chunks_exact_mut(from).zip(pixels).for_each(|(g, p)| g.copy_from_slice(&p[..from]));
+                    gathered
+                        .chunks_exact_mut(from)
+                        .zip(pixels)
+                        .for_each(|(g, p)| g.copy_from_slice(&p[..from]));
                     &gathered[..]
                 } else {
                     &decoded[(inside * c.height + line) * c.width * from..][..length * from]
@@ -237,7 +240,15 @@ impl<C: Chunks> Chunked<C> {
                 self.plan.stored.decode(self.plan.pixel, source, place).map_err(|o| {
                     let frame = s.y * d.frames + s.x + i as u64;
                     let hint = "--dtype f32 reads such values rounded";
-                    overflow(&self.plan.path, frame, before + o.index, d.width, &o.value, self.plan.pixel, hint)
+                    overflow(
+                        &self.plan.path,
+                        frame,
+                        before + o.index,
+                        d.width,
+                        &o.value,
+                        self.plan.pixel,
+                        hint,
+                    )
                 })?;
             }
         }

@@ -35,6 +35,12 @@ pub(super) fn read(file: &File, name: &str, order: Order, dims: &[u64], info: &m
         nav.iter_mut().for_each(|a| complete(a, &sizes.scan));
         sig.iter_mut().for_each(|a| complete(a, &sizes.detector));
     }
+    let reciprocal = |a: &Axis| a.unit.starts_with("1/") || a.unit.ends_with("^-1");
+    if order == Order::Scan && nav.iter().all(reciprocal) && sig.iter().all(|a| !a.unit.is_empty() && !reciprocal(a)) {
+        let what = "the first two dimensions have reciprocal units, the last two lengths: the detector's axes may stand first and turned \
+                    around, as RosettaSciIO writes EMD; they are shown as they are stored";
+        info.notes.push(what.to_owned());
+    }
     // Under another scan shape the steps of the scan would be wrong.
     if info.nav.map(|n| n as u64) == [rows, frames] {
         info.nav_axes = nav;

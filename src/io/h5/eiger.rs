@@ -27,7 +27,9 @@ pub(super) fn parts(file: &File) -> Vec<String> {
     let Ok(group) = file.group(DATA) else { return Vec::new() };
     let (mut names, mut linked) = (Vec::new(), false);
     let visited = group.iter_visit(IndexType::Name, IterationOrder::Increasing, |name, info| {
-        let digits = name.strip_prefix("data_").is_some_and(|n| n.len() >= 6 && n.bytes().all(|b| b.is_ascii_digit()));
+        let digits = name
+            .strip_prefix("data_")
+            .is_some_and(|n| n.len() >= 6 && n.bytes().all(|b| b.is_ascii_digit()));
         if digits && names.len() <= MAX_PARTS {
             linked |= info.link_type == LinkType::External;
             names.push(name.to_owned());
@@ -82,7 +84,10 @@ pub(super) fn open(file: ReadAt, h5: &File, parts: &[String], options: &OpenOpti
     let Some(Opened { dims, stored, .. }) = first else {
         return Err(Error::Internal("a master file without links".into()));
     };
-    let frames = opened.iter().try_fold(0u64, |n, p| n.checked_add(p.dims[0])).unwrap_or(u64::MAX);
+    let frames = opened
+        .iter()
+        .try_fold(0u64, |n, p| n.checked_add(p.dims[0]))
+        .unwrap_or(u64::MAX);
     let (nav, from) = shape(h5, frames);
     let mut sizes = limits::check(path, nav, [dims[1], dims[2]], stored.bytes())?;
     limits::check_sig(options.sig_shape, &sizes)?;
@@ -136,9 +141,12 @@ fn ignored(h5: &File, info: &mut ScanInfo) {
     let exists = |name: &str| h5.link_exists("/entry/instrument/detector/detectorSpecific") && h5.link_exists(name);
     if h5.link_exists("/entry/instrument") && h5.link_exists("/entry/instrument/detector") {
         if exists(&format!("{SPECIFIC}/pixel_mask")) {
-            let hint = "the detector's pixel mask; --bad-pixels auto finds most of its pixels, and masked ones hold the largest value";
+            let hint =
+                "the detector's pixel mask; --bad-pixels auto finds most of its pixels, and masked ones hold the largest value";
             info.reading.ignored.push(hint.to_owned());
         }
-        info.reading.ignored.push("flat field, thresholds and times of the detector".to_owned());
+        info.reading
+            .ignored
+            .push("flat field, thresholds and times of the detector".to_owned());
     }
 }

@@ -184,7 +184,15 @@ impl Opened {
         // For other numbers of dimensions `limits::arrange` says what is wrong.
         let order = order.unwrap_or(Order::Scan);
         let four = order.four(&dims).map(|n| n.unwrap_or(1));
-        Ok(Opened { name, dataset, dims, dtype, stored, order, four })
+        Ok(Opened {
+            name,
+            dataset,
+            dims,
+            dtype,
+            stored,
+            order,
+            four,
+        })
     }
 }
 
@@ -199,13 +207,24 @@ fn frames_of(
     share: u64,
 ) -> Result<Box<dyn StoredFrames>> {
     let path = file.path();
-    let Opened { name, dataset, dtype, stored, order, four, .. } = opened;
+    let Opened {
+        name,
+        dataset,
+        dtype,
+        stored,
+        order,
+        four,
+        ..
+    } = opened;
     let place = format!("dataset {name}");
     let err = |e: hdf5::Error| fault(path, place.as_str(), &e);
     let pixel = info.frame.pixel;
     let layout = check_storage(path, &place, &dataset)?;
     let together = order != Order::FramesLast || four[1] == 1;
-    if layout == Layout::Contiguous && together && let Some(its) = own_file(&dataset, file)? {
+    if layout == Layout::Contiguous
+        && together
+        && let Some(its) = own_file(&dataset, file)?
+    {
         let native = native_type(stored.kind).map_err(err)?;
         if let (Some(start), true) = (dataset.offset(), dtype == native) {
             check_extent(&its, &place, start, sizes)?;
@@ -220,7 +239,9 @@ fn frames_of(
     // The settings of the cache count when a dataset is opened first: close it before opening it with ours.
     drop(dataset);
     let dataset = reopen(h5, &name, &chunking).map_err(err)?;
-    Ok(Box::new(Library::new(path, name, dataset, order, four, stored, pixel).map_err(err)?))
+    Ok(Box::new(
+        Library::new(path, name, dataset, order, four, stored, pixel).map_err(err)?,
+    ))
 }
 
 /// Refuses datasets whose pixels are elsewhere or were never written.

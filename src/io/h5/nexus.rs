@@ -34,7 +34,9 @@ fn is_name(name: &str) -> bool {
 
 /// True if the group of a dataset, or the dataset itself, says that it is the signal.
 pub(super) fn is_signal(file: &File, name: &str) -> bool {
-    let Some((parent, leaf)) = name.rsplit_once('/') else { return false };
+    let Some((parent, leaf)) = name.rsplit_once('/') else {
+        return false;
+    };
     let parent = if parent.is_empty() { "/" } else { parent };
     let by_group = file.group(parent).ok().and_then(|g| text::attribute_of(&g, "signal"));
     if let Some(signal) = by_group {
@@ -54,10 +56,14 @@ pub(super) fn axis_name(file: &File, name: &str, i: usize) -> Option<String> {
         let dataset = file.dataset(name).ok()?;
         let list = text::attribute_list(&dataset, "axes")?;
         // In older files one text: names between colons or commas.
-        let split = |s: &String| s.trim_matches(['[', ']']).split([':', ',']).map(|s| s.trim().to_owned()).collect();
+        let split = |s: &String| {
+            s.trim_matches(['[', ']'])
+                .split([':', ','])
+                .map(|s| s.trim().to_owned())
+                .collect()
+        };
         Some(if list.len() == 1 { list.first().map(split)? } else { list })
     })?;
     let axis = names.get(i).filter(|n| *n != "." && is_name(n))?;
     group.link_exists(axis).then(|| format!("{parent}/{axis}"))
 }
-

@@ -57,9 +57,19 @@ pub(crate) fn attribute_list(at: &Location, name: &str) -> Option<Vec<String>> {
     if attribute.size() > 64 {
         return None;
     }
-    let strings = attribute.read_raw::<VarLenUnicode>().map(|v| v.iter().map(|s| s.as_str().to_owned()).collect());
-    let strings = strings.or_else(|_| attribute.read_raw::<VarLenAscii>().map(|v| v.iter().map(|s| s.as_str().to_owned()).collect()));
-    let strings = strings.or_else(|_| attribute.read_raw::<FixedAscii<LONGEST>>().map(|v| v.iter().map(|s| s.as_str().to_owned()).collect()));
+    let strings = attribute
+        .read_raw::<VarLenUnicode>()
+        .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect());
+    let strings = strings.or_else(|_| {
+        attribute
+            .read_raw::<VarLenAscii>()
+            .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
+    });
+    let strings = strings.or_else(|_| {
+        attribute
+            .read_raw::<FixedAscii<LONGEST>>()
+            .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
+    });
     strings.ok()
 }
 
@@ -91,17 +101,16 @@ pub(crate) fn unit(unit: &str) -> String {
     // Old EMD files write `[n_m]` and `[1_n_m]`.
     if let Some(inner) = unit.strip_prefix('[').and_then(|u| u.strip_suffix(']')) {
         let plain = inner.replace('_', "");
-        return if matches!(plain.as_str(), "pix" | "px" | "pixels" | "") { String::new() } else { plain };
+        return if matches!(plain.as_str(), "pix" | "px" | "pixels" | "") {
+            String::new()
+        } else {
+            plain
+        };
     }
     match unit {
-        "_None_"
-        | "None"
-        | "<undefined>"
-        | "_ragged_undefined_string"
-        | "unknown"
-        | "pixels"
-        | "pixel"
-        | "pix" => String::new(),
+        "_None_" | "None" | "<undefined>" | "_ragged_undefined_string" | "unknown" | "pixels" | "pixel" | "pix" | "px" => {
+            String::new()
+        }
         unit => unit.to_owned(),
     }
 }

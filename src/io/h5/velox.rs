@@ -11,7 +11,9 @@ const MAX_JSON: usize = 1 << 20;
 
 /// True for the pixels of a Velox image.
 pub(super) fn is_image(file: &File, name: &str) -> bool {
-    let Some(parent) = name.strip_suffix("/Data") else { return false };
+    let Some(parent) = name.strip_suffix("/Data") else {
+        return false;
+    };
     parent.starts_with("/Data/Image/") && file.link_exists(&format!("{parent}/Metadata"))
 }
 
@@ -19,11 +21,18 @@ pub(super) fn is_image(file: &File, name: &str) -> bool {
 fn description(file: &File, name: &str) -> Option<Value> {
     let parent = name.strip_suffix("/Data")?;
     let dataset = file.dataset(&format!("{parent}/Metadata")).ok()?;
-    let &[length, columns] = dataset.shape().as_slice() else { return None };
+    let &[length, columns] = dataset.shape().as_slice() else {
+        return None;
+    };
     if columns == 0 || length > MAX_JSON {
         return None;
     }
-    let rows = SliceOrIndex::SliceCount { start: 0, step: 1, count: length, block: 1 };
+    let rows = SliceOrIndex::SliceCount {
+        start: 0,
+        step: 1,
+        count: length,
+        block: 1,
+    };
     let column = Hyperslab::from(vec![rows, SliceOrIndex::Index(0)]);
     let bytes = dataset.read_slice_1d::<u8, _>(column).ok()?.to_vec();
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
@@ -45,7 +54,10 @@ fn axis(step: Option<f64>, unit: &str) -> Axis {
         "" => return Axis::default(),
         other => (step, other),
     };
-    Axis { scale: Some(scale), unit: unit.to_owned() }
+    Axis {
+        scale: Some(scale),
+        unit: unit.to_owned(),
+    }
 }
 
 /// Fills in pixel sizes and the time between frames, and says which detector it is.
@@ -55,7 +67,11 @@ pub(super) fn calibrate(file: &File, name: &str, info: &mut ScanInfo) {
         return;
     };
     let at = |path: &str| json.pointer(path);
-    let unit = |letter: &str| at(&format!("/BinaryResult/PixelUnit{letter}")).and_then(Value::as_str).unwrap_or("");
+    let unit = |letter: &str| {
+        at(&format!("/BinaryResult/PixelUnit{letter}"))
+            .and_then(Value::as_str)
+            .unwrap_or("")
+    };
     let size = |name: &str| at(&format!("/BinaryResult/PixelSize/{name}")).and_then(number);
     info.sig_axes = [axis(size("height"), unit("Y")), axis(size("width"), unit("X"))];
     if info.nav[0] == 1 && info.nav[1] > 1 {
@@ -65,5 +81,7 @@ pub(super) fn calibrate(file: &File, name: &str, info: &mut ScanInfo) {
     if let Some(detector) = detector.filter(|d| !d.is_empty()) {
         info.notes.push(format!("detector {detector}"));
     }
-    info.reading.ignored.push("settings of microscope and stage in the description of every frame".to_owned());
+    info.reading
+        .ignored
+        .push("settings of microscope and stage in the description of every frame".to_owned());
 }

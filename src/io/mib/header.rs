@@ -68,10 +68,21 @@ impl Header {
             return Err(wrong("fields 5 and 6", format!("{height} rows and {width} columns")));
         }
         // The counter's depth is the last field that says anything.
-        let depth = fields.iter().rev().find(|f| !f.is_empty()).and_then(|f| f.parse::<u32>().ok());
+        let depth = fields
+            .iter()
+            .rev()
+            .find(|f| !f.is_empty())
+            .and_then(|f| f.parse::<u32>().ok());
         let (layout, sig, frame_bytes) = arrangement(path, field(6), field(7), chips, [height, width], depth)?;
         let exposure = field(10).parse::<f64>().ok().filter(|v| v.is_finite() && *v > 0.0);
-        Ok(Header { number: number(1, "field 2 (number)")?, bytes, layout, sig, frame_bytes, exposure })
+        Ok(Header {
+            number: number(1, "field 2 (number)")?,
+            bytes,
+            layout,
+            sig,
+            frame_bytes,
+            exposure,
+        })
     }
 }
 
@@ -89,19 +100,27 @@ fn arrangement(
         return Ok((Layout::Plain(bytes), [height, width], height * width * bytes as u64));
     }
     if !kind.eq_ignore_ascii_case("R64") {
-        return Err(Error::unsupported(path, format!("pixels of type '{kind}'; U08, U16, U32, U64 and R64 are read")));
+        return Err(Error::unsupported(
+            path,
+            format!("pixels of type '{kind}'; U08, U16, U32, U64 and R64 are read"),
+        ));
     }
     let bits = depth.filter(|d| matches!(d, 1 | 6 | 12 | 24));
     let bits = bits.ok_or_else(|| {
         let last = depth.map_or("no number".to_owned(), |d| d.to_string());
-        Error::format(path, "header, last field (counter depth)", format!("{last} instead of 1, 6, 12 or 24 bits"))
+        Error::format(
+            path,
+            "header, last field (counter depth)",
+            format!("{last} instead of 1, 6, 12 or 24 bits"),
+        )
     })?;
     let grid = chips_layout.trim_end_matches(['G', 'g']);
     let quad = match (chips, grid) {
         (1, _) => false,
         (4, "2x2") if bits != 24 && height * 4 == width => true,
         _ => {
-            let what = format!("raw frames of {bits} bits from {chips} chips arranged as {chips_layout}, {height}×{width} values");
+            let what =
+                format!("raw frames of {bits} bits from {chips} chips arranged as {chips_layout}, {height}×{width} values");
             return Err(Error::unsupported(path, what));
         }
     };
@@ -115,7 +134,11 @@ fn arrangement(
     };
     let group = if quad { width / 4 } else { width };
     if group * stored_bits.min(16) % 64 != 0 {
-        return Err(Error::format(path, "header, field 5 (columns)", format!("{width} values of {bits} bits are not whole words of 64")));
+        return Err(Error::format(
+            path,
+            "header, field 5 (columns)",
+            format!("{width} values of {bits} bits are not whole words of 64"),
+        ));
     }
     let sig = if quad { [2 * height, width / 2] } else { [height, width] };
     Ok((Layout::Raw { bits, quad }, sig, height * width * stored_bits / 8))
@@ -148,7 +171,11 @@ impl Scan {
     pub fn read(path: &Path) -> Result<Scan> {
         let text = siblings::text(path)?;
         if !is_hdr(text.as_bytes()) {
-            return Err(Error::format(path, "byte 0", "an .hdr file of a Merlin detector begins with HDR"));
+            return Err(Error::format(
+                path,
+                "byte 0",
+                "an .hdr file of a Merlin detector begins with HDR",
+            ));
         }
         let value = |key: &str| {
             let mut lines = text.lines().filter_map(|l| l.split_once('\t'));

@@ -117,7 +117,10 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let path = file.path().to_owned();
     let path = path.as_path();
     let parts = parts(file)?;
-    let Some(Part { header: h, file: first, .. }) = parts.first() else {
+    let Some(Part {
+        header: h, file: first, ..
+    }) = parts.first()
+    else {
         return Err(Error::Internal("an acquisition without files".into()));
     };
     let frames = parts.iter().map(|p| p.frames).sum::<u64>();
@@ -130,7 +133,13 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
                 4 => Kind::U32,
                 _ => Kind::U64,
             };
-            (StoredType { kind, big_endian: bytes > 1 }, None)
+            (
+                StoredType {
+                    kind,
+                    big_endian: bytes > 1,
+                },
+                None,
+            )
         }
         Layout::Raw { bits, quad } => (StoredType::native(raw::kind(bits)), Some((bits, quad))),
     };
@@ -145,7 +154,9 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let mut info = ScanInfo::new(first, "mib", &sizes, stored, pixel);
     info.file_bytes = parts.iter().map(|p| p.file.len()).sum();
     info.reading = Reading::shape(options, from);
-    info.reading.ignored.push("times, thresholds and settings in the header of every frame".to_owned());
+    info.reading
+        .ignored
+        .push("times, thresholds and settings in the header of every frame".to_owned());
     info.notes.append(&mut notes);
     if let Some((bits, quad)) = bits {
         let chips = if quad { "four chips" } else { "one chip" };
@@ -155,7 +166,12 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         info.notes.push(format!("exposure {s} s"));
     }
     if parts.len() > 1 {
-        info.notes.push(format!("{} files, numbered frames {} to {}", parts.len(), h.number, h.number + frames - 1));
+        info.notes.push(format!(
+            "{} files, numbered frames {} to {}",
+            parts.len(),
+            h.number,
+            h.number + frames - 1
+        ));
     }
     let mut joined = Joined::new();
     for part in parts {
@@ -188,20 +204,29 @@ fn shape(scan: Option<&header::Scan>, frames: u64, notes: &mut Vec<String>) -> (
         if shape[0].checked_mul(shape[1]) == Some(frames) {
             return (shape, ShapeFrom::Stored(format!("ScanY, ScanX in {}", s.name)));
         }
-        notes.push(format!("{} says {}×{} positions, but there are {frames} frames", s.name, shape[0], shape[1]));
+        notes.push(format!(
+            "{} says {}×{} positions, but there are {frames} frames",
+            s.name, shape[0], shape[1]
+        ));
     }
-    let Some(row) = s.per_trigger.filter(|&n| n > 1) else { return unknown };
+    let Some(row) = s.per_trigger.filter(|&n| n > 1) else {
+        return unknown;
+    };
     match s.frames {
-        Some(all) if all == frames && all.is_multiple_of(row) => {
-            ([frames / row, row], ShapeFrom::Stored(format!("frames per trigger in {}", s.name)))
-        }
+        Some(all) if all == frames && all.is_multiple_of(row) => (
+            [frames / row, row],
+            ShapeFrom::Stored(format!("frames per trigger in {}", s.name)),
+        ),
         Some(all) if frames < all && frames.is_multiple_of(row) => {
             let how = format!("{} says {row} frames a trigger; {frames} of {all} frames were taken", s.name);
             ([frames / row, row], ShapeFrom::Derived(how))
         }
         _ => {
             let all = s.frames.map_or("no number of".to_owned(), |n| n.to_string());
-            notes.push(format!("{} says {all} frames, {row} a trigger, but there are {frames}", s.name));
+            notes.push(format!(
+                "{} says {all} frames, {row} a trigger, but there are {frames}",
+                s.name
+            ));
             unknown
         }
     }

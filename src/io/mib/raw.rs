@@ -76,7 +76,9 @@ fn assemble(size: usize, edge: usize, rows: &[u8], out: &mut [u8]) {
     let line = edge * size;
     let copy = |from: &[u8], to: &mut [u8]| to.copy_from_slice(from);
     let turned = |from: &[u8], to: &mut [u8]| {
-        from.chunks_exact(size).zip(to.chunks_exact_mut(size).rev()).for_each(|(a, b)| b.copy_from_slice(a));
+        from.chunks_exact(size)
+            .zip(to.chunks_exact_mut(size).rev())
+            .for_each(|(a, b)| b.copy_from_slice(a));
     };
     for (y, row) in rows.chunks_exact(4 * line).enumerate() {
         let chip = |i: usize| &row[i * line..(i + 1) * line];

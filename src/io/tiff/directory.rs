@@ -9,7 +9,7 @@ const MAX_VALUES: u64 = 1 << 20;
 /// Longest description that is kept.
 const MAX_TEXT: u64 = 1 << 16;
 /// Longest description of the first page: OME-XML names every plane.
-const MAX_FIRST_TEXT: u64 = 64 << 20;
+const MAX_FIRST_TEXT: u64 = 16 << 20;
 
 /// One page.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -166,7 +166,10 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         costly,
         file_bytes: file.len(),
         notes,
-        reading: Reading { ignored: said.ignored, ..Reading::shape(options, from) },
+        reading: Reading {
+            ignored: said.ignored,
+            ..Reading::shape(options, from)
+        },
     };
     for (axis, said) in info.sig_axes.iter_mut().zip(said.sig_axes) {
         if said.scale.is_some() {

@@ -31,7 +31,12 @@ pub(super) fn read(path: &Path, text: &str, frames: u64) -> Result<Description> 
     let mut found = Description::default();
     let names = if head.starts_with('{') {
         serde_json::from_str::<serde_json::Value>(head).ok().and_then(|json| {
-            let shape: Vec<u64> = json.get("shape")?.as_array()?.iter().map(|n| n.as_u64()).collect::<Option<_>>()?;
+            let shape: Vec<u64> = json
+                .get("shape")?
+                .as_array()?
+                .iter()
+                .map(|n| n.as_u64())
+                .collect::<Option<_>>()?;
             match shape[..] {
                 [y, x, ..] if shape.len() == 4 => Some(([y, x], "shape in tifffile's description")),
                 _ => None,
@@ -41,7 +46,9 @@ pub(super) fn read(path: &Path, text: &str, frames: u64) -> Result<Description> 
         imagej(head)
     };
     found.nav = names.map(|(nav, from)| (nav, ShapeFrom::Stored(from.to_owned())));
-    found.nav = found.nav.filter(|(nav, _)| nav[0].checked_mul(nav[1]) == Some(frames) && nav[0] > 1);
+    found.nav = found
+        .nav
+        .filter(|(nav, _)| nav[0].checked_mul(nav[1]) == Some(frames) && nav[0] > 1);
     Ok(found)
 }
 
@@ -52,9 +59,16 @@ fn imagej(text: &str) -> Option<([u64; 2], &'static str)> {
     }
     let number = |key: &str| {
         let mut lines = text.lines().filter_map(|l| l.split_once('='));
-        lines.find(|(k, _)| *k == key).and_then(|(_, v)| v.trim().parse::<u64>().ok()).unwrap_or(1)
+        lines
+            .find(|(k, _)| *k == key)
+            .and_then(|(_, v)| v.trim().parse::<u64>().ok())
+            .unwrap_or(1)
     };
-    let more: Vec<u64> = ["frames", "slices", "channels"].iter().map(|k| number(k)).filter(|&n| n > 1).collect();
+    let more: Vec<u64> = ["frames", "slices", "channels"]
+        .iter()
+        .map(|k| number(k))
+        .filter(|&n| n > 1)
+        .collect();
     match more[..] {
         [y, x] => Some(([y, x], "frames, slices and channels in ImageJ's description")),
         _ => None,
@@ -71,7 +85,9 @@ fn ome(path: &Path, text: &str, frames: u64) -> Result<Description> {
     };
     let mut found = Description::default();
     if pixels.len() > 1 {
-        found.ignored.push(format!("{} further images of the OME-XML", pixels.len() - 1));
+        found
+            .ignored
+            .push(format!("{} further images of the OME-XML", pixels.len() - 1));
     }
     let size = |letter: char| -> Result<u64> {
         let value = first.attribute(format!("Size{letter}").as_str()).unwrap_or("");
@@ -88,13 +104,21 @@ fn ome(path: &Path, text: &str, frames: u64) -> Result<Description> {
     let sizes = slow.iter().map(|&l| size(l)).collect::<Result<Vec<u64>>>()?;
     let planes = sizes.iter().try_fold(1u64, |n, &s| n.checked_mul(s)).unwrap_or(u64::MAX);
     if pixels.len() == 1 && planes != frames {
-        return Err(wrong(format!("{sizes:?} planes of dimensions {slow:?} are claimed, but there are {frames} pages")));
+        return Err(wrong(format!(
+            "{sizes:?} planes of dimensions {slow:?} are claimed, but there are {frames} pages"
+        )));
     }
     let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     for (i, data) in first.descendants().filter(|n| named(n, "TiffData")).enumerate() {
-        let other = data.descendants().filter(|n| named(n, "UUID")).find_map(|n| n.attribute("FileName"));
+        let other = data
+            .descendants()
+            .filter(|n| named(n, "UUID"))
+            .find_map(|n| n.attribute("FileName"));
         if other.is_some_and(|o| o != file) && frames < planes {
-            return Err(Error::unsupported(path, format!("planes in other files, such as {}", other.unwrap_or(""))));
+            return Err(Error::unsupported(
+                path,
+                format!("planes in other files, such as {}", other.unwrap_or("")),
+            ));
         }
         let number = |name: &str| data.attribute(name).and_then(|v| v.parse::<u64>().ok());
         // One element for all planes, or one for each in the order of the pages.
@@ -103,15 +127,25 @@ fn ome(path: &Path, text: &str, frames: u64) -> Result<Description> {
             n.saturating_mul(*s).saturating_add(number(&format!("First{l}")).unwrap_or(0))
         });
         if at != plane {
-            return Err(Error::unsupported(path, format!("OME planes in another order than their pages (plane {at} on page {plane})")));
+            return Err(Error::unsupported(
+                path,
+                format!("OME planes in another order than their pages (plane {at} on page {plane})"),
+            ));
         }
     }
     let step = |name: &str, unit: &str, default: &str| {
-        let scale = first.attribute(name)?.parse::<f64>().ok().filter(|s| s.is_finite() && *s > 0.0)?;
+        let scale = first
+            .attribute(name)?
+            .parse::<f64>()
+            .ok()
+            .filter(|s| s.is_finite() && *s > 0.0)?;
         let unit = first.attribute(unit).unwrap_or(default);
         // The default unit is µm; `pixel` and `reference frame` are none.
         let none = matches!(unit, "pixel" | "reference frame" | "");
-        (!none).then(|| Axis { scale: Some(scale), unit: unit.to_owned() })
+        (!none).then(|| Axis {
+            scale: Some(scale),
+            unit: unit.to_owned(),
+        })
     };
     let physical = |l: char| step(&format!("PhysicalSize{l}"), &format!("PhysicalSize{l}Unit"), "µm").unwrap_or_default();
     found.sig_axes = [physical('Y'), physical('X')];

@@ -35,7 +35,11 @@ impl Description {
     /// # Errors
     /// [`Error::Format`] for contradictions, [`Error::Unsupported`] for other versions, types, orders, filters and compressors.
     pub fn read(store: &Store, key: &str) -> Result<Description> {
-        let file = if key.is_empty() { ".zarray".to_owned() } else { format!("{key}/.zarray") };
+        let file = if key.is_empty() {
+            ".zarray".to_owned()
+        } else {
+            format!("{key}/.zarray")
+        };
         let shown = store.shown(&file);
         let json = store.json(&file)?;
         let json = json.ok_or_else(|| Error::format(&shown, "array", "the description is missing"))?;
@@ -52,7 +56,10 @@ impl Description {
         };
         let (shape, chunks) = (numbers("shape")?, numbers("chunks")?);
         if shape.len() != chunks.len() || chunks.contains(&0) {
-            return Err(wrong("chunks", format!("{} for an array of shape {}", tuple(&chunks), tuple(&shape))));
+            return Err(wrong(
+                "chunks",
+                format!("{} for an array of shape {}", tuple(&chunks), tuple(&shape)),
+            ));
         }
         let name = get("dtype").as_str().unwrap_or("");
         let stored = Stored::parse(name).ok_or_else(|| unsupported(format!("values of type {}", get("dtype"))))?;
@@ -66,12 +73,16 @@ impl Description {
             Value::Null => Compressor::None,
             c => {
                 let id = c.get("id").and_then(Value::as_str).unwrap_or("");
-                Compressor::named(id).ok_or_else(|| unsupported(format!("compressor '{id}'; blosc, zstd, gzip, zlib and lz4 are read")))?
+                Compressor::named(id)
+                    .ok_or_else(|| unsupported(format!("compressor '{id}'; blosc, zstd, gzip, zlib and lz4 are read")))?
             }
         };
         let bytes = chunks.iter().try_fold(stored.bytes() as u64, |n, &d| n.checked_mul(d));
         if bytes.is_none_or(|n| n > MAX_CHUNK) {
-            return Err(Error::limit(&shown, format!("chunks {} of {stored} take more than {MAX_CHUNK} bytes", tuple(&chunks))));
+            return Err(Error::limit(
+                &shown,
+                format!("chunks {} of {stored} take more than {MAX_CHUNK} bytes", tuple(&chunks)),
+            ));
         }
         let separator = match get("dimension_separator").as_str() {
             None | Some(".") => '.',
@@ -79,7 +90,14 @@ impl Description {
             Some(other) => return Err(wrong("dimension_separator", format!("'{other}' is neither . nor /"))),
         };
         let fill = fill_value(stored, get("fill_value")).ok_or_else(|| wrong("fill_value", get("fill_value").to_string()))?;
-        Ok(Description { shape, chunks, stored, compressor, fill, separator })
+        Ok(Description {
+            shape,
+            chunks,
+            stored,
+            compressor,
+            fill,
+            separator,
+        })
     }
 }
 
@@ -97,7 +115,12 @@ fn fill_value(stored: Stored, value: &Value) -> Option<Vec<u8>> {
         },
         other => other.as_f64(),
     }?;
-    let integer = || value.as_i64().or_else(|| value.as_u64().map(|n| n as i64)).unwrap_or(float as i64);
+    let integer = || {
+        value
+            .as_i64()
+            .or_else(|| value.as_u64().map(|n| n as i64))
+            .unwrap_or(float as i64)
+    };
     let n = stored.bytes();
     let mut bytes = match stored.kind {
         Kind::F32 => (float as f32).to_le_bytes().to_vec(),
@@ -155,7 +178,11 @@ impl Chunks for ZarrChunks {
         let offset = self.dimensions.stored(offset);
         let grid: Vec<String> = offset.iter().zip(&d.chunks).map(|(o, c)| (o / c).to_string()).collect();
         let name = grid.join(&d.separator.to_string());
-        let key = if self.key.is_empty() { name } else { format!("{}/{name}", self.key) };
+        let key = if self.key.is_empty() {
+            name
+        } else {
+            format!("{}/{name}", self.key)
+        };
         PACKED.with_borrow_mut(|packed| {
             // No compressor makes data longer than this.
             let most = 2 * out.len() as u64 + (64 << 10);

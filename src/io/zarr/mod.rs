@@ -25,11 +25,15 @@ use std::sync::Arc;
 /// True for a folder with a zarr hierarchy, or a zip archive whose first file belongs to one.
 pub(crate) fn is_store(path: &Path) -> bool {
     if path.is_dir() {
-        return [".zgroup", ".zarray", ".zmetadata", "zarr.json"].iter().any(|n| path.join(n).is_file());
+        return [".zgroup", ".zarray", ".zmetadata", "zarr.json"]
+            .iter()
+            .any(|n| path.join(n).is_file());
     }
     // A local header of a zip archive: 30 bytes, then the name.
     let mut head = [0; 30 + 4096];
-    let Ok(file) = super::readat::ReadAt::open(path) else { return false };
+    let Ok(file) = super::readat::ReadAt::open(path) else {
+        return false;
+    };
     let n = head.len().min(usize::try_from(file.len()).unwrap_or(usize::MAX));
     if n < 40 || file.read(0, &mut head[..n]).is_err() || !head.starts_with(b"PK\x03\x04") {
         return false;
@@ -50,8 +54,14 @@ pub(crate) fn candidates(path: &Path) -> Result<Vec<Candidate>> {
 
 fn candidates_in(store: &Store) -> Result<Vec<Candidate>> {
     let describe = |key: String| {
-        let d = Description::read(store, &key).ok().filter(|d| matches!(d.shape.len(), 3 | 4))?;
-        Some(Candidate { path: format!("/{key}"), shape: d.shape, dtype: d.stored.to_string() })
+        let d = Description::read(store, &key)
+            .ok()
+            .filter(|d| matches!(d.shape.len(), 3 | 4))?;
+        Some(Candidate {
+            path: format!("/{key}"),
+            shape: d.shape,
+            dtype: d.stored.to_string(),
+        })
     };
     Ok(store.arrays()?.into_iter().filter_map(describe).collect())
 }
@@ -61,7 +71,11 @@ fn choose(path: &Path, store: &Store, given: Option<&str>) -> Result<String> {
     let list = |c: &[Candidate]| c.iter().take(20).map(Candidate::to_string).collect::<Vec<_>>().join("; ");
     if let Some(name) = given {
         let key = name.trim_matches('/').to_owned();
-        let file = if key.is_empty() { ".zarray".to_owned() } else { format!("{key}/.zarray") };
+        let file = if key.is_empty() {
+            ".zarray".to_owned()
+        } else {
+            format!("{key}/.zarray")
+        };
         if store.json(&file)?.is_some() {
             return Ok(key);
         }
@@ -76,16 +90,28 @@ fn choose(path: &Path, store: &Store, given: Option<&str>) -> Result<String> {
             // Why the only array cannot be read is worth more than that there is none.
             if let [only] = store.arrays()?.as_slice() {
                 let d = Description::read(store, only)?;
-                let what = format!("the array /{only} has {} dimensions {}: a scan has 3 or 4", d.shape.len(), limits::tuple(&d.shape));
+                let what = format!(
+                    "the array /{only} has {} dimensions {}: a scan has 3 or 4",
+                    d.shape.len(),
+                    limits::tuple(&d.shape)
+                );
                 return Err(Error::unsupported(path, what));
             }
             let version = store.json("zarr.json")?.is_some();
-            let what = if version { "zarr version 3; version 2 is read" } else { "there is no array of 3 or 4 dimensions in it" };
+            let what = if version {
+                "zarr version 3; version 2 is read"
+            } else {
+                "there is no array of 3 or 4 dimensions in it"
+            };
             Err(Error::unsupported(path, what))
         }
         (n, Some(last)) => {
             found.push(last);
-            let what = format!("{} has {n} arrays to choose from; candidates: {}", path.display(), list(&found));
+            let what = format!(
+                "{} has {n} arrays to choose from; candidates: {}",
+                path.display(),
+                list(&found)
+            );
             Err(Error::parameter("--dataset", what))
         }
     }
@@ -98,13 +124,23 @@ struct SignalAxis {
 }
 
 fn signal_axis(store: &Store, parent: &str, i: usize) -> Result<SignalAxis> {
-    let key = if parent.is_empty() { format!("axis-{i}/.zattrs") } else { format!("{parent}/axis-{i}/.zattrs") };
+    let key = if parent.is_empty() {
+        format!("axis-{i}/.zattrs")
+    } else {
+        format!("{parent}/axis-{i}/.zattrs")
+    };
     let json = store.json(&key)?.unwrap_or(Value::Null);
     let unit = text::unit(json.get("units").and_then(Value::as_str).unwrap_or(""));
-    let scale = json.get("scale").and_then(Value::as_f64).filter(|s| s.is_finite() && *s > 0.0);
+    let scale = json
+        .get("scale")
+        .and_then(Value::as_f64)
+        .filter(|s| s.is_finite() && *s > 0.0);
     let scale = scale.filter(|&s| !(unit.is_empty() && s == 1.0));
     let unit = if scale.is_some() { unit } else { String::new() };
-    Ok(SignalAxis { axis: Axis { scale, unit }, navigates: json.get("navigate").and_then(Value::as_bool) })
+    Ok(SignalAxis {
+        axis: Axis { scale, unit },
+        navigates: json.get("navigate").and_then(Value::as_bool),
+    })
 }
 
 /// Opens an array as a scan.
@@ -156,7 +192,11 @@ pub(crate) fn open(path: &Path, options: &OpenOptions, control: &Control) -> Res
         sig_axes,
         together: usize::try_from(chunk[1].min(four[1])).unwrap_or(1),
         costly: !d.compressor.is_none(),
-        file_bytes: if path.is_file() { std::fs::metadata(path).map_or(0, |m| m.len()) } else { 0 },
+        file_bytes: if path.is_file() {
+            std::fs::metadata(path).map_or(0, |m| m.len())
+        } else {
+            0
+        },
         notes: d.stored.note(pixel).into_iter().collect(),
         reading: Reading::shape(options, from),
     };
@@ -164,19 +204,40 @@ pub(crate) fn open(path: &Path, options: &OpenOptions, control: &Control) -> Res
     if sizes.nav.map(|n| n as u64) == four[..2] {
         info.nav_axes = nav_axes;
     }
-    let band: u64 = (0..4).skip(if chunk[0] > 1 { 1 } else { 2 }).map(|i| four[i].div_ceil(chunk[i])).fold(1, u64::saturating_mul);
+    let band: u64 = (0..4)
+        .skip(if chunk[0] > 1 { 1 } else { 2 })
+        .map(|i| four[i].div_ceil(chunk[i]))
+        .fold(1, u64::saturating_mul);
     let bytes = chunk.iter().fold(d.stored.bytes() as u64, |n, &c| n.saturating_mul(c));
     if bytes > control.memory / 2 {
-        let what = format!("{}: chunks {} take {bytes} bytes each, more than half of the memory", path.display(), limits::tuple(&d.chunks));
+        let what = format!(
+            "{}: chunks {} take {bytes} bytes each, more than half of the memory",
+            path.display(),
+            limits::tuple(&d.chunks)
+        );
         return Err(Error::Memory { what });
     }
-    let want = band.saturating_mul(if chunk[0] > 1 { 2 } else { control.threads as u64 + 2 }).saturating_mul(bytes);
+    let want = band
+        .saturating_mul(if chunk[0] > 1 { 2 } else { control.threads as u64 + 2 })
+        .saturating_mul(bytes);
     let too_large = || Error::limit(path, "chunks of more bytes than this machine counts");
     let (Some(dims), Some(shape)) = (Shape::of(four), Shape::of(chunk)) else {
         return Err(too_large());
     };
-    let plan = Plan { path: path.to_owned(), dims, chunk: shape, frames_last: false, stored: d.stored, pixel };
-    let chunks = ZarrChunks { store, key, description: d, dimensions };
+    let plan = Plan {
+        path: path.to_owned(),
+        dims,
+        chunk: shape,
+        frames_last: false,
+        stored: d.stored,
+        pixel,
+    };
+    let chunks = ZarrChunks {
+        store,
+        key,
+        description: d,
+        dimensions,
+    };
     let cache = want.min(control.memory / 4);
     let chunked = Chunked::new(plan, chunks, cache, control).ok_or_else(too_large)?;
     Ok(Box::new(Stack::new(info, chunked, options.sync_offset)?))

@@ -99,7 +99,10 @@ impl Store {
                 Some(array.to_owned())
             })),
         }
-        let inner = |k: &String| k.split('/').any(|p| matches!(p, "metadata" | "original_metadata" | "learning_results" | "models"));
+        let inner = |k: &String| {
+            k.split('/')
+                .any(|p| matches!(p, "metadata" | "original_metadata" | "learning_results" | "models"))
+        };
         arrays.retain(|k| !inner(k));
         arrays.sort();
         Ok(arrays)
