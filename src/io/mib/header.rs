@@ -133,7 +133,7 @@ fn arrangement(
         _ => 32,
     };
     let group = if quad { width / 4 } else { width };
-    if group * stored_bits.min(16) % 64 != 0 {
+    if !(group * stored_bits.min(16)).is_multiple_of(64) {
         return Err(Error::format(
             path,
             "header, field 5 (columns)",

@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(values[..4], [0xcd80u16.to_ne_bytes(), 0x89abu16.to_ne_bytes()].concat());
         let mut value = [0; 4];
         unpack(24, &[0x02, 0x01, 0x03, 0x00], &mut value);
-        assert_eq!(u32::from_ne_bytes(value), 0x0102_003);
+        assert_eq!(u32::from_ne_bytes(value), 0x0010_2003);
     }
 
     #[test]
