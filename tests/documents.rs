@@ -199,6 +199,11 @@ fn the_tutorial_of_patterned_probes_works() {
 }
 
 #[test]
+fn the_tutorial_of_strain_works() {
+    tutorial("tutorial-strain.md", 9);
+}
+
+#[test]
 fn the_tutorial_of_kikuchi_patterns_works() {
     tutorial("tutorial-ebsd.md", 12);
 }
