@@ -22,7 +22,7 @@ def add(name, array, nav, reader, axes=None, format=None, shape="unknown", optio
     array = array.reshape(tuple(nav) + array.shape[-2:])
     (HERE / "arrays").mkdir(exist_ok=True, parents=True)
     file = "arrays/" + name.removeprefix("../").replace("/", "-") + ("" if not options else "-" + "-".join(map(str, options.values()))) + ".npz"
-    np.savez_compressed(HERE / file, a=array.astype(np.float64))
+    np.savez_compressed(HERE / file, a=np.ascontiguousarray(array, dtype=np.float64))
     ENTRIES[file] = dict(file=name, array=file, format=format, nav=list(nav), sig=list(array.shape[-2:]), dtype=str(array.dtype),
                          axes=axes or [None] * 4, shape=shape, reader=reader, options=options or {})
 
