@@ -18,24 +18,27 @@ pub fn error_of(path: &Path, options: &OpenOptions) -> String {
     e
 }
 
-/// A change to the bytes of a file, and a part of the error that it must cause.
-pub type Case<'a> = (&'a str, Box<dyn Fn(&mut Vec<u8>)>, &'a str);
+/// A change to the bytes of a file.
+pub type Change = Box<dyn Fn(&mut Vec<u8>)>;
 
-pub fn put(at: usize, bytes: &[u8]) -> Box<dyn Fn(&mut Vec<u8>)> {
+/// A name, a change, and a part of the error that it must cause.
+pub type Case<'a> = (&'a str, Change, &'a str);
+
+pub fn put(at: usize, bytes: &[u8]) -> Change {
     let bytes = bytes.to_vec();
     Box::new(move |b| b[at..at + bytes.len()].copy_from_slice(&bytes))
 }
 
-pub fn cut(n: usize) -> Box<dyn Fn(&mut Vec<u8>)> {
+pub fn cut(n: usize) -> Change {
     Box::new(move |b| b.truncate(b.len() - n))
 }
 
-pub fn longer(n: usize) -> Box<dyn Fn(&mut Vec<u8>)> {
+pub fn longer(n: usize) -> Change {
     Box::new(move |b| b.extend(vec![0; n]))
 }
 
 /// Changes a text in a file.
-pub fn text(from: &'static str, to: &'static str) -> Box<dyn Fn(&mut Vec<u8>)> {
+pub fn text(from: &'static str, to: &'static str) -> Change {
     assert_eq!(from.len(), to.len());
     Box::new(move |b| {
         let at = b.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
@@ -342,8 +345,8 @@ fn bad_zarr() {
             std::fs::write(at.join(name), text.replace(from, to)).unwrap();
         }
     };
-    type Change = Box<dyn Fn(&Path)>;
-    let cases: Vec<(&str, Change, &str)> = vec![
+    type Edit = Box<dyn Fn(&Path)>;
+    let cases: Vec<(&str, Edit, &str)> = vec![
         (
             "version",
             Box::new(edit(".zarray", "\"zarr_format\": 2", "\"zarr_format\": 3")),
@@ -454,7 +457,7 @@ fn bad_masters() {
         "eiger/series_data_000002.h5",
         "eiger/series_data_000003.h5",
     ];
-    let same: Box<dyn Fn(&mut Vec<u8>)> = Box::new(|_| {});
+    let same: Change = Box::new(|_| {});
     refuse(
         master,
         &parts[..2],
