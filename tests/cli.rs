@@ -183,7 +183,7 @@ fn small_commands_do_what_they_say() {
     emstream(
         d,
         &[
-            "export",
+            "convert",
             scan,
             "-o",
             "binned.npy",
@@ -191,8 +191,6 @@ fn small_commands_do_what_they_say() {
             "4",
             "--roi",
             "2:5,1:4",
-            "--backend",
-            "cpu",
         ],
     );
     let binned = emstream::io::array::read_array::<f64>(d.join("binned.npy"), 1 << 20).unwrap();

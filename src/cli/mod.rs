@@ -4,6 +4,7 @@
 mod arrays;
 mod bench;
 mod cluster;
+mod convert;
 mod defects;
 mod devices;
 mod ebsd;
@@ -50,6 +51,7 @@ enum Command {
     Defects(defects::Args),
     Ebsd(ebsd::Args),
     Simulate(simulate::Args),
+    Convert(convert::Args),
     Export(export::Args),
     Bench(bench::Args),
 }
@@ -81,6 +83,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Defects(a) => defects::run(a, &session),
         Command::Ebsd(a) => ebsd::run(a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
+        Command::Convert(a) => convert::run(a, &session),
         Command::Export(a) => export::run(a, &session),
         Command::Bench(a) => bench::run(a, &session),
     }

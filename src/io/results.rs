@@ -207,7 +207,7 @@ impl ResultFile {
 }
 
 /// Closes a file at `path` and waits for the disk; `target` is its name for messages.
-pub(super) fn settle(file: hdf5::File, path: &Path, target: &Path) -> Result<()> {
+pub(crate) fn settle(file: hdf5::File, path: &Path, target: &Path) -> Result<()> {
     let failed = |e: hdf5::Error| hdf5_error(target, "cannot write", &e);
     file.flush().map_err(failed)?;
     file.close().map_err(failed)?;
@@ -356,14 +356,14 @@ pub(super) fn chunk_shape(shape: &[usize], bytes: usize) -> Vec<usize> {
 }
 
 /// Text for HDF5, whose strings end at the first NUL.
-pub(super) fn text(value: &str) -> hdf5::Result<VarLenUnicode> {
+pub(crate) fn text(value: &str) -> hdf5::Result<VarLenUnicode> {
     value
         .replace('\0', " ")
         .parse()
         .map_err(|e| hdf5::Error::from(format!("text for HDF5: {e}")))
 }
 
-pub(super) fn put_text(at: &hdf5::Location, name: &str, value: &str) -> hdf5::Result<()> {
+pub(crate) fn put_text(at: &hdf5::Location, name: &str, value: &str) -> hdf5::Result<()> {
     at.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(value)?)
 }
 

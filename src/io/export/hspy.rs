@@ -6,7 +6,8 @@ use super::dataset::{Source, parts, read, slab};
 use crate::control::Control;
 use crate::error::Result;
 use crate::io::output;
-use crate::io::results::{calibration, chunk_shape, hdf5_error, put_text};
+use crate::io::results::{calibration, chunk_shape, hdf5_error};
+use crate::io::write::{SignalAxis, group_name, to_hdf5, tree};
 use crate::io::{Axis, OpenOptions};
 use hdf5::{Group, H5Type};
 use std::path::Path;
@@ -110,50 +111,24 @@ fn signal_axes(axes: &[Described]) -> usize {
 
 /// Everything but the values.
 fn describe(file: &hdf5::File, source: &Source, axes: &[Described]) -> hdf5::Result<Group> {
-    put_text(file, "file_format", "HyperSpy")?;
-    put_text(file, "file_format_version", "3.3")?;
-    // Signals are found by names without a slash.
     let title = source.path.replace('/', " ");
-    let group = file.create_group(&format!("Experiments/{}", title.replace('.', "_")))?;
     let navigated = axes.len() - signal_axes(axes);
-    for (i, (axis, &size)) in axes.iter().zip(&source.shape).enumerate() {
-        let at = group.create_group(&format!("axis-{i}"))?;
-        put_text(&at, "_type", "UniformDataAxis")?;
-        put_text(&at, "name", &axis.name)?;
-        let unit = if axis.step.unit.is_empty() {
-            "_None_"
-        } else {
-            &axis.step.unit
-        };
-        put_text(&at, "units", unit)?;
-        at.new_attr::<f64>()
-            .create("scale")?
-            .write_scalar(&axis.step.scale.unwrap_or(1.0))?;
-        at.new_attr::<f64>().create("offset")?.write_scalar(&0.0)?;
-        at.new_attr::<i64>().create("size")?.write_scalar(&(size as i64))?;
-        at.new_attr::<bool>().create("navigate")?.write_scalar(&(i < navigated))?;
-        at.new_attr::<bool>().create("is_binned")?.write_scalar(&false)?;
-    }
-    let metadata = group.create_group("metadata")?;
-    let general = metadata.create_group("General")?;
-    put_text(&general, "title", &title)?;
-    let signal = metadata.create_group("Signal")?;
-    put_text(&signal, "signal_type", "")?;
-    let own = |name: &str| crate::io::h5::text::attribute_of(&source.dataset, name).filter(|t| !t.is_empty());
-    if let Some(unit) = own("unit") {
-        put_text(&signal, "quantity", &format!("{title} ({unit})"))?;
-    }
-    let original = group.create_group("original_metadata")?;
-    for name in ["unit", "description"] {
-        if let Some(text) = own(name) {
-            put_text(&original, name, &text)?;
-        }
-    }
-    group.create_group("learning_results")?;
-    let attributes = group.create_group("attributes")?;
-    attributes.new_attr::<bool>().create("_lazy")?.write_scalar(&false)?;
-    attributes.new_attr::<bool>().create("ragged")?.write_scalar(&false)?;
-    put_text(&group, "package", "")?;
-    put_text(&group, "package_version", "")?;
-    Ok(group)
+    let axes: Vec<SignalAxis<'_>> = axes
+        .iter()
+        .zip(&source.shape)
+        .enumerate()
+        .map(|(i, (axis, &size))| SignalAxis {
+            name: &axis.name,
+            size,
+            step: &axis.step,
+            navigate: i < navigated,
+        })
+        .collect();
+    let own = |name: &'static str| {
+        let text = crate::io::h5::text::attribute_of(&source.dataset, name).filter(|t| !t.is_empty());
+        text.map(|t| (name, t))
+    };
+    let own: Vec<_> = ["unit", "description"].into_iter().filter_map(own).collect();
+    to_hdf5(file, &tree("HyperSpy", &title, &axes, &own))?;
+    file.group(&format!("Experiments/{}", group_name(&title)))
 }
