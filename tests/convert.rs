@@ -138,7 +138,15 @@ const FILES: [(&str, Format); 6] = [
 #[test]
 fn every_format_holds_the_same_pixels_and_steps() {
     let dir = tempfile::tempdir().unwrap();
-    let types = [Pixel::U8, Pixel::I8, Pixel::U16, Pixel::I16, Pixel::U32, Pixel::I32, Pixel::F32];
+    let types = [
+        Pixel::U8,
+        Pixel::I8,
+        Pixel::U16,
+        Pixel::I16,
+        Pixel::U32,
+        Pixel::I32,
+        Pixel::F32,
+    ];
     for (k, pixel) in types.into_iter().enumerate() {
         // Rows that are no multiple of a chunk of frames, frames whose bytes are no multiple of four.
         let (nav, edge) = ([3, 5], [17, 64][k % 2]);
@@ -233,7 +241,10 @@ fn zspy_folders() {
     };
     let scan = Made::new(&dir.path().join("input"), [2, 8], frame);
     let path = dir.path().join("a.zspy");
-    for (i, compression) in [Compression::None, Compression::Gzip(1), Compression::Zstd(3)].into_iter().enumerate() {
+    for (i, compression) in [Compression::None, Compression::Gzip(1), Compression::Zstd(3)]
+        .into_iter()
+        .enumerate()
+    {
         let p = Params {
             compression,
             ..params(Format::Zspy)
@@ -294,10 +305,17 @@ fn binned_and_cut_out() {
         ..params(Format::Hdf5)
     };
     let done = convert::run(&scan, &region, &p, &path, false, &control()).unwrap();
-    assert_eq!(done.notes, ["binning by 2 crops 1 rows and 0 columns at the bottom and the right"]);
+    assert_eq!(
+        done.notes,
+        ["binning by 2 crops 1 rows and 0 columns at the bottom and the right"]
+    );
     let back = read(&path);
     assert_eq!((back.info().nav, back.info().frame.pixel), ([2, 3], Pixel::U32));
-    assert_eq!(back.info().nav_axes, scan.info.nav_axes, "a rectangle keeps the steps of the scan");
+    assert_eq!(
+        back.info().nav_axes,
+        scan.info.nav_axes,
+        "a rectangle keeps the steps of the scan"
+    );
     assert_eq!(back.info().sig_axes[0].scale, Some(0.04));
     assert_eq!(pixels(&*back), sum);
 
@@ -450,7 +468,14 @@ fn refusals_are_one_clear_line() {
     assert!(refused(&params(Format::Npy), "there.npy").ends_with("exists already (--overwrite replaces it)"));
     assert_eq!(std::fs::read(dir.path().join("there.npy")).unwrap(), b"mine");
     assert_eq!(names(dir.path()), ["input", "there.npy"]);
-    for (text, good) in [("gzip", true), ("gzip:9", true), ("gzip:0", false), ("zstd:19", true), ("lz4", false), ("none:1", false)] {
+    for (text, good) in [
+        ("gzip", true),
+        ("gzip:9", true),
+        ("gzip:0", false),
+        ("zstd:19", true),
+        ("lz4", false),
+        ("none:1", false),
+    ] {
         assert_eq!(text.parse::<Compression>().is_ok(), good, "{text}");
     }
     let more = Params {

@@ -356,7 +356,10 @@ fn bruker_and_emsoft() {
         assert_eq!(nickel.laue_number(), Some(11));
         assert!((nickel.lattice[0] - 3.524).abs() < 1e-6 && (nickel.lattice[3] - 90.0 * DEG).abs() < 1e-6);
         let g = &map.geometry;
-        assert_eq!((g.voltage, g.sample_tilt, g.camera_tilt), (Some(20.0), Some(70.0 * DEG), Some(5.0 * DEG)));
+        assert_eq!(
+            (g.voltage, g.sample_tilt, g.camera_tilt),
+            (Some(20.0), Some(70.0 * DEG), Some(5.0 * DEG))
+        );
         assert!((0..3).all(|k| g.pc.as_ref().unwrap()[[2, 1, k]] == pc[k]));
         assert_eq!(map.static_background.as_ref().unwrap().dim(), (12, 15));
     }
@@ -369,7 +372,13 @@ fn bruker_and_emsoft() {
     };
     let map = ebsd::open(&data("emsoft.h5"), &shaped, &control()).unwrap();
     assert_eq!(map.scan.info().nav, [4, 5]);
-    assert_eq!(emstream::io::open(&data("emsoft.h5"), &shaped, &control()).unwrap().info().nav, [4, 5]);
+    assert_eq!(
+        emstream::io::open(&data("emsoft.h5"), &shaped, &control())
+            .unwrap()
+            .info()
+            .nav,
+        [4, 5]
+    );
     for (k, angle) in ["euler1", "euler2", "euler3"].into_iter().enumerate() {
         check_column(&map.data, angle, 5 + k, DEG, 1e-6);
     }
@@ -380,7 +389,10 @@ fn bruker_and_emsoft() {
         let got = map.geometry.pc.as_ref().unwrap()[[3, 4, k]];
         assert!((got - want).abs() < 1e-12, "{got} {want}");
     }
-    assert_eq!((map.geometry.voltage, map.geometry.sample_tilt), (Some(20.0), Some(70.0 * DEG)));
+    assert_eq!(
+        (map.geometry.voltage, map.geometry.sample_tilt),
+        (Some(20.0), Some(70.0 * DEG))
+    );
 
     // A hexagonal grid is refused.
     let dir = tempfile::tempdir().unwrap();
@@ -390,7 +402,10 @@ fn bruker_and_emsoft() {
     let header = file.group("Scan 0/EBSD/Header").unwrap();
     header.unlink("Grid Type").unwrap();
     let kind: hdf5::types::VarLenUnicode = "hexagonal".parse().unwrap();
-    let dataset = header.new_dataset::<hdf5::types::VarLenUnicode>().create("Grid Type").unwrap();
+    let dataset = header
+        .new_dataset::<hdf5::types::VarLenUnicode>()
+        .create("Grid Type")
+        .unwrap();
     dataset.write_scalar(&kind).unwrap();
     drop((dataset, header));
     file.close().unwrap();
@@ -449,10 +464,12 @@ fn oxford_ebsp_of_every_version() {
     };
     // The first pattern in the file and in the table.
     let first = 8 + 8 * 20;
-    assert!(changed(first, &1i32.to_le_bytes()).ends_with("compressed patterns; export them uncompressed") || {
-        // Patterns of a row lie in any order: this one may not be the first of the table.
-        changed(first, &1i32.to_le_bytes()).contains("compressed, the first pattern has 12 × 15 in 360")
-    });
+    assert!(
+        changed(first, &1i32.to_le_bytes()).ends_with("compressed patterns; export them uncompressed") || {
+            // Patterns of a row lie in any order: this one may not be the first of the table.
+            changed(first, &1i32.to_le_bytes()).contains("compressed, the first pattern has 12 × 15 in 360")
+        }
+    );
     assert!(changed(first + 4, &11i32.to_le_bytes()).contains("11"));
     assert!(changed(0, &(-6i64).to_le_bytes()).ends_with("version 6; files up to version 5 are read"));
     let beyond = (good.len() as u64).to_le_bytes();
@@ -462,7 +479,10 @@ fn oxford_ebsp_of_every_version() {
     let short = open(&path);
     let stride = short.scan.info().frame.stride();
     let all: Vec<u64> = (0..20).collect();
-    let e = short.scan.read(&all, stride, &mut vec![0; 20 * stride], &control()).unwrap_err();
+    let e = short
+        .scan
+        .read(&all, stride, &mut vec![0; 20 * stride], &control())
+        .unwrap_err();
     assert!(e.to_string().contains("the file ends here"), "{e}");
     for n in [0, 4, 8, 100, 170] {
         std::fs::write(&path, &good[..n]).unwrap();
@@ -499,7 +519,10 @@ fn written_ang_reads_back() {
     ] {
         let (a, b) = (ang.data.get(name).unwrap(), ctf.data.get(of).unwrap());
         for (at, (a, b)) in a.iter().zip(b).enumerate() {
-            assert!((a - b).abs() <= tolerance || at == 7 && (name.starts_with("euler") || name == "fit"), "{name} {at}: {a} {b}");
+            assert!(
+                (a - b).abs() <= tolerance || at == 7 && (name.starts_with("euler") || name == "fit"),
+                "{name} {at}: {a} {b}"
+            );
         }
     }
     assert_eq!(ang.data.get("ci").unwrap()[[1, 2]], -1.0);

@@ -518,7 +518,9 @@ fn the_program_writes_columns_and_converts_scans() {
     let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ebsd");
     let at = |name: &str| data.join(name).display().to_string();
     let map = at("map.ctf");
-    let write = ["ebsd", "maps", &map, "--write", "a.ang", "--write", "a.ctf", "--where", "bc > 100"];
+    let write = [
+        "ebsd", "maps", &map, "--write", "a.ang", "--write", "a.ctf", "--where", "bc > 100",
+    ];
     let (code, stderr) = program(&dir, &write);
     // The frame is Oxford's in both; the .ang says so, and so does a warning.
     assert_eq!(code, Some(0), "{stderr}");
@@ -535,7 +537,10 @@ fn the_program_writes_columns_and_converts_scans() {
     let (code, stderr) = program(&dir, &write);
     assert!(code == Some(1) && stderr.contains("exists already"), "{stderr}");
     let (code, stderr) = program(&dir, &["ebsd", "maps", &map, "--write", "a.txt"]);
-    assert!(code == Some(1) && stderr.contains("columns are written as .ctf or .ang"), "{stderr}");
+    assert!(
+        code == Some(1) && stderr.contains("columns are written as .ctf or .ang"),
+        "{stderr}"
+    );
 
     for name in ["bruker_region.h5", "emsoft.h5", "v2.ebsp"] {
         let (code, stderr) = program(&dir, &["convert", &at(name), "-o", "a.hspy", "--overwrite"]);

@@ -76,14 +76,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         input: format!("{:?}", args.how.options()?),
     };
     let (scan, selection) = args.how.open(&args.input, session)?;
-    let done = convert::run(
-        &*scan,
-        &selection,
-        &params,
-        &args.output,
-        session.overwrite,
-        &session.control,
-    )?;
+    let done = convert::run(&*scan, &selection, &params, &args.output, session.overwrite, &session.control)?;
     done.notes.iter().for_each(|n| log::warn!("{}: {n}", args.input.display()));
     report_warnings(&args.input, &*scan);
     let resumed = match done.resumed {

@@ -2,8 +2,8 @@
 
 use super::session::Session;
 use clap::ValueEnum;
-use emstream::io::export::{self, Format};
 use emstream::Result;
+use emstream::io::export::{self, Format};
 use std::path::PathBuf;
 
 /// File format of exported arrays.

@@ -185,7 +185,10 @@ pub(crate) fn free_bytes(target: &Path) -> Option<u64> {
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt;
-        let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = target
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let name = std::ffi::CString::new(parent.as_os_str().as_bytes()).ok()?;
         // SAFETY: all zeros are a value of this plain structure; the call fills it for a name that ends in a zero byte.
         let (status, stat) = unsafe {

@@ -107,7 +107,10 @@ impl<'a> Job<'a> {
         let frame = match params.log {
             false => binned_frame(from, params.binning())?,
             true if params.mode == BinMode::Mean && params.bin > 1 => {
-                return Err(Error::parameter("--norm", "log takes sums of pixels: leave --bin-mode mean out"));
+                return Err(Error::parameter(
+                    "--norm",
+                    "log takes sums of pixels: leave --bin-mode mean out",
+                ));
             }
             true => {
                 let (height, width) = params.framemap().output(from.height, from.width)?;

@@ -111,7 +111,7 @@ impl Case for OnImages {
             })
         })
     }
-    fn gpu(&self, gpu: &Gpu, _: &DeviceData, _: u64) -> Result<Option<(u64, f64)>> {
+    fn gpu(&self, gpu: &Arc<Gpu>, _: &DeviceData, _: u64) -> Result<Option<(u64, f64)>> {
         let runner = gpu::Runner::new(gpu, &self.plan, [SIDE, SIDE], false)?;
         let seconds = time(|| {
             let mut flying = VecDeque::new();

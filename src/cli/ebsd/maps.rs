@@ -42,7 +42,11 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     params.condition = args.condition.or(params.condition);
     params.symmetry = args.symmetry.or(params.symmetry);
     super::super::set(&mut params.directions, args.direction);
-    let dir = args.output.as_ref().map(|o| OutputDir::create(o, session.overwrite)).transpose()?;
+    let dir = args
+        .output
+        .as_ref()
+        .map(|o| OutputDir::create(o, session.overwrite))
+        .transpose()?;
     let source = args.ctf.as_ref().unwrap_or(&args.input);
     let table = maps::load(source, &args.how.options()?, &session.control)?;
     let result = maps::run(&table, &params)?;

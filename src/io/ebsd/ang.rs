@@ -217,7 +217,12 @@ fn header(map: &Orientations) -> String {
     let mut text = String::from("# TEM_PIXperUM          1.000000\n");
     if let Some(pc) = &map.geometry.pc {
         let mean = |k: usize| {
-            let values: Vec<f64> = pc.index_axis(ndarray::Axis(2), k).iter().copied().filter(|v| v.is_finite()).collect();
+            let values: Vec<f64> = pc
+                .index_axis(ndarray::Axis(2), k)
+                .iter()
+                .copied()
+                .filter(|v| v.is_finite())
+                .collect();
             values.iter().sum::<f64>() / values.len().max(1) as f64
         };
         // As it is read: for a screen that is not higher than wide.

@@ -87,10 +87,7 @@ pub(super) fn open(file: ReadAt, options: &OpenOptions) -> Result<PatternMap> {
             return Err(Error::format(&path, format!("byte {first}"), what));
         }
     };
-    let stored = StoredType {
-        kind,
-        big_endian: false,
-    };
+    let stored = StoredType { kind, big_endian: false };
     let pixel = stored.deliver(options.wanted_pixel()?)?;
     let sizes = limits::check(&path, [1, starts.len() as u64], head.sig, stored.bytes())?;
     limits::check_sig(options.sig_shape, &sizes)?;
@@ -273,10 +270,7 @@ impl Ebsp {
 /// The grid of `points` points, row by row, of which some have the given numbers and positions (x, y).
 fn shape_of(known: &[(usize, [f64; 2])], points: usize) -> Option<([usize; 2], [Option<f64>; 2])> {
     let (low, high) = known.iter().fold(([f64::MAX; 2], [f64::MIN; 2]), |(l, h), (_, p)| {
-        (
-            [0, 1].map(|k| f64::min(l[k], p[k])),
-            [0, 1].map(|k| f64::max(h[k], p[k])),
-        )
+        ([0, 1].map(|k| f64::min(l[k], p[k])), [0, 1].map(|k| f64::max(h[k], p[k])))
     });
     let extent = [0, 1].map(|k| high[k] - low[k]);
     let tiny = 1e-6 * extent[0].max(extent[1]);

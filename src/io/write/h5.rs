@@ -250,8 +250,14 @@ fn describe_emd(file: &File, scan: &NewScan) -> hdf5::Result<()> {
     text(&calibration, "python_class", "Calibration")?;
     for (letter, axes) in [("R", &scan.nav_axes), ("Q", &scan.sig_axes)] {
         // py4DSTEM knows one size for both directions.
-        let axis = if axes[0] == axes[1] { axes[0].clone() } else { Axis::default() };
-        let size = calibration.new_dataset::<f64>().create(format!("{letter}_pixel_size").as_str())?;
+        let axis = if axes[0] == axes[1] {
+            axes[0].clone()
+        } else {
+            Axis::default()
+        };
+        let size = calibration
+            .new_dataset::<f64>()
+            .create(format!("{letter}_pixel_size").as_str())?;
         size.write_scalar(&axis.scale.unwrap_or(1.0))?;
         put_text(&size, "type", "number")?;
         let unit = match (axis.scale, axis.unit.as_str()) {

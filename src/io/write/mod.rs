@@ -286,7 +286,10 @@ fn check(format: Format, name: &Path, scan: &NewScan, compression: Compression) 
 pub fn create(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool) -> Result<FrameWriter> {
     let format = Format::of(path).filter(|f| !f.is_folder());
     let format = format.ok_or_else(|| {
-        let what = format!("{}: scans are written as .h5, .hspy, .emd, .npy, .tif or .blo", path.display());
+        let what = format!(
+            "{}: scans are written as .h5, .hspy, .emd, .npy, .tif or .blo",
+            path.display()
+        );
         Error::parameter("-o", what)
     })?;
     let compression = match format.is_hdf5() && hdf5::filters::deflate_available() {

@@ -6,9 +6,6 @@
 mod part;
 
 use super::points;
-pub use crate::workflows::binning::BinMode;
-use crate::workflows::binning::{Binning, bin, bin_background, binned_frame, mean};
-use crate::workflows::blocks::Blocks;
 use crate::control::Control;
 use crate::engine::Selection;
 use crate::error::{Error, Result};
@@ -18,6 +15,9 @@ use crate::io::results::Meta;
 use crate::pattern_centre::{Convention, after_binning};
 use crate::pixel::{FrameShape, Frames};
 use crate::with_pixel;
+pub use crate::workflows::binning::BinMode;
+use crate::workflows::binning::{Binning, bin, bin_background, binned_frame, mean};
+use crate::workflows::blocks::Blocks;
 use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
