@@ -10,6 +10,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("simulate ws2", "emstream simulate ws2 -o movie.h5"),
     ("info", "emstream info grains.blo"),
     ("devices", "emstream devices"),
+    ("convert", "emstream convert grains.blo --bin 2 -o binned.hspy"),
     ("stats", "emstream stats grains.blo -o stats.h5 --ops mean,std"),
     (
         "masks",
