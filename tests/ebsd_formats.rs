@@ -854,7 +854,7 @@ fn conversion_of_an_archive_gives_the_store() {
         &dir.path().join("no.h5"),
     )
     .unwrap_err();
-    assert!(e.to_string().starts_with("--bin: 49 for patterns of 48 × 60"), "{e}");
+    assert!(e.to_string().starts_with("--bin: 49 for frames of 48 × 60"), "{e}");
     let given = Given {
         static_background: Some(Array2::zeros((3, 3))),
         ..Given::default()

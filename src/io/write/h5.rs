@@ -53,7 +53,9 @@ pub(super) fn begin(format: Format, place: Place<'_>, scan: &NewScan, compressio
         match format {
             Format::Hspy => describe_hspy(&file, scan)?,
             Format::Emd => describe_emd(&file, scan)?,
-            _ => put_dims(&file, scan, 1)?,
+            // Pixels that are only counted need no coordinates.
+            _ if scan.axes().iter().any(|(_, _, axis)| axis.scale.is_some()) => put_dims(&file, scan, 1)?,
+            _ => {}
         }
         let kind = Stored::parse(scan.frame.pixel.name()).map(|s| s.kind);
         let dtype = native_type(kind.ok_or("no stored type for these pixels")?)?;
@@ -193,10 +195,13 @@ impl ScanWriter for Hdf5Writer {
     }
 }
 
+/// Most coordinates of an axis that are written one by one.
+const LONGEST: usize = 1 << 20;
+
 /// Coordinates of the four axes, counted from `first`: `dim1` … beside plain data, `dim0` … in EMD 1.0, where the first two of an axis tell all.
 fn put_dims(group: &Group, scan: &NewScan, first: usize) -> hdf5::Result<()> {
     for (i, (name, size, axis)) in scan.axes().into_iter().enumerate() {
-        let count = if first == 0 { 2 } else { size };
+        let count = if first == 0 || size > LONGEST { 2 } else { size };
         let step = axis.scale.unwrap_or(1.0);
         let values: Vec<f64> = (0..count).map(|k| k as f64 * step).collect();
         let dataset = group

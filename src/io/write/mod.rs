@@ -30,7 +30,7 @@ pub enum Format {
     Blo,
     /// A page for each frame; ImageJ's description holds scan shape and calibration. BigTIFF above 4 GB.
     Tiff,
-    /// Plain HDF5: `/data` (ny, nx, height, width) and coordinates `/dim1` … `/dim4`.
+    /// Plain HDF5: `/data` (ny, nx, height, width) and, where steps are known, coordinates `/dim1` … `/dim4`.
     Hdf5,
     /// HyperSpy's HDF5 (`.hspy`).
     Hspy,

@@ -110,7 +110,7 @@ impl Layout {
     }
 
     const fn entries(first: bool) -> u64 {
-        if first { 13 } else { 12 }
+        if first { 14 } else { 13 }
     }
     fn directory_bytes(&self, first: bool) -> u64 {
         match self.big {

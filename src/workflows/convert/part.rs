@@ -6,6 +6,7 @@ use crate::io::output::{check_free, free_bytes, remove_any, replace_any};
 use crate::io::write::{Compression, Format, Place, ScanWriter, begin, is_zarr, resume};
 use serde::Serialize;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The files of a conversion that is not complete.
@@ -55,7 +56,7 @@ impl Part {
         let (format, compression) = (job.params.format, job.params.compression);
         let same = fs::read_to_string(&self.task).is_ok_and(|t| t == task);
         let done = fs::read_to_string(&self.done).ok().and_then(|t| t.trim().parse::<u64>().ok());
-        if let Some(done) = done.filter(|&n| same && n <= job.new.frames())
+        if let Some(done) = done.filter(|&n| same && (1..=job.new.frames()).contains(&n))
             && let Some(writer) = resume(format, place, &job.new, compression)?
             && writer.boundary(done) == done
         {
@@ -63,7 +64,7 @@ impl Part {
             log::info!("{}: going on after {done} frames", self.target.display());
             if !writer.survives() {
                 // From here on the file can be relied on only when it was closed.
-                let _ = fs::remove_file(&self.done);
+                self.note(0)?;
             }
             return Ok((writer, done));
         }
@@ -71,6 +72,7 @@ impl Part {
         self.check_space(job, 0)?;
         let writer = begin(format, place, &job.new, compression).inspect_err(|_| self.remove())?;
         fs::write(&self.task, &task).map_err(|e| Error::io(&self.task, "cannot write", e))?;
+        self.note(0)?;
         Ok((writer, 0))
     }
 
@@ -91,18 +93,21 @@ impl Part {
         }
     }
 
-    /// Remembers that so many frames are on the disk.
+    /// Remembers that so many frames are on the disk: always in as many bytes, since a full disk takes no more of them.
     pub fn note(&self, done: u64) -> Result<()> {
-        fs::write(&self.done, format!("{done}\n")).map_err(|e| Error::io(&self.done, "cannot write", e))
+        let written = fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&self.done)
+            .and_then(|mut file| file.write_all(format!("{done:020}\n").as_bytes()));
+        written.map_err(|e| Error::io(&self.done, "cannot write", e))
     }
 
     /// Closes a file that is not complete so that the same command can go on with it.
     pub fn keep(&self, writer: Box<dyn ScanWriter>, job: &Job<'_>, done: u64) {
-        let kept = match done {
-            0 => false,
-            _ => writer.suspend().and_then(|()| self.note(done)).is_ok(),
-        };
-        if !kept {
+        let closed = writer.suspend();
+        if done == 0 || closed.and_then(|()| self.note(done)).is_err() {
             self.remove();
             return;
         }
