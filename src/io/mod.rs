@@ -1,6 +1,7 @@
 //! Files: scans in, results out. Readers decode nothing but what is asked for and believe no header.
 
 mod blo;
+pub mod browse;
 mod dm;
 mod dtype;
 pub mod ebsd;
@@ -25,7 +26,7 @@ pub use fuzz::{FuzzFormat, fuzz_bytes};
 pub use h5::Candidate;
 pub use open::{OpenOptions, open};
 pub use repair::BadPixels;
-pub use stored::{has_stored, read_stored};
+pub use stored::{has_stored, read_stored, read_stored_map, stored_rank};
 pub mod array;
 pub mod export;
 pub mod fingerprint;

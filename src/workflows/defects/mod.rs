@@ -2,6 +2,7 @@
 //!
 //! Formulas and their sources: `docs/workflows.md`.
 
+mod default_model;
 pub mod detect;
 mod figures;
 mod inference;
@@ -10,6 +11,7 @@ mod movie;
 mod output;
 pub mod train;
 
+pub use default_model::default_model;
 pub use detect::defect_probability;
 pub use inference::{Inference, Tiling};
 pub use movie::{Movie, MovieParams};
