@@ -283,7 +283,7 @@ fn shape_of(known: &[(usize, [f64; 2])], points: usize) -> Option<([usize; 2], [
         true => (extent[0] / step(0)).round() as usize + 1,
         false => 1,
     };
-    if columns == 0 || points % columns != 0 {
+    if columns == 0 || !points.is_multiple_of(columns) {
         return None;
     }
     let rows = points / columns;

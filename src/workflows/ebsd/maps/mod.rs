@@ -153,9 +153,9 @@ pub fn run(table: &Table, params: &Params) -> Result<Maps> {
 /// [`Error::Parameter`] for another ending; as [`write_ctf`] and [`write_ang`].
 pub fn write_table(table: &Table, shown: &Array2<bool>, path: &Path, overwrite: bool) -> Result<Vec<String>> {
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
-    let (write, own): (fn(&Path, &Orientations, bool) -> Result<()>, &str) = match ending.as_str() {
-        "ctf" => (write_ctf, "Oxford"),
-        "ang" => (write_ang, "EDAX"),
+    let own = match ending.as_str() {
+        "ctf" => "Oxford",
+        "ang" => "EDAX",
         _ => {
             let what = format!("{}: columns are written as .ctf or .ang", path.display());
             return Err(Error::parameter("--write", what));
@@ -191,7 +191,10 @@ pub fn write_table(table: &Table, shown: &Array2<bool>, path: &Path, overwrite: 
         geometry: table.geometry.clone(),
         notes: Vec::new(),
     };
-    write(path, &map, overwrite)?;
+    match ending.as_str() {
+        "ctf" => write_ctf(path, &map, overwrite)?,
+        _ => write_ang(path, &map, overwrite)?,
+    }
     Ok(notes)
 }
 
