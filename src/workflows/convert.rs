@@ -139,6 +139,7 @@ impl<'a> Job<'a> {
                 ..a
             }),
             title: stem.filter(|s| !s.is_empty()).unwrap_or_else(|| "scan".into()),
+            signal: None,
         };
         Ok(Job {
             scan,

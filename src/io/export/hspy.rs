@@ -5,10 +5,10 @@
 use super::dataset::{Source, parts, read, slab};
 use crate::control::Control;
 use crate::error::Result;
+use crate::io::OpenOptions;
 use crate::io::output;
-use crate::io::results::{calibration, chunk_shape, hdf5_error};
-use crate::io::write::{SignalAxis, group_name, to_hdf5, tree};
-use crate::io::{Axis, OpenOptions};
+use crate::io::results::{calibration, chunk_shape, hdf5_error, put_text};
+use crate::io::write::hspy::{self, Described, Description};
 use hdf5::{Group, H5Type};
 use std::path::Path;
 
@@ -41,12 +41,6 @@ pub(super) fn write<T: H5Type>(result: &Path, source: &Source, target: &Path) ->
     output::persist(temporary, target, false)
 }
 
-/// An axis by name, with its step and unit where they are known.
-struct Described {
-    name: String,
-    step: Axis,
-}
-
 /// The axes of a dataset: those of a result by their names and the scan's calibration, those of a scan as its reader sees them.
 fn axes(result: &Path, source: &Source) -> Vec<Described> {
     if source.axes.iter().any(|a| !a.starts_with("index")) {
@@ -64,6 +58,7 @@ fn axes(result: &Path, source: &Source) -> Vec<Described> {
             .map(|a| Described {
                 name: a.clone(),
                 step: step(a),
+                offset: 0.0,
             })
             .collect();
     }
@@ -79,7 +74,7 @@ fn axes(result: &Path, source: &Source) -> Vec<Described> {
             names
                 .into_iter()
                 .zip(steps)
-                .map(|(name, step)| Described { name, step })
+                .map(|(name, step)| Described { name, step, offset: 0.0 })
                 .collect()
         }
         _ => source
@@ -87,7 +82,7 @@ fn axes(result: &Path, source: &Source) -> Vec<Described> {
             .iter()
             .map(|a| Described {
                 name: a.clone(),
-                step: Axis::default(),
+                ..Described::default()
             })
             .collect(),
     }
@@ -111,24 +106,28 @@ fn signal_axes(axes: &[Described]) -> usize {
 
 /// Everything but the values.
 fn describe(file: &hdf5::File, source: &Source, axes: &[Described]) -> hdf5::Result<Group> {
+    // Signals are found by names without a slash.
     let title = source.path.replace('/', " ");
-    let navigated = axes.len() - signal_axes(axes);
-    let axes: Vec<SignalAxis<'_>> = axes
-        .iter()
-        .zip(&source.shape)
-        .enumerate()
-        .map(|(i, (axis, &size))| SignalAxis {
-            name: &axis.name,
-            size,
-            step: &axis.step,
-            navigate: i < navigated,
-        })
-        .collect();
-    let own = |name: &'static str| {
-        let text = crate::io::h5::text::attribute_of(&source.dataset, name).filter(|t| !t.is_empty());
-        text.map(|t| (name, t))
-    };
-    let own: Vec<_> = ["unit", "description"].into_iter().filter_map(own).collect();
-    to_hdf5(file, &tree("HyperSpy", &title, &axes, &own))?;
-    file.group(&format!("Experiments/{}", group_name(&title)))
+    let group = hspy::put(
+        file,
+        &source.shape,
+        &Description {
+            title: title.clone(),
+            axes: axes.to_vec(),
+            navigated: axes.len() - signal_axes(axes),
+            ..Description::default()
+        },
+    )?;
+    let own = |name: &str| crate::io::h5::text::attribute_of(&source.dataset, name).filter(|t| !t.is_empty());
+    if let Some(unit) = own("unit") {
+        let signal = group.group("metadata/Signal")?;
+        put_text(&signal, "quantity", &format!("{title} ({unit})"))?;
+    }
+    let original = group.group("original_metadata")?;
+    for name in ["unit", "description"] {
+        if let Some(text) = own(name) {
+            put_text(&original, name, &text)?;
+        }
+    }
+    Ok(group)
 }

@@ -3,7 +3,8 @@
 
 use super::codec::{Chunks, pack};
 use super::flat::write_all_at;
-use super::hyperspy::{SignalAxis, group_name, to_hdf5, tree};
+use super::hspy::{self, Described, Description};
+use super::hyperspy::group_name;
 use super::{Compression, Format, NewScan, Place, ScanWriter};
 use crate::error::{Error, Result};
 use crate::io::Axis;
@@ -36,7 +37,10 @@ enum Pixels {
 /// Path of the pixels.
 fn dataset_path(format: Format, scan: &NewScan) -> String {
     match format {
-        Format::Hspy => format!("Experiments/{}/data", group_name(&scan.title)),
+        Format::Hspy => {
+            let title = scan.signal.as_ref().map_or(&scan.title, |s| &s.title);
+            format!("Experiments/{}/data", group_name(title))
+        }
         Format::Emd => format!("{EMD_ROOT}/{EMD_ARRAY}/data"),
         _ => "data".into(),
     }
@@ -59,7 +63,9 @@ pub(super) fn begin(format: Format, place: Place<'_>, scan: &NewScan, compressio
         }
         let kind = Stored::parse(scan.frame.pixel.name()).map(|s| s.kind);
         let dtype = native_type(kind.ok_or("no stored type for these pixels")?)?;
-        let shape = (scan.nav[0], scan.nav[1], scan.frame.height, scan.frame.width);
+        let shape = dims(scan, scan.nav[1]);
+        let mut chunk = dims(scan, Chunks::of(scan).frames);
+        chunk[0] = 1;
         let builder = file.new_dataset_builder().obj_track_times(false);
         let builder = match compression {
             // All space is taken now and nothing of it is written by the library, so that frames can go past it.
@@ -67,10 +73,7 @@ pub(super) fn begin(format: Format, place: Place<'_>, scan: &NewScan, compressio
                 .layout(Layout::Contiguous)
                 .alloc_time(Some(AllocTime::Early))
                 .fill_time(FillTime::Never),
-            Compression::Gzip(level) | Compression::Zstd(level) => builder
-                .chunk((1, Chunks::of(scan).frames, scan.frame.height, scan.frame.width))
-                .shuffle()
-                .deflate(level.clamp(1, 9)),
+            Compression::Gzip(level) | Compression::Zstd(level) => builder.chunk(chunk).shuffle().deflate(level.clamp(1, 9)),
         };
         let dataset = builder
             .empty_as(&dtype)
@@ -91,7 +94,7 @@ pub(super) fn resume(format: Format, place: Place<'_>, scan: &NewScan, compressi
     let file = File::open_rw(place.at).ok()?;
     let dataset = file.dataset(&dataset_path(format, scan)).ok()?;
     let kind = kind_of(&dataset.dtype().ok()?)?;
-    let shape = [scan.nav[0], scan.nav[1], scan.frame.height, scan.frame.width];
+    let shape = dims(scan, scan.nav[1]);
     let plain = compression == Compression::None;
     let same = dataset.shape() == shape
         && kind.kind.default_pixel() == scan.frame.pixel
@@ -126,7 +129,7 @@ impl Hdf5Writer {
     fn put_chunk(&self, [y, x]: [u64; 2], chunk: &[u8]) -> Result<()> {
         let offset = [y, x, 0, 0];
         let written = hdf5::sync::sync(|| {
-            // SAFETY: the dataset is open and chunked with four dimensions, `offset` has four entries, the chunk's bytes are borrowed
+            // SAFETY: the dataset is open and chunked with three or four dimensions, `offset` has four entries, the chunk's bytes are borrowed
             // for the call, and the library's lock is held.
             let status = unsafe {
                 hdf5_sys::h5d::H5Dwrite_chunk(
@@ -219,19 +222,31 @@ fn put_dims(group: &Group, scan: &NewScan, first: usize) -> hdf5::Result<()> {
     Ok(())
 }
 
+/// Sizes of the array with `columns` columns of the scan: spectra have no axis for their only row.
+fn dims(scan: &NewScan, columns: usize) -> Vec<usize> {
+    match &scan.signal {
+        Some(signal) if signal.axes.len() == 3 => vec![scan.nav[0], columns, scan.frame.width],
+        _ => vec![scan.nav[0], columns, scan.frame.height, scan.frame.width],
+    }
+}
+
 fn describe_hspy(file: &File, scan: &NewScan) -> hdf5::Result<()> {
-    let axes = scan.axes();
-    let axes: Vec<SignalAxis<'_>> = axes
-        .iter()
-        .enumerate()
-        .map(|(i, (name, size, step))| SignalAxis {
-            name,
-            size: *size,
-            step,
-            navigate: i < 2,
-        })
-        .collect();
-    to_hdf5(file, &tree("HyperSpy", &scan.title, &axes, &[]))
+    let shape = dims(scan, scan.nav[1]);
+    if let Some(signal) = &scan.signal {
+        return hspy::put(file, &shape, signal).map(|_| ());
+    }
+    let axes = scan.axes().map(|(name, _, step)| Described {
+        name: name.into(),
+        step: step.clone(),
+        offset: 0.0,
+    });
+    let what = Description {
+        title: scan.title.clone(),
+        axes: axes.to_vec(),
+        navigated: 2,
+        ..Description::default()
+    };
+    hspy::put(file, &shape, &what).map(|_| ())
 }
 
 const EMD_ROOT: &str = "datacube_root";

@@ -1,4 +1,5 @@
-//! A HyperSpy signal as groups with attributes, for HDF5 and Zarr. Layout: RosettaSciIO's hierarchical format, version 3.3.
+//! A HyperSpy signal as groups with attributes, for Zarr; [`super::hspy`] is the same for HDF5. Layout: RosettaSciIO's hierarchical format,
+//! version 3.3.
 
 use crate::io::Axis;
 
@@ -31,19 +32,20 @@ pub(crate) struct SignalAxis<'a> {
 
 /// A name that a group may have.
 pub(crate) fn group_name(title: &str) -> String {
-    // Signals are found by names without a slash.
-    title.replace(['/', '.'], "_")
+    match title {
+        "" => "__unnamed__".into(),
+        title => title.replace('/', "-").replace('.', "_"),
+    }
 }
 
-/// Everything but the values, which belong to `Experiments/NAME/data`. `format` is `HyperSpy` or `ZSpy`; `own` are further words for the
-/// original metadata, among them perhaps `unit`.
-pub(crate) fn tree(format: &str, title: &str, axes: &[SignalAxis<'_>], own: &[(&'static str, String)]) -> Tree {
+/// Everything but the values, which belong to `Experiments/NAME/data`.
+pub(crate) fn tree(title: &str, axes: &[SignalAxis<'_>]) -> Tree {
     use Attribute::{Bool, Float, Integer};
     let base = format!("Experiments/{}", group_name(title));
     let mut tree: Tree = vec![
         (
             String::new(),
-            vec![("file_format", format.into()), ("file_format_version", "3.3".into())],
+            vec![("file_format", "ZSpy".into()), ("file_format_version", "3.3".into())],
         ),
         ("Experiments".into(), Vec::new()),
         (base.clone(), vec![("package", "".into()), ("package_version", "".into())]),
@@ -68,16 +70,11 @@ pub(crate) fn tree(format: &str, title: &str, axes: &[SignalAxis<'_>], own: &[(&
             ],
         ));
     }
-    let mut signal = vec![("signal_type", "".into())];
-    if let Some((_, unit)) = own.iter().find(|(n, _)| *n == "unit") {
-        signal.push(("quantity", format!("{title} ({unit})").as_str().into()));
-    }
-    let original = own.iter().map(|(n, text)| (*n, text.as_str().into())).collect();
     tree.extend([
         (format!("{base}/metadata"), Vec::new()),
         (format!("{base}/metadata/General"), vec![("title", title.into())]),
-        (format!("{base}/metadata/Signal"), signal),
-        (format!("{base}/original_metadata"), original),
+        (format!("{base}/metadata/Signal"), vec![("signal_type", "".into())]),
+        (format!("{base}/original_metadata"), Vec::new()),
         (format!("{base}/learning_results"), Vec::new()),
         (
             format!("{base}/attributes"),
@@ -85,26 +82,4 @@ pub(crate) fn tree(format: &str, title: &str, axes: &[SignalAxis<'_>], own: &[(&
         ),
     ]);
     tree
-}
-
-/// Makes the groups of a tree in an HDF5 file.
-pub(crate) fn to_hdf5(file: &hdf5::File, tree: &Tree) -> hdf5::Result<()> {
-    for (path, attributes) in tree {
-        let made;
-        let at: &hdf5::Group = if path.is_empty() {
-            file
-        } else {
-            made = file.create_group(path)?;
-            &made
-        };
-        for (name, value) in attributes {
-            match value {
-                Attribute::Text(text) => crate::io::results::put_text(at, name, text)?,
-                Attribute::Float(v) => at.new_attr::<f64>().create(*name)?.write_scalar(v)?,
-                Attribute::Integer(v) => at.new_attr::<i64>().create(*name)?.write_scalar(v)?,
-                Attribute::Bool(v) => at.new_attr::<bool>().create(*name)?.write_scalar(v)?,
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
-use super::{Compression, Format, NewScan, Place, ScanWriter};
+use super::{Compression, Description, Format, NewScan, Place, ScanWriter};
 use crate::error::{Error, Result};
 use crate::io::output;
+use crate::pixel::FrameShape;
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
@@ -41,6 +42,25 @@ impl FrameWriter {
             waiting: Vec::new(),
             written: 0,
         })
+    }
+
+    /// Begins a HyperSpy signal, shuffled and compressed; with three axes, frames of one row are spectra.
+    ///
+    /// # Errors
+    /// As [`FrameWriter::create`]; [`Error::Internal`] for axes that do not fit the frames.
+    pub fn create_signal(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool, what: &Description) -> Result<Self> {
+        let fits = match what.axes.len() {
+            3 => frame.height == 1,
+            n => n == 4,
+        };
+        if !fits {
+            return Err(Error::Internal("axes of a signal that do not fit its frames".into()));
+        }
+        let scan = NewScan {
+            signal: Some(what.clone()),
+            ..NewScan::new(nav, frame)
+        };
+        Self::create(Format::Hspy, path, scan, super::packed(), overwrite)
     }
 
     /// Appends whole frames, tightly packed, native-endian.

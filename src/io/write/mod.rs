@@ -4,6 +4,7 @@
 mod codec;
 mod flat;
 mod h5;
+pub(crate) mod hspy;
 mod hyperspy;
 mod in_order;
 mod tiff;
@@ -11,7 +12,7 @@ mod zarr;
 
 pub(crate) use codec::{deflate, shuffle};
 pub(crate) use flat::write_all_at;
-pub(crate) use hyperspy::{SignalAxis, group_name, to_hdf5, tree};
+pub use hspy::{Described, Description, XRays};
 pub use in_order::FrameWriter;
 pub(crate) use zarr::is_zarr;
 
@@ -136,6 +137,8 @@ pub struct NewScan {
     pub sig_axes: [Axis; 2],
     /// For formats that name what they hold.
     pub title: String,
+    /// For `.hspy`: all that is known of the signal, title and axes included. With three axes, frames of one row are spectra.
+    pub signal: Option<Description>,
 }
 
 impl NewScan {
@@ -147,6 +150,7 @@ impl NewScan {
             nav_axes: Default::default(),
             sig_axes: Default::default(),
             title: "scan".into(),
+            signal: None,
         }
     }
     /// Number of frames.
@@ -277,6 +281,14 @@ fn check(format: Format, name: &Path, scan: &NewScan, compression: Compression) 
     Err(Error::parameter("--compression", what))
 }
 
+/// How HDF5 files are packed that are made on the way.
+fn packed() -> Compression {
+    match hdf5::filters::deflate_available() {
+        true => Compression::Gzip(1),
+        false => Compression::None,
+    }
+}
+
 /// Begins a scan file that is written frame by frame; the format follows from the ending (see [`Format::of`]; not `.zspy`). HDF5 files are
 /// shuffled and compressed.
 ///
@@ -292,9 +304,6 @@ pub fn create(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool) 
         );
         Error::parameter("-o", what)
     })?;
-    let compression = match format.is_hdf5() && hdf5::filters::deflate_available() {
-        true => Compression::Gzip(1),
-        false => Compression::None,
-    };
+    let compression = if format.is_hdf5() { packed() } else { Compression::None };
     FrameWriter::create(format, path, NewScan::new(nav, frame), compression, overwrite)
 }

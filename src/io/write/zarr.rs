@@ -89,7 +89,7 @@ pub(super) fn begin(place: Place<'_>, scan: &NewScan, compression: Compression) 
             navigate: i < 2,
         })
         .collect();
-    for (path, attributes) in tree("ZSpy", &scan.title, &axes, &[]) {
+    for (path, attributes) in tree(&scan.title, &axes) {
         let folder = place.at.join(path);
         fs::create_dir_all(&folder).map_err(|e| writer.failed(e))?;
         writer.write_json(&folder.join(".zgroup"), &json!({"zarr_format": 2}))?;
