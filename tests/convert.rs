@@ -56,6 +56,7 @@ impl Made {
                 costly: false,
                 file_bytes: bytes_len(nav, frame),
                 notes: Vec::new(),
+                reading: Default::default(),
             },
             bytes,
             read: AtomicU64::new(0),

@@ -130,6 +130,7 @@ pub(super) fn open(file: ReadAt, options: &OpenOptions) -> Result<PatternMap> {
         costly: false,
         file_bytes: ebsp.file.len(),
         notes,
+        reading: Default::default(),
     };
     Ok(PatternMap {
         scan: Box::new(Mapped::new(Box::new(Stack::new(info, ebsp, 0)?), places, steps)?),
