@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod io;
 pub mod kernels;
+pub mod mask;
 pub mod network;
 pub mod ops;
 pub mod pattern_centre;
@@ -19,6 +20,11 @@ pub mod report;
 pub mod rng;
 pub mod simulate;
 pub mod workflows;
+
+/// The examples of `docs/architecture.md`, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/architecture.md")]
+mod architecture {}
 
 pub use control::Control;
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@
 //! grid of cells that act as an array of detectors. Colours, asymmetry and centre of mass follow aloe's notebooks.
 
 use crate::error::{Error, Result};
-use crate::kernels::masks::MaskStack;
+use crate::mask::MaskStack;
 use ndarray::{Array2, ArrayView2, Axis, Zip};
 
 /// Weights of the pixels along an axis of `pixels` in each of `cells` equal cells: the exact overlap of pixel and cell over the

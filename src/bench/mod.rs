@@ -91,6 +91,7 @@ pub fn run(options: &Options, backend: &Backend, control: &Control, progress: &m
         gpu: gpu.as_deref(),
         effort: options.effort(gpu.is_some()),
         report: Report::new(options, backend, control),
+        names: workflow::STEPS.map(String::from).into(),
         progress,
     };
     run.limits()?;
@@ -101,8 +102,9 @@ pub fn run(options: &Options, backend: &Backend, control: &Control, progress: &m
     }
     if run.report.rows.is_empty() {
         let what = format!(
-            "'{}' is part of no name; see the table of `emstream bench`",
-            options.only.join(",")
+            "'{}' is none of the groups kernel, host, pass, workflow and part of none of the names {}",
+            options.only.join(","),
+            run.names.into_iter().collect::<Vec<_>>().join(", ")
         );
         return Err(Error::parameter("--only", what));
     }

@@ -13,6 +13,7 @@ use crate::control::Control;
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::io::{self, OpenOptions, Scan};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A run under way.
@@ -23,6 +24,8 @@ pub(super) struct Run<'a> {
     pub gpu: Option<&'a Gpu>,
     pub effort: Effort,
     pub report: Report,
+    /// Everything that could be measured.
+    pub names: BTreeSet<String>,
     pub progress: &'a mut dyn FnMut(Event<'_>),
 }
 
@@ -84,6 +87,7 @@ impl Run<'_> {
             for make in KERNELS {
                 cases.extend(make(&data)?);
             }
+            self.names.extend(cases.iter().map(|c| c.name().to_owned()));
             cases.retain(|c| Group::ALL.iter().any(|&g| self.options.wants(g, c.name())));
             let device = match self.gpu {
                 Some(gpu) if cases.iter().any(|c| self.options.wants(Group::Kernel, c.name())) => Some(data.upload(gpu)?),
@@ -113,6 +117,7 @@ impl Run<'_> {
         };
         for make in HOST {
             for case in make(&size, self.control)? {
+                self.names.insert(case.name().to_owned());
                 if self.options.wants(Group::Host, case.name()) {
                     self.kernel(&*case, None)?;
                 }

@@ -7,8 +7,10 @@ mod cluster;
 mod defects;
 mod devices;
 mod ebsd;
+mod examples;
 mod export;
 mod info;
+mod manual;
 mod masks;
 mod params;
 mod phases;
@@ -22,7 +24,7 @@ mod stats;
 mod strain;
 mod template;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use emstream::Error;
 use std::process::ExitCode;
 
@@ -52,11 +54,13 @@ enum Command {
     Simulate(simulate::Args),
     Export(export::Args),
     Bench(bench::Args),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 /// Parses the command line and runs it. Exit code 0: done (warnings on stderr), 1: failed, 2: wrong usage.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&definition().get_matches()).unwrap_or_else(|e| e.exit());
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -64,6 +68,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// All commands, with examples.
+fn definition() -> clap::Command {
+    examples::add(Cli::command())
 }
 
 fn run(cli: Cli) -> emstream::Result<()> {
@@ -83,6 +92,8 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),
         Command::Bench(a) => bench::run(a, &session),
+        Command::Completions(a) => manual::completions(a, definition()),
+        Command::Man(a) => manual::man(a, definition(), &session),
     }
 }
 

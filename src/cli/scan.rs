@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// How to read a scan. The same names as keys of `[scan]` in a parameter file.
 #[derive(Args, Clone, Default, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[command(next_help_heading = "How the scan is read")]
 pub struct ScanArgs {
     /// Dataset inside an HDF5 file
     #[arg(long, value_name = "PATH")]

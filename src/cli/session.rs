@@ -19,6 +19,7 @@ pub enum BackendChoice {
 }
 
 #[derive(Args)]
+#[command(next_help_heading = "Every command")]
 pub struct GlobalArgs {
     /// Where kernels run
     #[arg(long, global = true, value_enum, default_value = "auto")]

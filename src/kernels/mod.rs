@@ -5,7 +5,6 @@ pub mod correlate;
 pub mod displace;
 pub mod framemap;
 pub mod hough;
-pub mod ln;
 pub mod logsum;
 pub mod masks;
 pub mod matches;

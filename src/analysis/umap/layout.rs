@@ -18,9 +18,9 @@ use super::curve::Curve;
 use super::density::{Density, State, data_radii, standardised};
 use super::graph::Graph;
 use crate::backend::cpu::isa::{Isa, per_isa};
+use crate::backend::cpu::ln::ln;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::kernels::ln::ln;
 use crate::rng::Source;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
@@ -239,7 +239,7 @@ impl Draws {
 fn exp(x: f32) -> f32 {
     let x = x.clamp(-80.0, 80.0);
     let n = (x * std::f32::consts::LOG2_E + 0.5).floor();
-    let r = (x - n * crate::kernels::ln::LN2_HI) - n * crate::kernels::ln::LN2_LO;
+    let r = (x - n * crate::backend::cpu::ln::LN2_HI) - n * crate::backend::cpu::ln::LN2_LO;
     let mut sum = 1.0 / 720.0;
     for c in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         sum = sum * r + c;

@@ -2,7 +2,7 @@
 
 use super::{Element, Format, npz, open, read_array};
 use crate::error::{Error, Result};
-use crate::kernels::masks::MaskStack;
+use crate::mask::MaskStack;
 use ndarray::{Array2, ArrayD, Ix2};
 use std::path::Path;
 

@@ -14,7 +14,7 @@
 //! - *sparse*: the whole frame with the frame's minimum; a direct sum over the (2c+1)² stamp; the window holds the (2s+1)²
 //!   displacements −s … s; L = 0 outside the frame.
 //!
-//! Differences f − min are formed in the pixel's own integer width, ln is [`crate::kernels::ln`].
+//! Differences f − min are formed in the pixel's own integer width, ln is [`crate::backend::cpu::ln`].
 //!
 //! **Evaluation.** The height is the window's maximum, first in C order. With r = min(2, distance of the maximum to the window's four
 //! edges), r > 0, the refined position is the centre of mass of C − min C over the (2r+1)² neighbourhood, the minimum being that of the

@@ -2,9 +2,9 @@
 
 use super::{Method, Params, Recipe};
 use crate::backend::cpu::fft::{Fft, is_smooth, smooth_from};
+use crate::backend::cpu::ln;
 use crate::backend::stage::Work;
 use crate::error::{Error, Result};
-use crate::kernels::ln;
 use crate::pixel::FrameShape;
 use ndarray::Array2;
 use rustfft::num_complex::Complex64;

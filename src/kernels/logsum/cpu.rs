@@ -5,9 +5,9 @@
 
 use super::{LabelSum, Params, Part, group};
 use crate::backend::cpu::isa::{Isa, per_isa};
+use crate::backend::cpu::ln::ln;
 use crate::backend::stage::{Cost, CpuStage};
 use crate::error::{Error, Result};
-use crate::kernels::ln::ln;
 use crate::kernels::shifted::{Shifted, minimum};
 use crate::pixel::{FrameShape, Frames, LEAF, Pixel};
 use std::collections::BTreeMap;

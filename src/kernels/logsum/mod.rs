@@ -9,7 +9,7 @@
 pub mod cpu;
 pub mod gpu;
 
-use super::ln;
+use crate::backend::cpu::ln;
 use crate::backend::stage::{Merge, Work};
 use crate::pixel::{FrameShape, Pixel};
 use std::collections::BTreeMap;

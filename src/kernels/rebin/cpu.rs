@@ -2,9 +2,9 @@
 
 use super::{Params, Scale};
 use crate::backend::cpu::isa::{Isa, per_isa};
+use crate::backend::cpu::ln::ln;
 use crate::backend::stage::{Cost, CpuStage};
 use crate::error::{Error, Result};
-use crate::kernels::ln::ln;
 use crate::pixel::{FrameShape, Frames, Pixel, Sample};
 use crate::with_pixel;
 

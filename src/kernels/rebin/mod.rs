@@ -18,7 +18,7 @@
 pub mod cpu;
 pub mod gpu;
 
-use super::ln;
+use crate::backend::cpu::ln;
 use crate::backend::stage::Work;
 use crate::error::{Error, Result};
 use crate::pixel::{FrameShape, Pixel};

@@ -2,7 +2,7 @@
 
 use crate::backend::cpu::isa::{Isa, per_isa};
 use crate::backend::cpu::lanes::{LANES, Lanes, Vector, per_vector};
-use crate::kernels::ln::ln;
+use crate::backend::cpu::ln::ln;
 use crate::kernels::shifted::least;
 pub(super) use crate::kernels::shifted::{Shifted, minimum};
 
