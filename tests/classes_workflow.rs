@@ -465,7 +465,8 @@ fn tracks_follow_the_truth_through_the_workflow() {
     };
     assert!(
         track::run(&nothing, &bad, &Control::new())
-            .unwrap_err()
+            .err()
+            .unwrap()
             .to_string()
             .contains("classify")
     );
@@ -477,4 +478,196 @@ fn tracks_follow_the_truth_through_the_workflow() {
         track::run(&nothing, &bad, &Control::new()),
         Err(Error::Parameter { .. })
     ));
+}
+
+fn emstream(args: &[&str]) -> (bool, String, String) {
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_emstream"))
+        .args(["--backend", "cpu", "--threads", "2"])
+        .args(args)
+        .output()
+        .unwrap();
+    let text = |b: Vec<u8>| String::from_utf8(b).unwrap();
+    (out.status.success(), text(out.stdout), text(out.stderr))
+}
+
+fn stored(path: &std::path::Path, name: &str) -> Vec<f64> {
+    let array: ndarray::ArrayD<f64> = emstream::io::read_stored(path, name, 1 << 30).unwrap();
+    array.into_iter().collect()
+}
+
+#[test]
+fn the_program_classifies_and_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/defects/defect_model.h5");
+    let (movie, detections, classes, tracks, all) = (at("movie.h5"), at("detections"), at("classes"), at("tracks"), at("all"));
+    let good = |args: &[&str]| {
+        let (ok, said, err) = emstream(args);
+        assert!(ok, "{args:?}: {err}");
+        said
+    };
+    good(&["simulate", "ws2", "--frames", "5", "-o", &movie]);
+    good(&["defects", "detect", &movie, "--model", model, "-o", &detections]);
+    let common = ["--classes", "4", "--bic", "2..4", "--starts", "3"];
+    let said = good(
+        &[
+            &["defects", "classify", &detections, "--movie", &movie, "-o", &classes],
+            &common[..],
+        ]
+        .concat(),
+    );
+    assert!(said.contains("windows in 4 classes"), "{said}");
+    let result = dir.path().join("classes/result.h5");
+    let counts = stored(&result, "classes/counts");
+    let labels = stored(&result, "classes/labels");
+    assert_eq!(counts.iter().sum::<f64>(), labels.len() as f64);
+    for figure in [
+        "means",
+        "overlay",
+        "frames",
+        "counts",
+        "counts_average",
+        "density",
+        "scree",
+        "scores",
+        "bic",
+        "dendrogram",
+        "silhouette",
+        "movie",
+    ] {
+        assert!(dir.path().join(format!("classes/figures/{figure}.png")).is_file(), "{figure}");
+    }
+    // The same again from its parameters.
+    let (again, params) = (at("again"), at("classes/params.toml"));
+    good(&["defects", "classify", &detections, "--params", &params, "-o", &again]);
+    let repeated = dir.path().join("again");
+    assert_eq!(stored(&repeated.join("result.h5"), "classes/labels"), labels);
+    assert_eq!(
+        std::fs::read(repeated.join("params.toml")).unwrap(),
+        std::fs::read(&params).unwrap()
+    );
+    // On other numbers of threads.
+    let one = at("one");
+    let mut args = vec![
+        "--backend",
+        "cpu",
+        "--threads",
+        "1",
+        "defects",
+        "classify",
+        &detections,
+        "-o",
+        &one,
+    ];
+    args.extend(common);
+    assert!(
+        std::process::Command::new(env!("CARGO_BIN_EXE_emstream"))
+            .args(&args)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(
+        stored(&dir.path().join("one/result.h5"), "pca/scores"),
+        stored(&result, "pca/scores")
+    );
+
+    let region = ["--region", "250,250,100", "--class", "0"];
+    let said = good(&[&["defects", "track", &classes, "-o", &tracks], &region[..]].concat());
+    assert!(said.contains("tracks of"), "{said}");
+    let of_tracks = dir.path().join("tracks/result.h5");
+    let table = stored(&of_tracks, "tracks/diffusion");
+    assert_eq!(table.len(), 5 * 6);
+    assert!(table[5] > 50.0, "{table:?}");
+    assert_eq!(stored(&of_tracks, "tracks/ellipse").len(), 5);
+    let report = std::fs::read_to_string(dir.path().join("tracks/report.html")).unwrap();
+    assert!(report.contains("6 to 11 times too small") && report.contains("nm^2/s"));
+    for figure in ["broom", "paths", "distance", "msd", "switching", "regions", "lengths"] {
+        assert!(dir.path().join(format!("tracks/figures/{figure}.png")).is_file(), "{figure}");
+    }
+    good(&[
+        "defects",
+        "track",
+        &classes,
+        "--params",
+        &at("tracks/params.toml"),
+        "-o",
+        &at("tracks2"),
+    ]);
+    assert_eq!(stored(&dir.path().join("tracks2/result.h5"), "tracks/diffusion"), table);
+
+    // Everything at once gives the same.
+    let said = good(
+        &[
+            &["defects", "run", &movie, "--model", model, "-o", &all],
+            &common[..],
+            &region[..],
+        ]
+        .concat(),
+    );
+    assert!(said.contains("4 classes"), "{said}");
+    let whole = dir.path().join("all/result.h5");
+    assert_eq!(stored(&whole, "classes/labels"), labels);
+    assert_eq!(stored(&whole, "tracks/diffusion"), table);
+    assert_eq!(
+        stored(&whole, "detections/y"),
+        stored(&dir.path().join("detections/result.h5"), "detections/y")
+    );
+    good(&[
+        "defects",
+        "run",
+        &movie,
+        "--params",
+        &at("all/params.toml"),
+        "-o",
+        &at("all2"),
+    ]);
+    assert_eq!(stored(&dir.path().join("all2/result.h5"), "classes/labels"), labels);
+    // Too few windows: no classes, but tracks. One frame: said.
+    let (ok, said, err) = emstream(&[
+        "defects",
+        "run",
+        &movie,
+        "--model",
+        model,
+        "--frames",
+        "1..2",
+        "--classes",
+        "60",
+        "--bic",
+        "none",
+        "-o",
+        &at("few"),
+    ]);
+    assert!(
+        ok && said.contains("in 1 frames") && err.contains("movie of one frame"),
+        "{said} {err}"
+    );
+
+    // What users do wrong: one line each.
+    for (args, expected) in [
+        (vec!["defects", "classify", &movie, "-o", &at("x")], "detections/frame"),
+        (
+            vec!["defects", "classify", &detections, "--classes", "0", "-o", &at("x")],
+            "--classes",
+        ),
+        (
+            vec!["defects", "classify", &detections, "--start", model, "-o", &at("x")],
+            "defect_model.h5",
+        ),
+        (
+            vec!["defects", "classify", &detections, "--movie", model, "-o", &at("x")],
+            "defect_model.h5",
+        ),
+        (
+            vec!["defects", "track", &detections, "--class", "1", "-o", &at("x")],
+            "emstream defects classify",
+        ),
+        (vec!["defects", "track", &classes, "--gate", "0", "-o", &at("x")], "--gate"),
+    ] {
+        let (ok, _, err) = emstream(&args);
+        let lines: Vec<&str> = err.lines().filter(|l| l.starts_with("error:")).collect();
+        assert!(!ok && lines.len() == 1 && lines[0].contains(expected), "{args:?}: {err}");
+        assert!(!dir.path().join("x").exists());
+    }
 }
