@@ -572,7 +572,16 @@ fn the_program_classifies_and_follows() {
         stored(&result, "pca/scores")
     );
 
-    let region = ["--region", "250,250,100", "--class", "0"];
+    let region = [
+        "--region",
+        "250,250,100",
+        "--class",
+        "0",
+        "--pixel-size",
+        "0.03",
+        "--frame-time",
+        "2.25",
+    ];
     let said = good(&[&["defects", "track", &classes, "-o", &tracks], &region[..]].concat());
     assert!(said.contains("tracks of"), "{said}");
     let of_tracks = dir.path().join("tracks/result.h5");

@@ -107,6 +107,7 @@ fn counts(found: &Detected, c: &Classified) -> Vec<Named> {
     let names: Vec<String> = (0..classes).map(class_name).collect();
     let draw = |title: &str, x: &[f64], rows: &[Vec<f64>]| {
         let mut plot = LinePlot::new(title, "frame", "windows");
+        plot.legend_beside = true;
         for (name, y) in names.iter().zip(rows) {
             plot.series.push(Series {
                 name,
@@ -253,6 +254,7 @@ fn silhouette(c: &Classified) -> Option<Named> {
         .map(|r| (0..r.len()).map(|i| (i as f64 + 0.5) / r.len() as f64).collect())
         .collect();
     let mut plot = LinePlot::new("Silhouettes", "share of the class", "silhouette");
+    plot.legend_beside = true;
     for ((name, x), y) in names.iter().zip(&shares).zip(&rows) {
         plot.series.push(Series { name, x, y, dots: false });
     }

@@ -3,9 +3,10 @@
 use super::super::detected::Detected;
 use super::{Region, Tracked};
 use crate::report::colour::label_colour;
-use crate::report::{Broom, ColourMap, Figure, Limits, LinePlot, Marker, Matrix, Panel, Segment, Series, Tile};
+use crate::report::{Broom, Figure, LinePlot, Marker, Matrix, Panel, Segment, Series, Tile};
 use crate::workflows::folder::Named;
 use ndarray::Array2;
+use std::collections::BTreeMap;
 
 /// Tracks whose distances are drawn, at most.
 const LONGEST: usize = 12;
@@ -85,8 +86,7 @@ fn paths(found: &Detected, t: &Tracked, labels: &[i32]) -> Named {
         ground.view(),
         format!("{} tracks, {} links", t.linked.members.len(), links(t)),
     );
-    tile.colours = ColourMap::Grey;
-    tile.limits = Limits::Fixed(0.0, 1.0);
+    tile.labels = Some(black());
     for m in &t.linked.members {
         for pair in m.windows(2) {
             tile.segments.push(Segment {
@@ -107,6 +107,11 @@ fn paths(found: &Detected, t: &Tracked, labels: &[i32]) -> Named {
         "Links from frame to frame, drift taken out; circles were seen once",
         panel.draw(),
     )
+}
+
+/// The ground that paths are drawn on.
+fn black() -> BTreeMap<i32, [u8; 3]> {
+    BTreeMap::from([(0, [0, 0, 0])])
 }
 
 pub(super) fn links(t: &Tracked) -> usize {
@@ -138,6 +143,7 @@ fn distances(found: &Detected, t: &Tracked) -> Named {
         .collect();
     let (x, y) = (time_axis(t), format!("distance from the first place ({})", u.length));
     let mut plot = LinePlot::new("r(t) of the tracks that go furthest", &x, &y);
+    plot.legend_beside = true;
     for (name, x, y) in &curves {
         plot.series.push(Series { name, x, y, dots: true });
     }
@@ -174,8 +180,9 @@ fn msd(t: &Tracked) -> Option<Named> {
         "frame" => "lag (frames)".to_owned(),
         u => format!("lag ({u})"),
     };
-    let y = format!("⟨r²⟩ ({}²)", t.units.length);
+    let y = format!("mean r² ({}²)", t.units.length);
     let mut plot = LinePlot::new("Mean square displacement", &x, &y);
+    plot.legend_beside = true;
     for (name, x, y) in &rows {
         plot.series.push(Series { name, x, y, dots: true });
     }
@@ -244,8 +251,7 @@ fn regions(found: &Detected, t: &Tracked) -> Option<Named> {
 fn tile<'a>(found: &Detected, t: &Tracked, r: &Region, ground: &'a Array2<f64>) -> Tile<'a> {
     let [y, x, half] = r.square.0;
     let mut tile = Tile::new(ground.view(), format!("({y}, {x}) ± {half} px: {} points", r.points.len()));
-    tile.colours = ColourMap::Grey;
-    tile.limits = Limits::Fixed(0.0, 1.0);
+    tile.labels = Some(black());
     let place = |i: usize| [found.y[i] - y + half, found.x[i] - x + half];
     for pair in r.points.windows(2) {
         tile.segments.push(Segment {
