@@ -41,12 +41,12 @@ pub struct Args {
     #[arg(long, value_enum)]
     recipe: Option<RecipeArg>,
     #[command(flatten)]
-    flags: Flags,
+    flags: ClassifyFlags,
 }
 
-/// Flags that `defects run` has, too.
+/// ClassifyFlags that `defects run` has, too.
 #[derive(clap::Args)]
-pub struct Flags {
+pub struct ClassifyFlags {
     /// Number of classes [default: 5]
     #[arg(long, value_name = "K")]
     classes: Option<usize>,
@@ -98,7 +98,7 @@ enum AlignArg {
     Mirror,
 }
 
-impl Flags {
+impl ClassifyFlags {
     /// Fills in what was typed.
     pub fn apply(self, p: &mut Params) {
         p.classes = self.classes.or(p.classes);
@@ -190,7 +190,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Flags with which the movie was read for a result.
+/// ClassifyFlags with which the movie was read for a result.
 fn how(result: &Path) -> Result<ScanArgs> {
     let path = result_file(result);
     if !io::has_stored(&path, "provenance/parameters")? {

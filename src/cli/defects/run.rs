@@ -46,9 +46,9 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]
-    classify: classify::Flags,
+    classify: classify::ClassifyFlags,
     #[command(flatten)]
-    track: track::Flags,
+    track: track::TrackFlags,
     #[command(flatten)]
     scale: MovieArgs,
     #[command(flatten)]

@@ -30,12 +30,12 @@ pub struct Args {
     #[arg(long, value_enum)]
     recipe: Option<RecipeArg>,
     #[command(flatten)]
-    flags: Flags,
+    flags: TrackFlags,
 }
 
-/// Flags that `defects run` has, too.
+/// TrackFlags that `defects run` has, too.
 #[derive(clap::Args)]
-pub struct Flags {
+pub struct TrackFlags {
     /// Longest step from frame to frame in pixels [default: 4/3 of the lattice's spacing, else 14]
     #[arg(long, value_name = "PX")]
     gate: Option<f64>,
@@ -62,7 +62,7 @@ pub struct Flags {
     deviations: Option<f64>,
 }
 
-impl Flags {
+impl TrackFlags {
     /// Fills in what was typed.
     pub fn apply(self, p: &mut Params) {
         p.gate = self.gate.or(p.gate);
