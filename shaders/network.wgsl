@@ -1,4 +1,5 @@
-// Convolution with bias, ReLU and pooling on channels in groups of four: pixel (y, x) of group g is vec4 number (g * height + y) * width + x.
+// Convolution with bias, ReLU and pooling on channels in groups of four: pixel (y, x) of group g is vec4 number (g * height + y) * width + x; several images
+// (training) follow one another.
 //
 // Constants set on the host: TAPS (odd), HALF = TAPS / 2, SINGLE (the input has one channel), UP (the input is upsampled first), POOL, RELU.
 //
@@ -57,10 +58,11 @@ fn activated(v: vec4<f32>) -> vec4<f32> {
     return v;
 }
 
-fn put(group: u32, y: u32, x: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) {
-    if group >= p.out_groups || y >= p.height || x >= p.width {
+fn put(image: u32, number: u32, y: u32, x: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) {
+    if number >= p.out_groups || y >= p.height || x >= p.width {
         return;
     }
+    let group = image * p.out_groups + number;
     if POOL {
         let width = p.width / 2u;
         if y / 2u < p.height / 2u && x / 2u < width {
@@ -92,7 +94,9 @@ fn convolve(
     if number >= p.count {
         return;
     }
-    let pair = (number + p.first) / p.tiles;
+    let pairs = (p.out_groups + 1u) / 2u;
+    let image = (number + p.first) / (p.tiles * pairs);
+    let pair = (number + p.first) / p.tiles % pairs;
     let tile = (number + p.first) % p.tiles;
     let top = tile / p.tiles_x * ROWS;
     let left = tile % p.tiles_x * COLUMNS;
@@ -113,7 +117,7 @@ fn convolve(
         for (var i = local; i < TILE; i += THREADS) {
             let ty = i32(top + i / TILE_COLUMNS) - i32(HALF);
             let tx = i32(left + i % TILE_COLUMNS) - i32(HALF);
-            sh_pixels[i] = input_at(g, ty, tx);
+            sh_pixels[i] = input_at(image * p.in_groups + g, ty, tx);
         }
         let start = (pair * p.in_groups + g) * WEIGHTS;
         for (var i = local; i < WEIGHTS; i += THREADS) {
@@ -139,6 +143,6 @@ fn convolve(
             }
         }
     }
-    put(2u * pair, top + y, left + x, a0, b0, c0, d0);
-    put(2u * pair + 1u, top + y, left + x, a1, b1, c1, d1);
+    put(image, 2u * pair, top + y, left + x, a0, b0, c0, d0);
+    put(image, 2u * pair + 1u, top + y, left + x, a1, b1, c1, d1);
 }

@@ -385,7 +385,6 @@ fn one_line_for_what_is_wrong() {
             assert!(err.contains(part), "{part:?} is not in: {err}");
         }
     };
-    case(&["detect", &movie], &["--model", "a network is needed"]);
     case(
         &["detect", &movie, "--model", &movie],
         &["a model is an HDF5 file or a .keras archive"],
@@ -468,4 +467,87 @@ fn no_defect_and_a_single_one_are_results() {
         let kept = kept.iter().filter(|&&k| k == 1).count();
         assert_eq!(file.dataset("detections/windows").unwrap().shape(), [kept, 32, 32]);
     }
+}
+
+#[test]
+fn several_movies_and_frames_are_learnt_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let ok = |args: &[&str]| {
+        let (ok, said, err) = emstream(args);
+        assert!(ok, "{args:?}: {err}");
+        said
+    };
+    let wrong = |args: &[&str], part: &str| {
+        let (ok, _, err) = emstream(args);
+        assert!(!ok && err.lines().filter(|l| l.starts_with("error:")).count() == 1, "{err}");
+        assert!(err.contains(part), "{part:?} is not in: {err}");
+    };
+    let (a, b) = (path("a.npy"), path("b.npy"));
+    for (movie, size, seed) in [(&a, "96,64", "3"), (&b, "64,96", "4")] {
+        ok(&[
+            "simulate",
+            "ws2",
+            "-o",
+            movie,
+            "--frames",
+            "3",
+            "--sig-shape",
+            size,
+            "--seed",
+            seed,
+        ]);
+    }
+    let (ta, tb, out) = (path("a.npy.truth.h5"), path("b.npy.truth.h5"), path("model"));
+    let train = ["defects", "train", &a, &b, "--labels", &ta];
+    let rest = [
+        "--frame", "0,2", "--patch", "48", "--step", "24", "--batch", "3", "--epochs", "2", "-o", &out,
+    ];
+    let both = [&train[..], &["--labels", &tb], &rest].concat();
+    let said = ok(&both);
+    assert!(said.starts_with("2 epochs"), "{said}");
+    let page = std::fs::read_to_string(dir.path().join("model/report.html")).unwrap();
+    assert!(
+        page.contains("of 4 frames"),
+        "the report says how many frames were learnt from"
+    );
+    let again = ok(&[
+        "defects",
+        "detect",
+        &a,
+        "--model",
+        &path("model/model.h5"),
+        "-o",
+        &path("found"),
+    ]);
+    assert!(again.contains("in 3 frames"), "{again}");
+    // One file of labels for two movies; a frame that is not there; several frames with one map; labels of no sense.
+    wrong(&[&train[..], &rest].concat(), "--labels: 1 files for 2 movies");
+    wrong(&["defects", "train", &a, "-o", &path("x")], "--labels: a label map is needed");
+    wrong(
+        &["defects", "train", &a, "--labels", &ta, "--frame", "0,7", "-o", &path("x")],
+        "there is no number 7",
+    );
+    let map = path("map.npy");
+    array::save_npy(Path::new(&map), Array2::<u8>::ones((96, 64)).view(), true).unwrap();
+    wrong(
+        &["defects", "train", &a, "--labels", &map, "--frame", "0,1", "-o", &path("x")],
+        "2 frames, but",
+    );
+    wrong(
+        &["defects", "train", &a, "--labels", &map, "-o", &path("x")],
+        "nothing to learn",
+    );
+    array::save_npy(Path::new(&map), Array2::from_elem((96, 64), 0.5f32).view(), true).unwrap();
+    wrong(
+        &["defects", "train", &a, "--labels", &map, "-o", &path("x")],
+        "0.5 is no class",
+    );
+    wrong(
+        &["defects", "train", &a, "--labels", &ta, "--rate", "7", "-o", &path("x")],
+        "--rate: 7",
+    );
+    // Without a model the default network is used, and that is said.
+    let (good, _, err) = emstream(&["defects", "detect", &b, "-o", &path("default")]);
+    assert!(good && err.contains("default network"), "{err}");
 }

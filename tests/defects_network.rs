@@ -13,7 +13,7 @@ use emstream::kernels::network::{Plan, cpu, gpu};
 use emstream::network::{Activation, Convolution, Layer, Named, Network};
 use emstream::simulate::{DefectKind, SimulatedWs2, Ws2};
 use emstream::workflows::Timings;
-use emstream::workflows::defects::{Inference, Movie, MovieParams, Tiling, defect_probability};
+use emstream::workflows::defects::{Inference, Movie, MovieParams, Tiling, default_model, defect_probability};
 use ndarray::{Array3, Array4};
 use std::path::Path;
 use std::sync::Arc;
@@ -341,6 +341,46 @@ fn simulated_movies_know_their_defects() {
         let e = SimulatedWs2::new(&wrong).err().unwrap().to_string();
         assert!(e.starts_with(name), "{e}");
     }
+}
+
+#[test]
+fn the_default_network_says_what_it_does_not_know() {
+    let with = |pixel_size| {
+        let movie = SimulatedWs2::new(&Ws2 { pixel_size, ..small() }).unwrap();
+        default_model(movie.info()).unwrap().notes
+    };
+    assert!(with(0.03)[0].contains("default network"));
+    assert!(with(0.05)[1].contains("0.05 nm"), "{:?}", with(0.05));
+    assert_eq!(with(0.036).len(), 1);
+}
+
+#[test]
+fn label_maps_are_where_the_defects_are() {
+    let movie = SimulatedWs2::new(&small()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let truth = movie.write(&folder.path().join("movie.npy"), false, &Control::new()).unwrap();
+    let a = 0.3153_f64 / 0.03;
+    for n in 0..4 {
+        let map = movie.label_map(n);
+        let stored = emstream::io::read_stored_map::<u8>(&truth, "defects/label_map", n, 1 << 20).unwrap();
+        assert_eq!(stored, map);
+        let regions = components(map.mapv(f32::from).view(), 0.5).unwrap().len();
+        let points: Vec<_> = movie.defects(n).into_iter().filter(|d| d.kind != DefectKind::Hole).collect();
+        assert!(
+            regions >= points.len().saturating_sub(2) && regions <= points.len() + 3,
+            "{regions}, {}",
+            points.len()
+        );
+        for d in &points {
+            assert_eq!(map[[d.y.round() as usize, d.x.round() as usize]], 1, "{d:?}");
+        }
+        // A disc of 0.28 lattice constants each, twice that for dopants with a vacancy.
+        let area = map.iter().filter(|v| **v == 1).count() as f64;
+        let one = std::f64::consts::PI * (0.28 * a).powi(2);
+        assert!(area > 0.9 * one * points.len() as f64, "{area}");
+    }
+    assert!(emstream::io::read_stored_map::<u8>(&truth, "defects/label_map", 9, 1 << 20).is_err());
+    assert!(movie.label_map(99).iter().all(|v| *v == 0));
 }
 
 #[test]

@@ -1,17 +1,20 @@
 //! Training of networks: gradients against finite differences in float64, steps against Keras, threads and instruction sets.
 
+mod common;
 mod lattice_data;
 
 use emstream::backend::cpu::isa::Isa;
+use emstream::backend::gpu::{Fault, FaultPoint, Gpu};
 use emstream::engine::Backend;
 use emstream::io::{self, OpenOptions, Scan, array, keras};
+use emstream::kernels::network::train::gpu::Trainer;
 use emstream::kernels::network::train::{
     Adam, Contribution, Example, IGNORED, Passes, Rates, Tape, batch, parameters, published, with_parameters,
 };
 use emstream::network::{Activation, Convolution, Layer, Named, Network};
 use emstream::rng::Source;
 use emstream::workflows::Timings;
-use emstream::workflows::defects::train::{self, Params};
+use emstream::workflows::defects::train::{self, Lesson, Params};
 use emstream::workflows::defects::{Movie, MovieParams};
 use emstream::{Control, Error};
 use lattice_data::Npz;
@@ -235,6 +238,128 @@ fn bits_do_not_depend_on_threads_or_instruction_set() {
     assert!(with(1) == with(2) && with(1) == with(3));
 }
 
+fn device() -> std::sync::Arc<Gpu> {
+    let Backend::Gpu(device) = common::gpu() else { unreachable!() };
+    device.current()
+}
+
+/// Length of a − b over that of b.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    let off: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+    (off / b.iter().map(|b| b * b).sum::<f64>()).sqrt()
+}
+
+#[test]
+fn the_gpu_has_the_gradients_of_the_cpu() {
+    let gpu = device();
+    let (network, weights) = (odd_network(), [0.5, 1.0, 3.0]);
+    // Images of two sizes, so that gradients of several submissions add up; one wider than a tile of 32 columns.
+    let mut examples: Vec<Example> = (1..4)
+        .map(|i| Example {
+            image: odd_example().image.iter().map(|v| v * i as f32).collect(),
+            ..odd_example()
+        })
+        .collect();
+    examples.push(Example {
+        size: [38, 14],
+        ..odd_example()
+    });
+    let cpu = batch(&Passes::new(&network).unwrap(), &examples, &weights, true).unwrap();
+    let adam = Adam::new(network.parameters(), Rates::default());
+    let mut trainer = Trainer::new(&gpu, &network, &adam, &weights).unwrap();
+    let found = trainer.gradient(&gpu, &examples).unwrap();
+    assert!((found.loss / cpu.loss - 1.0).abs() < 1e-6, "{} and {}", found.loss, cpu.loss);
+    assert_eq!((found.weight, found.pixels, found.right), (cpu.weight, cpu.pixels, cpu.right));
+    let mut at = 0;
+    for n in network.layers() {
+        let Layer::Convolution(c) = &n.layer else { continue };
+        for count in [c.kernel.len(), c.bias.len()] {
+            let part = at..at + count;
+            let off = distance(&found.gradient[part.clone()], &cpu.gradient[part]);
+            assert!(off < 1e-5, "{} of {}: {off}", count, n.name);
+            at += count;
+        }
+    }
+    assert_eq!(at, found.gradient.len());
+    // Again: the same bits; and without gradients the same loss.
+    assert_eq!(trainer.gradient(&gpu, &examples).unwrap(), found);
+    let flight = trainer.loss(&gpu, &examples).unwrap();
+    assert_eq!(trainer.take(flight).unwrap().loss, found.loss);
+    examples[0].labels[3] = 7;
+    assert!(trainer.gradient(&gpu, &examples).unwrap_err().to_string().contains("label 7"));
+    examples[0].labels.pop();
+    assert!(trainer.gradient(&gpu, &examples).is_err());
+}
+
+/// Bright spots on noise, labelled; 32 × 32.
+fn spots(n: u64) -> Example {
+    let mut random = Source::new(21, 90).sequence(n);
+    let mut image: Vec<f32> = (0..1024).map(|_| 0.3 + 0.05 * random.normal() as f32).collect();
+    let mut labels = vec![0; 1024];
+    for _ in 0..3 {
+        let at = [4 + random.below(24), 4 + random.below(24)];
+        for (y, x) in (0..32).flat_map(|y| (0..32).map(move |x| (y, x))) {
+            let r2 = (y as f32 - at[0] as f32).powi(2) + (x as f32 - at[1] as f32).powi(2);
+            image[y * 32 + x] += 0.5 * (-r2 / 5.0).exp();
+            labels[y * 32 + x] |= u8::from(r2 < 7.0);
+        }
+    }
+    Example {
+        image,
+        labels,
+        size: [32, 32],
+    }
+}
+
+#[test]
+fn both_backends_train_alike() {
+    let gpu = device();
+    let network = published(2, 3).unwrap();
+    let batches: Vec<Vec<Example>> = (0..20).map(|s| (0..4).map(|i| spots(4 * (s % 5) + i)).collect()).collect();
+    let weights = [0.7, 2.0];
+    let fresh = Adam::new(network.parameters(), Rates::default());
+    let (mut values, mut adam, mut losses) = (parameters(&network), fresh.clone(), Vec::new());
+    for examples in &batches {
+        let now = with_parameters(&network, &values).unwrap();
+        let found = batch(&Passes::new(&now).unwrap(), examples, &weights, true).unwrap();
+        losses.push(found.loss / found.weight);
+        let mean: Vec<f64> = found.gradient.iter().map(|g| g / found.weight).collect();
+        adam.step(&mut values, &mean);
+    }
+    assert!(losses[19] < 0.8 * losses[0], "{losses:?}");
+    let mut trainer = Trainer::new(&gpu, &network, &fresh, &weights).unwrap();
+    let mut curve = Vec::new();
+    for (n, examples) in batches.iter().enumerate() {
+        // Half way the state goes through the host, as a checkpoint does.
+        if n == 10 {
+            let (values, adam) = trainer.state(&gpu).unwrap();
+            trainer = Trainer::new(&gpu, &with_parameters(&network, &values).unwrap(), &adam, &weights).unwrap();
+        }
+        let flight = trainer.step(&gpu, examples).unwrap();
+        let found = trainer.take(flight).unwrap();
+        curve.push(found.loss / found.weight);
+    }
+    let worst = losses
+        .iter()
+        .zip(&curve)
+        .map(|(a, b)| (b / a - 1.0).abs())
+        .fold(0.0, f64::max);
+    println!("loss curves differ by {worst:.1e}");
+    assert!(worst < 1e-4, "loss curves differ by {worst}: {losses:?}, {curve:?}");
+    let (found, state) = trainer.state(&gpu).unwrap();
+    assert_eq!(state.steps, 20);
+    let wide = |v: &[f32]| -> Vec<f64> { v.iter().map(|v| f64::from(*v)).collect() };
+    let off = distance(&wide(&found), &wide(&values));
+    assert!(off < 1e-3, "weights differ by {off} of their length");
+    // Without the detour over the host: the same bits.
+    let mut again = Trainer::new(&gpu, &network, &fresh, &weights).unwrap();
+    for examples in &batches {
+        let flight = again.step(&gpu, examples).unwrap();
+        again.take(flight).unwrap();
+    }
+    assert_eq!(again.state(&gpu).unwrap(), (found, state));
+}
+
 #[test]
 fn what_cannot_be_trained_is_refused() {
     let network = odd_network();
@@ -268,6 +393,13 @@ fn models_written_are_read_back() {
     let theirs = keras::read_model(&data("defects/defect_model.h5")).unwrap().network;
     keras::write_model(&path, &theirs, [256, 256], true).unwrap();
     assert_eq!(keras::read_model(&path).unwrap().network, theirs);
+    // Weights alone as Keras 3 saves them do not say in which order layers come.
+    let bare = folder.path().join("model.weights.h5");
+    let file = hdf5::File::create(&bare).unwrap();
+    file.create_group("layers/conv2d/vars").unwrap();
+    drop(file);
+    let e = keras::read_model(&bare).unwrap_err().to_string();
+    assert!(e.contains("save the whole model"), "{e}");
 }
 
 /// A small movie of bright dots on noise, and where they are.
@@ -318,19 +450,21 @@ fn training_learns_and_goes_on_after_a_stop() {
         batch: Some(4),
         ..Params::default()
     };
-    let movie = MovieParams::default();
-    let resume = folder.path().join("train.part");
-    let train = |control: &Control| {
-        train::run(
-            &*scan,
-            labels.clone(),
-            None,
-            (&movie, &params),
-            (&resume, "this run"),
-            &Backend::Cpu,
-            control,
-        )
+    // A range that is given takes no pass, so that faults strike the training.
+    let movie = MovieParams {
+        range: Some([60.0, 210.0]),
+        ..MovieParams::default()
     };
+    let resume = folder.path().join("train.part");
+    let on = |backend: &Backend, control: &Control| {
+        let lesson = Lesson {
+            scan: &*scan,
+            frames: vec![(0, labels.clone())],
+        };
+        let what = (&movie, &params);
+        train::run(&[lesson], None, what, (&resume, "this run"), backend, control)
+    };
+    let train = |control: &Control| on(&Backend::Cpu, control);
     let whole = train(&Control::new()).unwrap();
     assert!(resume.is_file());
     let (first, last) = (whole.epochs[0], whole.epochs[whole.epochs.len() - 1]);
@@ -359,6 +493,83 @@ fn training_learns_and_goes_on_after_a_stop() {
     bytes[100] ^= 1;
     std::fs::write(&resume, &bytes).unwrap();
     assert_eq!(train(&Control::new()).unwrap().epochs, whole.epochs);
+
+    // The GPU learns the same, stopped in between and lost once; without memory the CPU takes over.
+    std::fs::remove_file(&resume).unwrap();
+    let backend = common::gpu();
+    let gpu = on(&backend, &Control::new()).unwrap();
+    let (a, b) = (&gpu.epochs[5], &whole.epochs[5]);
+    assert!((a.loss / b.loss - 1.0).abs() < 1e-2, "{a:?}, {b:?}");
+    assert!(
+        gpu.epochs[gpu.best].val_accuracy > 0.9 && gpu.warnings.is_empty(),
+        "{:?}",
+        gpu.warnings
+    );
+    std::fs::remove_file(&resume).unwrap();
+    let inner = Control::new();
+    let stopping = Control {
+        progress: std::sync::Arc::new(Patience(100.into(), inner.clone())),
+        ..inner.clone()
+    };
+    assert!(matches!(on(&backend, &stopping), Err(Error::Cancelled)));
+    let Backend::Gpu(device) = &backend else { unreachable!() };
+    device.current().faults.inject(FaultPoint::Submit, 9, Fault::Lost);
+    let again = on(&backend, &Control::new()).unwrap();
+    assert_eq!(again.epochs, gpu.epochs);
+    assert_eq!(parameters(&again.network), parameters(&gpu.network));
+    std::fs::remove_file(&resume).unwrap();
+    device.current().faults.inject(FaultPoint::Pipeline, 0, Fault::Refused);
+    let host = on(&backend, &Control::new()).unwrap();
+    assert_eq!(host.epochs, whole.epochs);
+    assert!(host.warnings[0].contains("runs on the CPU"), "{:?}", host.warnings);
+}
+
+#[test]
+fn training_ends_when_nothing_improves_and_turning_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scan, labels) = dots(folder.path());
+    let movie = MovieParams::default();
+    let train = |params: &Params| {
+        let resume = folder.path().join("train.part");
+        let _ = std::fs::remove_file(&resume);
+        let lesson = Lesson {
+            scan: &*scan,
+            frames: vec![(0, labels.clone())],
+        };
+        train::run(
+            &[lesson],
+            None,
+            (&movie, params),
+            (&resume, ""),
+            &Backend::Cpu,
+            &Control::new(),
+        )
+        .unwrap()
+    };
+    // At a rate of nearly nothing no epoch is better than the first.
+    let still = Params {
+        patch: Some(32),
+        epochs: Some(9),
+        patience: Some(2),
+        rate: Some(1e-8),
+        augment: Some(false),
+        ..Params::default()
+    };
+    let found = train(&still);
+    assert_eq!((found.epochs.len(), found.best), (3, 0));
+    let all = train(&Params {
+        patience: Some(0),
+        ..still.clone()
+    });
+    assert_eq!(all.epochs.len(), 9);
+    // Turned patches are other patches: another loss; the same seed, the same turns.
+    let turned = Params {
+        augment: Some(true),
+        ..still
+    };
+    let (first, second) = (train(&turned), train(&turned));
+    assert_eq!(first.epochs, second.epochs);
+    assert!(first.epochs[0].loss != found.epochs[0].loss);
 }
 
 #[test]
@@ -368,9 +579,12 @@ fn labels_that_teach_nothing_are_refused() {
     let resume = folder.path().join("train.part");
     let movie = MovieParams::default();
     let train = |labels: Array2<u8>, params: &Params| {
+        let lesson = Lesson {
+            scan: &*scan,
+            frames: vec![(params.frames()[0], labels)],
+        };
         let found = train::run(
-            &*scan,
-            labels,
+            &[lesson],
             None,
             (&movie, params),
             (&resume, ""),
@@ -387,7 +601,7 @@ fn labels_that_teach_nothing_are_refused() {
         train(
             labels.clone(),
             &Params {
-                frame: 3,
+                frame: vec![3],
                 ..plain.clone()
             }
         )

@@ -56,16 +56,28 @@ pub fn labels(path: &Path) -> Result<Array2<i32>> {
     two_dimensional(path, array::read_array(path, MAX_BYTES)?)
 }
 
-/// Class of each pixel (h, w): `defects/label_map` of a result file, or an image of small whole numbers; in one that holds 0 and 255 alone, 255 is 1.
-pub fn classes(path: &Path) -> Result<Array2<u8>> {
+/// Class of each pixel (h, w) of some frames: `defects/label_map` of a result file or of the truth of a simulated movie, or images of small whole numbers
+/// (h, w) or (frames, h, w); where they are 0 and 255 alone, 255 is 1. One map (h, w) is that of a single frame.
+pub fn class_maps(path: &Path, frames: &[u64]) -> Result<Vec<Array2<u8>>> {
+    let one = |what: &str| {
+        let what = format!("{} holds one map of classes{what}", path.display());
+        Error::parameter("--frame", format!("{} frames, but {what}", frames.len()))
+    };
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5")) {
-        return io::read_stored(path, "defects/label_map", MAX_BYTES);
+        let name = "defects/label_map";
+        if frames.len() > 1 && io::stored_rank(path, name)? < 3 {
+            return Err(one(" in defects/label_map"));
+        }
+        return frames
+            .iter()
+            .map(|&f| io::read_stored_map(path, name, f, MAX_BYTES))
+            .collect();
     }
-    let values: Array2<f64> = two_dimensional(path, array::read_array(path, MAX_BYTES)?)?;
+    let values: ArrayD<f64> = array::read_array(path, MAX_BYTES)?;
     let mask = values.iter().all(|v| *v == 0.0 || *v == 255.0);
     if let Some(v) = values
         .iter()
-        .find(|v| v.fract() != 0.0 || !(0.0..255.0).contains(*v) && !mask)
+        .find(|v| v.fract() != 0.0 || !(0.0..=255.0).contains(*v) || (**v == 255.0 && !mask))
     {
         return Err(Error::format(
             path,
@@ -73,5 +85,16 @@ pub fn classes(path: &Path) -> Result<Array2<u8>> {
             format!("{v} is no class: whole numbers from 0 to 254 are"),
         ));
     }
-    Ok(values.mapv(|v| if mask { u8::from(v > 0.0) } else { v as u8 }))
+    let classes = values.mapv(|v| if mask { u8::from(v > 0.0) } else { v as u8 });
+    if classes.ndim() < 3 {
+        let map = two_dimensional(path, classes)?;
+        return if frames.len() > 1 { Err(one("")) } else { Ok(vec![map]) };
+    }
+    let count = classes.shape()[0];
+    let map = |&f: &u64| {
+        let at = usize::try_from(f).ok().filter(|i| *i < count);
+        let at = at.ok_or_else(|| Error::format(path, "shape", format!("{count} maps: there is no number {f}")))?;
+        two_dimensional(path, classes.index_axis(Axis(0), at).to_owned())
+    };
+    frames.iter().map(map).collect()
 }

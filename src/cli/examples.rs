@@ -26,10 +26,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "defects train",
         "emstream defects train movie.h5 --labels labels/result.h5 --epochs 30 -o network",
     ),
-    (
-        "defects detect",
-        "emstream defects detect movie.h5 --model network/model.h5 -o detections",
-    ),
+    ("defects detect", "emstream defects detect movie.h5 -o detections"),
     (
         "defects classify",
         "emstream defects classify detections/result.h5 --movie movie.h5 -o classes",

@@ -3,7 +3,7 @@
 use super::{Axis, h5};
 use crate::error::{Error, Result};
 use hdf5::H5Type;
-use ndarray::{Array, Dimension};
+use ndarray::{Array, Array2, Dimension, s};
 use std::path::Path;
 
 /// Dataset `name` of a result file, at most `most` bytes.
@@ -12,20 +12,13 @@ use std::path::Path;
 /// [`Error::Io`], [`Error::Format`] for a file without it or of another type or rank, [`Error::Limit`] if it is larger.
 pub fn read_stored<T: H5Type, D: Dimension>(path: &Path, name: &str, most: u64) -> Result<Array<T, D>> {
     let file = h5::open_file(path)?;
-    let dataset = file
-        .dataset(name)
-        .map_err(|_| Error::format(path, name, "is missing: this is no result that can be used here"))?;
-    let bytes = (dataset.size() as u64).saturating_mul(size_of::<T>() as u64);
-    if bytes > most {
-        return Err(Error::Limit {
-            path: path.to_owned(),
-            what: format!(
-                "{name} takes {} MiB, more than the {} MiB that are read",
-                bytes >> 20,
-                most >> 20
-            ),
-        });
-    }
+    let dataset = dataset(&file, path, name)?;
+    check_size(
+        path,
+        name,
+        (dataset.size() as u64).saturating_mul(size_of::<T>() as u64),
+        most,
+    )?;
     if D::NDIM.is_some_and(|rank| rank != dataset.ndim()) {
         return Err(Error::format(
             path,
@@ -34,6 +27,51 @@ pub fn read_stored<T: H5Type, D: Dimension>(path: &Path, name: &str, most: u64) 
         ));
     }
     dataset.read::<T, D>().map_err(|e| h5::fault(path, name, &e))
+}
+
+/// Map (h, w) number `index` of dataset `name` (n, h, w), at most `most` bytes; of a dataset (h, w) the whole, whatever `index`.
+///
+/// # Errors
+/// As [`read_stored`]; [`Error::Format`] if there is no such map.
+pub fn read_stored_map<T: H5Type>(path: &Path, name: &str, index: u64, most: u64) -> Result<Array2<T>> {
+    let file = h5::open_file(path)?;
+    let dataset = dataset(&file, path, name)?;
+    let shape = dataset.shape();
+    if let [n, h, w] = shape[..] {
+        check_size(path, name, (h as u64).saturating_mul((w * size_of::<T>()) as u64), most)?;
+        let at = usize::try_from(index).ok().filter(|i| *i < n);
+        let at = at.ok_or_else(|| Error::format(path, name, format!("holds {n} maps: there is no number {index}")))?;
+        return dataset.read_slice(s![at, .., ..]).map_err(|e| h5::fault(path, name, &e));
+    }
+    drop((dataset, file));
+    read_stored(path, name, most)
+}
+
+fn dataset(file: &hdf5::File, path: &Path, name: &str) -> Result<hdf5::Dataset> {
+    let missing = |_| Error::format(path, name, "is missing: this is no result that can be used here");
+    file.dataset(name).map_err(missing)
+}
+
+fn check_size(path: &Path, name: &str, bytes: u64, most: u64) -> Result<()> {
+    match bytes > most {
+        true => Err(Error::Limit {
+            path: path.to_owned(),
+            what: format!(
+                "{name} takes {} MiB, more than the {} MiB that are read",
+                bytes >> 20,
+                most >> 20
+            ),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Number of dimensions of dataset `name`.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Format`] for a file without it.
+pub fn stored_rank(path: &Path, name: &str) -> Result<usize> {
+    Ok(dataset(&h5::open_file(path)?, path, name)?.ndim())
 }
 
 /// True if a file holds dataset `name`.

@@ -123,7 +123,7 @@ pub(super) fn put<T: hdf5::H5Type, S: Data<Elem = T>, D: Dimension>(
     write_text(&dataset, "meaning", meaning)
 }
 
-fn write_text(place: &hdf5::Location, name: &str, text: &str) -> hdf5::Result<()> {
+pub(super) fn write_text(place: &hdf5::Location, name: &str, text: &str) -> hdf5::Result<()> {
     let text: VarLenUnicode = text
         .parse()
         .map_err(|_| hdf5::Error::from(format!("attribute {name} holds a NUL")))?;

@@ -1,4 +1,4 @@
-//! The network of `defects detect`.
+//! The network of `defects detect` and its training.
 
 use super::super::case::Case;
 use super::super::data::DeviceData;
@@ -11,10 +11,11 @@ use crate::control::Control;
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::io::Scan;
+use crate::kernels::network::train::gpu::Trainer;
+use crate::kernels::network::train::{self, Adam, Example, Passes, Rates};
 use crate::kernels::network::{self, Plan, cpu, gpu};
-use crate::network::{Activation, Convolution, Layer, Named, Network};
+use crate::network::Network;
 use crate::pixel::FrameShape;
-use ndarray::Array4;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -25,49 +26,87 @@ const IMAGES: u64 = 4;
 /// Submissions on their way.
 const IN_FLIGHT: usize = 3;
 
-/// The published network with other weights, on images of 512 × 512 pixels.
+/// Height and width of patches, and patches of a step, of training.
+const PATCH: usize = 256;
+const BATCH: usize = 8;
+
+/// The published network with random weights: on images of 512 × 512 pixels, and a step of training.
 pub fn cases(_: &Size, _: &Control) -> Cases {
-    let network = Arc::new(published()?);
-    let work = network::work(&network, SIDE, SIDE);
-    Ok(vec![Box::new(OnImages {
-        plan: Plan::new(network),
-        work,
-        image: (0..SIDE * SIDE).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect(),
-    })])
+    let network = train::published(2, 0)?;
+    let values = |n: usize| (0..n).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect();
+    let example = Example {
+        image: values(PATCH * PATCH),
+        labels: (0..PATCH * PATCH).map(|i| u8::from(i % 23 == 0)).collect(),
+        size: [PATCH; 2],
+    };
+    // Forwards, errors of the inputs, gradients of the weights.
+    let mut step = network::work(&network, PATCH, PATCH);
+    step.operations *= 3;
+    let images = OnImages {
+        work: network::work(&network, SIDE, SIDE),
+        plan: Plan::new(Arc::new(network.clone())),
+        image: values(SIDE * SIDE),
+    };
+    let steps = Steps {
+        network,
+        work: step,
+        examples: vec![example; BATCH],
+    };
+    Ok(vec![Box::new(images), Box::new(steps)])
 }
 
-fn published() -> Result<Network> {
-    let mut layers = Vec::new();
-    let mut add = |layer: Layer| {
-        layers.push(Named {
-            name: format!("layer {}", layers.len()),
-            layer,
-        });
-    };
-    let convolution = |k: usize, from: usize, to: usize| {
-        let weight = |(y, x, i, o): (usize, usize, usize, usize)| ((7 * y + 13 * x + 5 * i + 3 * o) % 17) as f32 / 170.0 - 0.05;
-        Layer::Convolution(Convolution {
-            kernel: Array4::from_shape_fn((k, k, from, to), weight),
-            bias: vec![0.01; to],
-        })
-    };
-    let relu = || Layer::Activation(Activation::Relu);
-    for (from, to, before, after) in [
-        (1, 20, None, Some(Layer::MaxPool)),
-        (20, 40, None, Some(Layer::MaxPool)),
-        (40, 40, None, None),
-        (40, 20, Some(Layer::Upsample), None),
-    ] {
-        before.into_iter().for_each(&mut add);
-        add(convolution(3, from, to));
-        add(relu());
-        after.into_iter().for_each(&mut add);
+/// One change of the weights after another.
+struct Steps {
+    network: Network,
+    work: Work,
+    examples: Vec<Example>,
+}
+
+impl Case for Steps {
+    fn name(&self) -> &str {
+        "network training"
     }
-    add(Layer::Upsample);
-    add(convolution(3, 20, 2));
-    add(convolution(1, 2, 2));
-    add(Layer::Activation(Activation::Softmax));
-    Network::new(layers)
+    fn note(&self) -> &str {
+        "Tiles in registers forwards and backwards, gradients as sums over pixels; every activation is kept for the way back."
+    }
+    fn frame(&self) -> Option<FrameShape> {
+        None
+    }
+    fn unit(&self) -> &'static str {
+        "patches"
+    }
+    fn work(&self) -> Work {
+        self.work
+    }
+    fn items(&self, _: usize) -> (u64, u64) {
+        (BATCH as u64, BATCH as u64)
+    }
+    fn cpu(&self, threads: usize, _: u64) -> Result<f64> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|e| Error::Internal(format!("cannot start threads: {e}")))?;
+        let mut weights = train::parameters(&self.network);
+        let mut adam = Adam::new(weights.len(), Rates::default());
+        time(|| {
+            let found = pool.install(|| train::batch(&Passes::new(&self.network)?, &self.examples, &[1.0, 1.0], true))?;
+            let mean: Vec<f64> = found.gradient.iter().map(|g| g / found.weight).collect();
+            adam.step(&mut weights, &mean);
+            train::with_parameters(&self.network, &weights).map(drop)
+        })
+    }
+    fn gpu(&self, gpu: &Gpu, _: &DeviceData, _: u64) -> Result<Option<(u64, f64)>> {
+        let adam = Adam::new(self.network.parameters(), Rates::default());
+        let mut trainer = Trainer::new(gpu, &self.network, &adam, &[1.0, 1.0])?;
+        trainer.prepare(gpu, [PATCH; 2], BATCH)?;
+        let seconds = time(|| {
+            let flight = trainer.step(gpu, &self.examples)?;
+            trainer.take(flight)?;
+            trainer.state(gpu).map(drop)
+        })?;
+        Ok(Some((BATCH as u64, seconds)))
+    }
+    fn pass(&self, _: &dyn Scan, _: &Backend, _: &Control) -> Result<Option<f64>> {
+        Ok(None)
+    }
 }
 
 struct OnImages {

@@ -44,7 +44,7 @@ pub struct Args {
     flags: ClassifyFlags,
 }
 
-/// ClassifyFlags that `defects run` has, too.
+/// Flags that `defects run` has, too.
 #[derive(clap::Args)]
 pub struct ClassifyFlags {
     /// Number of classes [default: 5]
@@ -190,7 +190,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// ClassifyFlags with which the movie was read for a result.
+/// Flags with which the movie was read for a result.
 fn how(result: &Path) -> Result<ScanArgs> {
     let path = result_file(result);
     if !io::has_stored(&path, "provenance/parameters")? {

@@ -7,8 +7,8 @@ use crate::cli::set;
 use clap::ValueEnum;
 use emstream::io::keras;
 use emstream::io::results::OutputDir;
-use emstream::workflows::defects::MovieParams;
 use emstream::workflows::defects::detect::{self, Drift, Params};
+use emstream::workflows::defects::{self, MovieParams};
 use emstream::{Error, Result, workflows};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub struct Args {
     /// Parameters from a file, as an earlier run wrote them; flags win over it
     #[arg(long, value_name = "FILE.toml")]
     params: Option<PathBuf>,
-    /// The network: a model of Keras (.h5, .keras), or weights of one (.h5)
+    /// The network: a model of Keras (.h5, .keras), or weights of one (.h5) [default: one that knows WS2 from simulations]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Pixels with a higher probability belong to defects [default: 0.5]
@@ -110,15 +110,13 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     });
     set(&mut p.drift, drift);
 
-    let model = p.model.as_deref().ok_or_else(|| {
-        Error::parameter(
-            "--model",
-            "a network is needed: a model of Keras (.h5, .keras) trained on such images",
-        )
-    })?;
     let dir = OutputDir::create(&args.output, session.overwrite)?;
-    let model = keras::read_model(model)?;
+    let model = file.detect.model.as_deref().map(keras::read_model).transpose()?;
     let (scan, _) = file.scan.open(&args.movie, session)?;
+    let model = match model {
+        Some(m) => m,
+        None => defects::default_model(scan.info())?,
+    };
     let backend = session.backend()?;
     let result = dir.result()?;
     let what = (&file.movie, &file.detect);

@@ -33,7 +33,7 @@ pub struct Args {
     flags: TrackFlags,
 }
 
-/// TrackFlags that `defects run` has, too.
+/// Flags that `defects run` has, too.
 #[derive(clap::Args)]
 pub struct TrackFlags {
     /// Longest step from frame to frame in pixels [default: 4/3 of the lattice's spacing, else 14]

@@ -7,30 +7,33 @@ use crate::cli::{arrays, params};
 use emstream::io::keras;
 use emstream::io::results::{Input, OutputDir};
 use emstream::workflows::defects::MovieParams;
-use emstream::workflows::defects::train::{self, Params};
+use emstream::workflows::defects::train::{self, Lesson, Params};
 use emstream::{Error, Result, workflows};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Train a network to label defects, from one frame and its labels; goes on where it was stopped
+/// Train a network to label defects, from labelled frames; goes on where it was stopped
 #[derive(clap::Args)]
 pub struct Args {
-    movie: PathBuf,
+    /// One or several movies
+    #[arg(required = true, value_name = "MOVIE")]
+    movies: Vec<PathBuf>,
     /// Output folder: model.h5 (Keras), result.h5, params.toml, figures, report.html
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// Parameters from a file, as an earlier run wrote them; flags win over it
     #[arg(long, value_name = "FILE.toml")]
     params: Option<PathBuf>,
-    /// Class of every pixel of the frame: result.h5 of `defects label`, or .npy, .tif, .png (0 background; 255 alone counts as 1)
+    /// Class of every pixel: result.h5 of `defects label`, .npy, .tif, .png (0 background; 255 alone counts as 1), or the truth of `simulate ws2`;
+    /// once for each movie, in their order
     #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
+    labels: Vec<PathBuf>,
     /// Go on from this model instead of random weights
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// The frame that is labelled, from 0 [default: 0]
-    #[arg(long, value_name = "N")]
-    frame: Option<u64>,
+    /// The frames that are labelled, from 0; several need label maps of all frames [default: 0]
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
+    frame: Vec<u64>,
     /// Side of the patches in pixels [default: 128; published: 256]
     #[arg(long, value_name = "PX")]
     patch: Option<usize>,
@@ -58,6 +61,9 @@ pub struct Args {
     /// Rare classes count more: weight (share of the class)^−X [default: 0.25; published: 0]
     #[arg(long, value_name = "X")]
     balance: Option<f64>,
+    /// Rate at which weights change [default: 0.001]
+    #[arg(long, value_name = "R")]
+    rate: Option<f64>,
     #[command(flatten)]
     scale: MovieArgs,
     #[command(flatten)]
@@ -78,9 +84,13 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     file.scan = args.how.or(file.scan);
     args.scale.apply(&mut file.movie)?;
     let p = &mut file.train;
-    p.labels = args.labels.or(p.labels.take());
+    if !args.labels.is_empty() {
+        p.labels = args.labels;
+    }
     p.model = args.model.or(p.model.take());
-    p.frame = args.frame.unwrap_or(p.frame);
+    if !args.frame.is_empty() {
+        p.frame = args.frame;
+    }
     p.patch = args.patch.or(p.patch);
     p.step = args.step.or(p.step);
     p.epochs = args.epochs.or(p.epochs);
@@ -90,34 +100,48 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     p.patience = args.patience.or(p.patience);
     p.augment = args.augment.or(p.augment);
     p.balance = args.balance.or(p.balance);
+    p.rate = args.rate.or(p.rate);
     p.effective(file.movie.recipe)?;
 
-    let missing = || {
-        Error::parameter(
-            "--labels",
-            "a label map is needed: result.h5 of `emstream defects label`, or an image",
-        )
-    };
-    let labels = arrays::classes(p.labels.as_deref().ok_or_else(missing)?)?;
+    let movies = &args.movies;
+    if p.labels.len() != movies.len() {
+        let what = match p.labels.len() {
+            0 => "a label map is needed: result.h5 of `emstream defects label`, or an image".to_owned(),
+            n => format!("{n} files for {} movies: one for each is needed", movies.len()),
+        };
+        return Err(Error::parameter("--labels", what));
+    }
+    let (numbers, of_labels) = (p.frames().to_vec(), p.labels.clone());
+    let maps = of_labels.iter().map(|f| arrays::class_maps(f, &numbers));
+    let maps: Vec<Vec<_>> = maps.collect::<Result<_>>()?;
     let dir = OutputDir::create(&args.output, session.overwrite)?;
     let start = p.model.as_deref().map(keras::read_model).transpose()?.map(|m| m.network);
-    let (scan, _) = file.scan.open(&args.movie, session)?;
+    let scans = movies.iter().map(|m| file.scan.open(m, session).map(|(scan, _)| scan));
+    let scans: Vec<_> = scans.collect::<Result<_>>()?;
+    let lessons: Vec<Lesson<'_>> = scans
+        .iter()
+        .zip(maps)
+        .map(|(scan, maps)| Lesson {
+            scan: &**scan,
+            frames: numbers.iter().copied().zip(maps).collect(),
+        })
+        .collect();
     let backend = session.backend()?;
     let effective = workflows::to_toml(&file)?;
     // A training belongs to its input, its labels and its parameters.
     let of = |path: &PathBuf| Input::of(path).map(|i| i.fingerprint);
-    let files = [Some(&args.movie), file.train.labels.as_ref(), file.train.model.as_ref()];
-    let prints: Vec<String> = files.into_iter().flatten().map(of).collect::<Result<_>>()?;
+    let files = movies.iter().chain(&file.train.labels).chain(&file.train.model);
+    let prints: Vec<String> = files.map(of).collect::<Result<_>>()?;
     let identity = format!("{effective}\n{}\n{}", prints.join("\n"), env!("CARGO_PKG_VERSION"));
     let mut resume = args.output.clone().into_os_string();
     resume.push(".train.part");
     let resume = PathBuf::from(resume);
     let what = (&file.movie, &file.train);
-    let trained = train::run(&*scan, labels, start, what, (&resume, &identity), &backend, &session.control)?;
+    let trained = train::run(&lessons, start, what, (&resume, &identity), &backend, &session.control)?;
     for w in &trained.warnings {
-        log::warn!("{}: {w}", args.movie.display());
+        log::warn!("{w}");
     }
-    let folder = train::write(&trained, &*scan, what, (&backend, &effective), dir, &session.control)?;
+    let folder = train::write(&trained, lessons[0].scan, what, (&backend, &effective), dir, &session.control)?;
     if let Err(e) = std::fs::remove_file(&resume) {
         log::debug!("{}: {e}", resume.display());
     }

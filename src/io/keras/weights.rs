@@ -56,6 +56,11 @@ impl Weights {
     /// Names of all layers in order.
     pub fn layers(&self) -> Result<Vec<String>> {
         names(&self.group, "layer_names").ok_or_else(|| {
+            if self.group.link_exists("layers") {
+                let what =
+                    "weights of Keras 3 without their model: the order of the layers is not in the file; save the whole model";
+                return Error::unsupported(&self.path, what);
+            }
             Error::format(
                 &self.path,
                 "attribute layer_names",

@@ -10,8 +10,8 @@ use crate::rng::{Poisson, Source, math};
 use crate::simulate::parameters::{self, Parameters};
 use crate::simulate::purpose;
 use crate::simulate::stream::{self, Synthetic};
-use crate::simulate::truth::{put, put_parameters};
-use ndarray::{Array1, Array2};
+use crate::simulate::truth::{put, put_parameters, write_text};
+use ndarray::{Array1, Array2, s};
 
 /// Intensity of one atom: Z^1.7.
 const W: f64 = 1504.7;
@@ -73,6 +73,10 @@ impl SimulatedWs2 {
     /// The parameters with all defaults filled in.
     pub fn parameters(&self) -> &Ws2 {
         &self.parameters
+    }
+
+    pub(super) fn history(&self) -> &History {
+        &self.history
     }
 
     /// Displacement (y, x) of frame `n` against the first, in pixels; `None` behind the last.
@@ -251,6 +255,18 @@ impl Synthetic for SimulatedWs2 {
         put(&group, "y", &column(&|d| d.1.y), "row in px, drift included, row jitter not")?;
         put(&group, "x", &column(&|d| d.1.x), "column in px")?;
         put(&group, "radius", &column(&|d| d.1.radius), "of holes, in px")?;
+        // Frame by frame: long movies have large maps, nearly empty.
+        let [h, w] = self.parameters.sig;
+        let maps = group.new_dataset::<u8>().shape([frames as usize, h, w]).chunk([1, h, w]);
+        let maps = maps.deflate(1).create("label_map")?;
+        write_text(
+            &maps,
+            "meaning",
+            "1 in pixels of defects, as `defects train --labels` reads it",
+        )?;
+        for n in 0..frames {
+            maps.write_slice(self.label_map(n).view(), s![n as usize, .., ..])?;
+        }
         let drift = Array2::from_shape_fn((frames as usize, 2), |(n, k)| self.history.drift[n][k]);
         put(
             file,

@@ -2,6 +2,7 @@
 
 mod frames;
 mod history;
+mod labels;
 
 pub use frames::SimulatedWs2;
 pub use history::{Kind, Point};

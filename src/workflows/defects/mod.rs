@@ -3,6 +3,7 @@
 //! Formulas and their sources: `docs/workflows.md`.
 
 pub mod classify;
+mod default_model;
 pub mod detect;
 mod detected;
 mod figures;
@@ -14,6 +15,7 @@ pub mod track;
 pub mod train;
 pub mod whole;
 
+pub use default_model::default_model;
 pub use detect::defect_probability;
 pub use detected::{Detected, result_file};
 pub use inference::{Inference, Tiling};

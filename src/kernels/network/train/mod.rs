@@ -8,6 +8,7 @@
 //! threads nor, as sums run in lanes and a fixed order, on the instruction set.
 
 mod adam;
+pub mod gpu;
 mod products;
 mod tape;
 

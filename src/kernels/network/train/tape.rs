@@ -236,7 +236,7 @@ fn each(planes: &mut Planes, mut work: impl FnMut(usize, usize, &mut [f32])) {
 
 impl Passes {
     /// Sizes (height, width, channels) of the input and of every pass's output.
-    fn sizes(&self, height: usize, width: usize) -> Vec<(usize, usize, usize)> {
+    pub(super) fn sizes(&self, height: usize, width: usize) -> Vec<(usize, usize, usize)> {
         let mut sizes = vec![(height, width, self.inputs)];
         let mut size = sizes[0];
         for pass in &self.passes {

@@ -3,7 +3,7 @@
 use super::Epoch;
 use crate::error::{Error, Result};
 use crate::io::output::write_file;
-use crate::kernels::network::train::{Adam, Rates};
+use crate::kernels::network::train::Adam;
 use std::path::Path;
 
 /// First bytes of the file.
@@ -42,14 +42,14 @@ fn identity_of(text: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 
-/// The state of the same run, if there is one; of another run or damaged: `None`, and a warning.
-pub(super) fn read(path: &Path, identity: &str, parameters: usize) -> Result<Option<Checkpoint>> {
+/// The state of the same run, which began with `fresh`, if there is one; of another run or damaged: `None`, and a warning.
+pub(super) fn read(path: &Path, identity: &str, fresh: &Adam) -> Result<Option<Checkpoint>> {
     let bytes = match std::fs::read(path) {
         Ok(b) => b,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io(path, "cannot read", e)),
     };
-    let found = parse(&bytes, identity_of(identity), parameters);
+    let found = parse(&bytes, identity_of(identity), fresh);
     if found.is_none() {
         log::warn!(
             "{}: belongs to another run or is damaged: training begins anew",
@@ -59,7 +59,8 @@ pub(super) fn read(path: &Path, identity: &str, parameters: usize) -> Result<Opt
     Ok(found)
 }
 
-fn parse(bytes: &[u8], identity: u64, parameters: usize) -> Option<Checkpoint> {
+fn parse(bytes: &[u8], identity: u64, fresh: &Adam) -> Option<Checkpoint> {
+    let parameters = fresh.mean.len();
     let (content, hash) = bytes.split_last_chunk::<8>()?;
     if xxhash_rust::xxh3::xxh3_64(content) != u64::from_le_bytes(*hash) {
         return None;
@@ -82,7 +83,7 @@ fn parse(bytes: &[u8], identity: u64, parameters: usize) -> Option<Checkpoint> {
     let doubles: Vec<f64> = doubles.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
     let (means, epochs) = doubles.split_at(2 * parameters);
     let adam = Adam {
-        rates: Rates::default(),
+        rates: fresh.rates,
         mean: means[..parameters].to_vec(),
         square: means[parameters..].to_vec(),
         steps,

@@ -1,23 +1,25 @@
-//! `defects train`: a network learns to label every pixel of a frame as a label map does.
+//! `defects train`: a network learns to label every pixel of frames as label maps do.
 //!
-//! Memory: 4 bytes a pixel of all patches, and for each thread the activations of one patch (some 700 bytes a pixel for the published network).
+//! Memory: 5 bytes a pixel of all patches and frames, and for each thread the activations of one patch (some 700 bytes a pixel for the published network).
 
 mod checkpoint;
 mod params;
 mod patches;
+mod steps;
 mod write;
 
 pub use params::{Effective, Params};
 pub use write::write;
 
 use self::checkpoint::Checkpoint;
-use self::patches::{Examples, examples, order, turned};
+use self::patches::examples;
+use self::steps::Course;
 use super::movie::{Movie, MovieParams};
 use crate::control::Control;
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::io::Scan;
-use crate::kernels::network::train::{Adam, Contribution, Passes, Rates, batch, parameters, published, with_parameters};
+use crate::kernels::network::train::{Adam, Contribution, IGNORED, Rates, parameters, published, with_parameters};
 use crate::network::Network;
 use crate::workflows::Timings;
 use ndarray::Array2;
@@ -50,45 +52,68 @@ pub struct Trained {
     /// Numbers of patches trained on and held back, and the share of each class.
     pub patches: [usize; 2],
     pub shares: Vec<f64>,
-    /// The scaled frame and its labels.
+    /// Number of labelled frames; the first of them, scaled, and its labels.
+    pub labelled: usize,
     pub frame: Array2<f32>,
     pub labels: Array2<u8>,
     pub warnings: Vec<String>,
     pub timings: Timings,
 }
 
-/// Trains on one frame of a movie. `start` is a model to go on from; `resume` a file that is written after every epoch, removed at the end, and taken up
-/// when it belongs to the same input and parameters (`identity`).
+/// A movie and the labels of some of its frames.
+pub struct Lesson<'a> {
+    pub scan: &'a dyn Scan,
+    /// Numbers of frames with the class of each of their pixels (h, w), 0 background, [`IGNORED`] for pixels that do not count.
+    pub frames: Vec<(u64, Array2<u8>)>,
+}
+
+impl Lesson<'_> {
+    /// Classes of the labels.
+    fn check(&self) -> Result<()> {
+        let info = self.scan.info();
+        for (number, labels) in &self.frames {
+            if *number >= info.frames() {
+                let what = format!("{number} of a movie of {} frames, counted from 0", info.frames());
+                return Err(Error::parameter("--frame", what));
+            }
+            if labels.dim() != (info.frame.height, info.frame.width) {
+                let (h, w) = labels.dim();
+                let what = format!(
+                    "a map of {h} × {w} for frames of {} × {}",
+                    info.frame.height, info.frame.width
+                );
+                return Err(Error::parameter("--labels", what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Trains on labelled frames of one or several movies. `start` is a model to go on from; `resume` a file that is written after every epoch, removed at the
+/// end, and taken up when it belongs to the same input and parameters (`identity`).
 ///
 /// # Errors
-/// [`Error::Parameter`] for labels that do not fit the frame or parameters that make no sense; what reading reports; [`Error::Cancelled`], after which the
+/// [`Error::Parameter`] for labels that do not fit the frames or parameters that make no sense; what reading reports; [`Error::Cancelled`], after which the
 /// same command goes on from the last epoch.
 pub fn run(
-    scan: &dyn Scan,
-    labels: Array2<u8>,
+    lessons: &[Lesson<'_>],
     start: Option<Network>,
     (movie, params): (&MovieParams, &Params),
     (resume, identity): (&Path, &str),
     backend: &Backend,
     control: &Control,
 ) -> Result<Trained> {
-    let shape = scan.info().frame;
     let effective = params.effective(movie.recipe)?;
-    if params.frame >= scan.info().frames() {
-        let what = format!(
-            "{} of a movie of {} frames, counted from 0",
-            params.frame,
-            scan.info().frames()
-        );
-        return Err(Error::parameter("--frame", what));
-    }
-    if labels.dim() != (shape.height, shape.width) {
-        let (h, w) = labels.dim();
-        let what = format!("a map of {h} × {w} for frames of {} × {}", shape.height, shape.width);
-        return Err(Error::parameter("--labels", what));
-    }
-    let classes = usize::from(labels.iter().copied().max().unwrap_or(0)) + 1;
-    if classes < 2 || !labels.iter().any(|l| *l == 0) {
+    lessons.iter().try_for_each(Lesson::check)?;
+    let labels = || {
+        lessons
+            .iter()
+            .flat_map(|l| &l.frames)
+            .flat_map(|f| &f.1)
+            .filter(|l| **l != IGNORED)
+    };
+    let classes = usize::from(labels().copied().max().unwrap_or(0)) + 1;
+    if classes < 2 || !labels().any(|l| *l == 0) {
         return Err(Error::parameter(
             "--labels",
             "all pixels have the same label: there is nothing to learn",
@@ -106,38 +131,43 @@ pub fn run(
             return Err(Error::parameter("--model", what));
         }
     };
-    let mut timings = Timings::default();
-    let recipe = movie.recipe;
-    let movie = Movie::open(scan, movie, backend, &mut timings, control)?;
-    let frame = movie.frame(params.frame, control)?;
-    let found = examples(
-        &frame,
-        &labels,
-        &effective,
-        start.classes(),
-        start.multiple(),
-        recipe,
-        params.seed,
-    )?;
-    let mut warnings = movie.warnings.clone();
-    if matches!(backend, Backend::Gpu(_)) {
-        warnings.push("training runs on the CPU: its kernels have no GPU side yet".into());
+    let (mut timings, mut warnings, mut frames) = (Timings::default(), Vec::new(), Vec::new());
+    for lesson in lessons {
+        let movie = Movie::open(lesson.scan, movie, backend, &mut timings, control)?;
+        for (number, labels) in &lesson.frames {
+            frames.push((movie.frame(*number, control)?, labels.clone()));
+        }
+        warnings.extend(movie.warnings);
     }
+    let found = examples(&frames, &effective, &start, movie.recipe, params.seed)?;
     if effective.validation > 0.0
-        && found.validate.iter().all(|e| {
-            e.labels
-                .iter()
-                .all(|l| *l == 0 || *l == crate::kernels::network::train::IGNORED)
-        })
+        && found
+            .validate
+            .iter()
+            .all(|e| e.labels.iter().all(|l| *l == 0 || *l == IGNORED))
     {
         warnings.push("no defect lies in the part that is held back: the validation loss says little".into());
     }
     let weights: Vec<f64> = weights_of(&found.shares, effective.balance);
-    let mut state = Checkpoint::new(parameters(&start));
-    if let Some(before) = checkpoint::read(resume, identity, start.parameters())? {
+    let rates = Rates {
+        rate: effective.rate,
+        ..Rates::default()
+    };
+    let mut state = Checkpoint::new(parameters(&start), rates);
+    if let Some(before) = checkpoint::read(resume, identity, &state.adam)? {
         log::info!("goes on after epoch {}", before.epochs.len());
         state = before;
     }
+    let course = Course {
+        start: &start,
+        examples: &found,
+        weights: &weights,
+        effective: &effective,
+        seed: params.seed,
+        backend,
+        control,
+    };
+    let mut place = course.place(&state, &mut warnings)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(control.threads).build();
     let pool = pool.map_err(|e| Error::Internal(format!("cannot start threads: {e}")))?;
     let total = found.train.len() as u64 * effective.epochs as u64;
@@ -146,7 +176,8 @@ pub fn run(
     let trained = timings.time("train", || {
         pool.install(|| {
             while state.epochs.len() < effective.epochs && !state.is_over(effective.patience) {
-                epoch(&start, &found, &weights, &effective, params.seed, &mut state, control)?;
+                let [sum, tried] = course.epoch(&mut state, &mut place)?;
+                state.take(Epoch::new(&sum, &tried, state.epochs.len()));
                 checkpoint::write(resume, identity, &state)?;
             }
             Ok(())
@@ -155,6 +186,8 @@ pub fn run(
     control.progress.end();
     trained?;
     let best = state.best_epoch;
+    let labelled = frames.len();
+    let (frame, labels) = frames.swap_remove(0);
     Ok(Trained {
         network: with_parameters(&start, &state.best)?,
         best,
@@ -162,6 +195,7 @@ pub fn run(
         patch: found.train.first().map_or([0; 2], |e| e.size),
         patches: [found.train.len(), found.validate.len()],
         shares: found.shares,
+        labelled,
         frame,
         labels,
         warnings,
@@ -176,60 +210,27 @@ fn weights_of(shares: &[f64], balance: f64) -> Vec<f64> {
     plain.iter().map(|w| w / mean).collect()
 }
 
-/// All patches once, then what is held back.
-fn epoch(
-    start: &Network,
-    examples: &Examples,
-    weights: &[f64],
-    e: &Effective,
-    seed: u64,
-    state: &mut Checkpoint,
-    control: &Control,
-) -> Result<()> {
-    let number = state.epochs.len();
-    let (mut sum, mut network) = (Contribution::default(), with_parameters(start, &state.weights)?);
-    for chosen in order(examples.train.len(), seed, number, e.augment).chunks(e.batch) {
-        control.check()?;
-        let now: Vec<_> = chosen.iter().map(|&(i, how)| turned(&examples.train[i], how)).collect();
-        let mut found = batch(&Passes::new(&network)?, &now, weights, true)?;
-        let size = found.weight.max(f64::MIN_POSITIVE);
-        found.gradient.iter_mut().for_each(|g| *g /= size);
-        state.adam.step(&mut state.weights, &found.gradient);
-        found.gradient.clear();
-        sum.add(&found);
-        network = with_parameters(start, &state.weights).map_err(|_| {
-            Error::parameter(
-                "train",
-                format!(
-                    "weights grew beyond all bounds in epoch {}: the frame or its labels are unusual",
-                    number + 1
-                ),
-            )
-        })?;
-        control.progress.advance(now.len() as u64);
+impl Epoch {
+    fn new(sum: &Contribution, tried: &Contribution, number: usize) -> Self {
+        let mean = |c: &Contribution| (c.loss / c.weight, c.right as f64 / c.pixels as f64);
+        let ((loss, accuracy), (val_loss, val_accuracy)) = (mean(sum), mean(tried));
+        log::info!(
+            "epoch {}: loss {loss:.5}, accuracy {accuracy:.5}, held back {val_loss:.5}, {val_accuracy:.5}",
+            number + 1
+        );
+        Epoch {
+            loss,
+            accuracy,
+            val_loss,
+            val_accuracy,
+        }
     }
-    let passes = Passes::new(&network)?;
-    let tried = batch(&passes, &examples.validate, weights, false)?;
-    let mean = |c: &Contribution| (c.loss / c.weight, c.right as f64 / c.pixels as f64);
-    let ((loss, accuracy), (val_loss, val_accuracy)) = (mean(&sum), mean(&tried));
-    let now = Epoch {
-        loss,
-        accuracy,
-        val_loss,
-        val_accuracy,
-    };
-    log::info!(
-        "epoch {}: loss {loss:.5}, accuracy {accuracy:.5}, held back {val_loss:.5}, {val_accuracy:.5}",
-        number + 1
-    );
-    state.take(now);
-    Ok(())
 }
 
 impl Checkpoint {
-    fn new(weights: Vec<f32>) -> Self {
+    fn new(weights: Vec<f32>, rates: Rates) -> Self {
         Checkpoint {
-            adam: Adam::new(weights.len(), Rates::default()),
+            adam: Adam::new(weights.len(), rates),
             best: weights.clone(),
             weights,
             best_epoch: 0,

@@ -2,6 +2,7 @@
 
 use crate::analysis::Recipe;
 use crate::error::{Error, Result};
+use crate::kernels::network::train::Rates;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -9,14 +10,15 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Params {
-    /// The label map, for the record.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub labels: Option<PathBuf>,
+    /// The label maps, one file for each movie, for the record.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<PathBuf>,
     /// A model to go on from, instead of random weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<PathBuf>,
-    /// The frame that is labelled.
-    pub frame: u64,
+    /// The frames of each movie that are labelled; none: the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frame: Vec<u64>,
     /// Side of the patches, and from one to the next, in pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<usize>,
@@ -40,6 +42,9 @@ pub struct Params {
     /// Weight of classes in the loss: their share to the power of minus this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balance: Option<f64>,
+    /// Adam's rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
 }
 
 /// [`Params`] with everything filled in.
@@ -53,9 +58,15 @@ pub struct Effective {
     pub patience: usize,
     pub augment: bool,
     pub balance: f64,
+    pub rate: f64,
 }
 
 impl Params {
+    /// Numbers of the labelled frames.
+    pub fn frames(&self) -> &[u64] {
+        if self.frame.is_empty() { &[0] } else { &self.frame }
+    }
+
     /// Fills in what the recipe says.
     ///
     /// # Errors
@@ -72,6 +83,7 @@ impl Params {
             patience: self.patience.unwrap_or(pick(0, 20)),
             augment: self.augment.unwrap_or(!published),
             balance: self.balance.unwrap_or(if published { 0.0 } else { 0.25 }),
+            rate: self.rate.unwrap_or(Rates::default().rate),
         };
         for (name, value) in [
             ("--patch", e.patch),
@@ -88,6 +100,9 @@ impl Params {
                 "--validation",
                 format!("{} is not between 0 and 0.9", e.validation),
             ));
+        }
+        if !(1e-8..=1.0).contains(&e.rate) {
+            return Err(Error::parameter("--rate", format!("{} is not between 1e-8 and 1", e.rate)));
         }
         if !(0.0..=1.0).contains(&e.balance) {
             return Err(Error::parameter("--balance", format!("{} is not between 0 and 1", e.balance)));

@@ -1,9 +1,10 @@
-//! Examples cut from one labelled frame.
+//! Examples cut from labelled frames.
 
 use super::params::Effective;
 use crate::analysis::Recipe;
 use crate::error::{Error, Result};
 use crate::kernels::network::train::{Example, IGNORED};
+use crate::network::Network;
 use crate::rng::{Sequence, Source};
 use ndarray::{Array2, s};
 
@@ -42,18 +43,48 @@ fn cut(frame: &Array2<f32>, labels: &Array2<u8>, at: [usize; 2], size: [usize; 2
     }
 }
 
-/// Cuts patches. By the default recipe the columns at the right are for validation: patches may show them, but their pixels do not count. The published
-/// recipe puts a share of the patches aside, which overlap the others.
+/// Patches of one frame.
+struct Cut {
+    train: Vec<Example>,
+    validate: Vec<Example>,
+}
+
+/// Cuts patches from scaled frames with their labels. By the default recipe the columns at the right of each frame are for validation: patches may show
+/// them, but their pixels do not count. The published recipe puts a share of the patches aside, which overlap the others. `network` says how many
+/// classes there are and how images must be cut.
 pub(super) fn examples(
-    frame: &Array2<f32>,
-    labels: &Array2<u8>,
+    frames: &[(Array2<f32>, Array2<u8>)],
     e: &Effective,
-    classes: usize,
-    multiple: usize,
+    network: &Network,
     recipe: Recipe,
     seed: u64,
 ) -> Result<Examples> {
+    let (mut train, mut validate) = (Vec::new(), Vec::new());
+    for (frame, labels) in frames {
+        let found = cuts(frame, labels, e, network, recipe)?;
+        train.extend(found.train);
+        validate.extend(found.validate);
+    }
+    if recipe == Recipe::Published {
+        stretched(&mut train);
+        shuffle(&mut train, &mut Source::new(seed, PURPOSE).sequence(1 << 40));
+        let aside = (e.validation * train.len() as f64).ceil() as usize;
+        validate = train.split_off(train.len() - aside.min(train.len() - 1));
+    }
+    let mut counts = vec![0u64; network.classes()];
+    let labels = train.iter().flat_map(|e| &e.labels).filter(|l| **l != IGNORED);
+    labels.for_each(|l| counts[usize::from(*l)] += 1);
+    let all: u64 = counts.iter().sum();
+    Ok(Examples {
+        train,
+        validate,
+        shares: counts.iter().map(|c| *c as f64 / all.max(1) as f64).collect(),
+    })
+}
+
+fn cuts(frame: &Array2<f32>, labels: &Array2<u8>, e: &Effective, network: &Network, recipe: Recipe) -> Result<Cut> {
     let (h, w) = frame.dim();
+    let multiple = network.multiple();
     let patch = e.patch.min(h).min(w) / multiple * multiple;
     if patch == 0 {
         return Err(Error::parameter(
@@ -71,45 +102,30 @@ pub(super) fn examples(
             format!("no patch of {patch} pixels fits a frame of {h} × {w} as the published recipe cuts them"),
         ));
     }
-    let (train, validate) = match recipe {
-        Recipe::Default => {
-            let aside = (e.validation * w as f64).round() as usize;
-            let mut seen = labels.clone();
-            seen.slice_mut(s![.., w - aside..]).fill(IGNORED);
-            let mut rest = labels.clone();
-            rest.slice_mut(s![.., ..w - aside]).fill(IGNORED);
-            let train: Vec<Example> = places.iter().map(|&at| cut(frame, &seen, at, [patch; 2])).collect();
-            let train = train.into_iter().filter(|e| e.labels.iter().any(|l| *l != IGNORED)).collect();
-            let whole = [h / multiple * multiple, w / multiple * multiple];
-            let validate = if aside > 0 {
-                vec![cut(frame, &rest, [h - whole[0], w - whole[1]], whole)]
-            } else {
-                Vec::new()
-            };
-            (train, validate)
-        }
-        Recipe::Published => {
-            let mut all: Vec<Example> = places.iter().map(|&at| cut(frame, labels, at, [patch; 2])).collect();
-            stretched(&mut all);
-            shuffle(&mut all, &mut Source::new(seed, PURPOSE).sequence(1 << 40));
-            let aside = (e.validation * all.len() as f64).ceil() as usize;
-            let validate = all.split_off(all.len() - aside.min(all.len() - 1));
-            (all, validate)
-        }
-    };
-    let mut counts = vec![0u64; classes];
-    let train: Vec<Example> = train;
-    train
-        .iter()
-        .flat_map(|e| &e.labels)
-        .filter(|l| **l != IGNORED)
-        .for_each(|l| counts[usize::from(*l)] += 1);
-    let all: u64 = counts.iter().sum();
-    Ok(Examples {
-        train,
-        validate,
-        shares: counts.iter().map(|c| *c as f64 / all.max(1) as f64).collect(),
-    })
+    let all = |labels: &Array2<u8>| -> Vec<Example> { places.iter().map(|&at| cut(frame, labels, at, [patch; 2])).collect() };
+    if recipe == Recipe::Published {
+        return Ok(Cut {
+            train: all(labels),
+            validate: Vec::new(),
+        });
+    }
+    let aside = (e.validation * w as f64).round() as usize;
+    let mut seen = labels.clone();
+    seen.slice_mut(s![.., w - aside..]).fill(IGNORED);
+    let mut train = all(&seen);
+    train.retain(|e| e.labels.iter().any(|l| *l != IGNORED));
+    let mut validate = Vec::new();
+    if aside > 0 {
+        let mut rest = labels.clone();
+        rest.slice_mut(s![.., ..w - aside]).fill(IGNORED);
+        // As much beside the columns as the network sees, in whole blocks from the right.
+        let columns = (aside + network.reach())
+            .next_multiple_of(multiple)
+            .min(w / multiple * multiple);
+        let whole = [h / multiple * multiple, columns];
+        validate.push(cut(frame, &rest, [h - whole[0], w - columns], whole));
+    }
+    Ok(Cut { train, validate })
 }
 
 /// The published notebook scales patches by the extremes of all of them.

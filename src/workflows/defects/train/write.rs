@@ -66,7 +66,10 @@ pub fn write(
     let summary = [
         (
             "Patches",
-            format!("{} of {} × {} pixels", trained.patches[0], trained.patch[0], trained.patch[1]),
+            format!(
+                "{} of {} × {} pixels of {} frames",
+                trained.patches[0], trained.patch[0], trained.patch[1], trained.labelled
+            ),
         ),
         (
             "Classes",
@@ -99,7 +102,7 @@ pub fn write(
         timings: &trained.timings,
         warnings: &trained.warnings,
         summary: &summary,
-        figures: vec![curves(trained), panel(trained, params.frame, control)?],
+        figures: vec![curves(trained), panel(trained, params.frames()[0], control)?],
     };
     page.finish(file, dir)
 }
