@@ -145,10 +145,10 @@ pub fn run(found: &Detected, params: &Params, control: &Control) -> Result<Track
     let class: Vec<i32> = linked.members.iter().map(|m| majority(m, &found.class)).collect();
     let mut switching = Array2::zeros((classes, classes));
     for pair in linked.members.iter().flat_map(|m| m.windows(2)) {
-        if let (Some(&a), Some(&b)) = (found.class.get(pair[0]), found.class.get(pair[1])) {
-            if a >= 0 && b >= 0 {
-                switching[[a as usize, b as usize]] += 1;
-            }
+        if let (Some(&a), Some(&b)) = (found.class.get(pair[0]), found.class.get(pair[1]))
+            && a.min(b) >= 0
+        {
+            switching[[a as usize, b as usize]] += 1;
         }
     }
     let tracks: Vec<Vec<(u32, [f64; 2])>> = linked
