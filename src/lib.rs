@@ -9,6 +9,7 @@ pub mod control;
 mod cubic;
 pub mod engine;
 pub mod error;
+pub mod explore;
 pub mod io;
 pub mod kernels;
 pub mod mask;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// Files that only the reader has: commands that name them are left out.
@@ -53,6 +54,9 @@ fn run(folder: &Path, line: &str) -> String {
         .fold(line.to_owned(), |line, (long, short)| line.replace(long, short));
     let words = words(&line);
     assert_eq!(words[0], "emstream");
+    if words[1] == "explore" {
+        return explore(folder, &words[1..]);
+    }
     let out = Command::new(env!("CARGO_BIN_EXE_emstream"))
         .args(&words[1..])
         .current_dir(folder)
@@ -60,6 +64,22 @@ fn run(folder: &Path, line: &str) -> String {
         .expect("the program starts");
     assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+/// Runs the explorer until it says where its page is.
+fn explore(folder: &Path, words: &[String]) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_emstream"))
+        .args(words)
+        .arg("--no-open")
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    let read = BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line);
+    child.kill().and_then(|()| child.wait()).expect("it ends");
+    assert!(read.is_ok() && line.starts_with("http://127.0.0.1:"), "{words:?}: {line}");
+    line
 }
 
 fn help(folder: &Path, command: &[&str]) -> String {
@@ -198,6 +218,11 @@ fn tutorial(document: &str, least: usize) {
 #[test]
 fn the_tutorial_of_patterned_probes_works() {
     tutorial("tutorial-bullseye.md", 5);
+}
+
+#[test]
+fn the_tutorial_of_strain_works() {
+    tutorial("tutorial-strain.md", 9);
 }
 
 #[test]

@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "explore",
-        &["analysis", "backend", "engine", "io", "ops", "report", "workflows"],
+        &["analysis", "backend", "engine", "io", "kernels", "ops", "report", "workflows"],
     ),
     (
         "bench",

@@ -19,6 +19,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("template", "emstream template background:4,6 -o template.png"),
     ("cluster", "emstream cluster grains.blo -o crystallites"),
     ("strain", "emstream strain grains.blo -o strain --lattice-peaks 25"),
+    ("explore", "emstream explore grains.blo strain/result.h5 --map strain/xx"),
     ("export", "emstream export strain/result.h5 -o arrays --as csv"),
     ("phases", "emstream phases grains.blo --min-cluster-size 20 -o phases"),
     ("defects label", "emstream defects label movie.h5 -o labels"),

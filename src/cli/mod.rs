@@ -8,6 +8,7 @@ mod defects;
 mod devices;
 mod ebsd;
 mod examples;
+mod explore;
 mod export;
 mod info;
 mod manual;
@@ -51,6 +52,7 @@ enum Command {
     Phases(Box<phases::Args>),
     Defects(defects::Args),
     Ebsd(ebsd::Args),
+    Explore(Box<explore::Args>),
     Simulate(simulate::Args),
     Export(export::Args),
     Bench(bench::Args),
@@ -89,6 +91,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Phases(a) => phases::run(*a, &session),
         Command::Defects(a) => defects::run(a, &session),
         Command::Ebsd(a) => ebsd::run(a, &session),
+        Command::Explore(a) => explore::run(*a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
         Command::Export(a) => export::run(a, &session),
         Command::Bench(a) => bench::run(a, &session),

@@ -1,6 +1,7 @@
 //! A pass on the CPU: threads take leaves in order, read them in pieces that fit the cache, and show each piece to all
 //! operators while it is there.
 
+use super::ahead::ReadAhead;
 use super::pass::{Work, Worker};
 use super::resident::{Bytes, Resident};
 use crate::control::Control;
@@ -8,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::pixel::{Frames, LEAF};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Bytes of a piece: half of a second-level cache of 1 MiB, the other half is for the operators' state.
 const PIECE: usize = 512 << 10;
@@ -50,12 +52,13 @@ pub(super) fn run(work: &Work<'_>, resident: &Resident, control: &Control) -> Re
 
     work.start()?;
     let turn = Turn::new(threads, leaves);
+    let ahead = ReadAhead::new(work.scan, work.job.selection);
     let outcome: Mutex<Result<()>> = Mutex::new(Ok(()));
     std::thread::scope(|scope| {
         for id in 0..threads {
-            let (turn, outcome) = (&turn, &outcome);
+            let (turn, outcome, ahead) = (&turn, &outcome, &ahead);
             scope.spawn(move || {
-                let result = run_worker(work, id, piece, turn, resident, control);
+                let result = run_worker(work, id, piece, turn, ahead, resident, control);
                 if let Err(e) = result {
                     turn.stop();
                     let mut first = outcome.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +94,15 @@ fn threads_that_fit(work: &Work<'_>, each: u64, output: u64, control: &Control) 
     Ok(fit.min(control.threads))
 }
 
-fn run_worker(work: &Work<'_>, id: usize, piece: usize, turn: &Turn, resident: &Resident, control: &Control) -> Result<()> {
+fn run_worker(
+    work: &Work<'_>,
+    id: usize,
+    piece: usize,
+    turn: &Turn,
+    ahead: &ReadAhead<'_>,
+    resident: &Resident,
+    control: &Control,
+) -> Result<()> {
     let mut workers = work.slots.iter().map(|s| s.worker(&work.job)).collect::<Result<Vec<_>>>()?;
     let stride = work.job.frame.stride();
     let mut buffer = Bytes::new(piece * stride);
@@ -110,7 +121,9 @@ fn run_worker(work: &Work<'_>, id: usize, piece: usize, turn: &Turn, resident: &
             None => {
                 for (i, part) in numbers.chunks(piece).enumerate() {
                     control.check()?;
+                    let begun = Instant::now();
                     work.scan.read(part, stride, buffer.as_mut_slice(), control)?;
+                    ahead.took(leaf, part.len() * stride, begun.elapsed());
                     let at = first + (i * piece) as u64;
                     show(
                         &mut workers,

@@ -4,6 +4,7 @@
 //! them. Frames travel in blocks; float reductions keep to *leaves* of [`LEAF`](crate::pixel::LEAF) selected frames that merge in a
 //! fixed binary tree, so that results do not depend on blocks, threads or memory.
 
+mod ahead;
 mod collect;
 mod cpu;
 mod gpu;

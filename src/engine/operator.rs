@@ -40,3 +40,24 @@ pub trait Operator: Send + Sync {
     /// Where parts go.
     fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Self::Part, Output = Self::Output>>>;
 }
+
+/// One operator for several passes: what it prepared for the first one serves the others.
+impl<O: Operator> Operator for &O {
+    type Part = O::Part;
+    type Output = O::Output;
+    fn name(&self) -> &'static str {
+        O::name(self)
+    }
+    fn needs(&self, job: &Job<'_>) -> Result<Needs> {
+        O::needs(self, job)
+    }
+    fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Self::Part>>> {
+        O::cpu(self, job)
+    }
+    fn gpu(&self, job: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn GpuStage<Part = Self::Part>>> {
+        O::gpu(self, job, gpu)
+    }
+    fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Self::Part, Output = Self::Output>>> {
+        O::collector(self, job)
+    }
+}

@@ -36,6 +36,22 @@ impl Selection {
         Selection { nav, runs, len }
     }
 
+    /// The frames `range` of a scan, clipped to it.
+    pub fn from_range(nav: [usize; 2], range: Range<u64>) -> Self {
+        let end = range.end.min(nav[0] as u64 * nav[1] as u64);
+        let len = end.saturating_sub(range.start);
+        let run = Run {
+            start: range.start,
+            number: 0,
+            len,
+        };
+        Selection {
+            nav,
+            runs: if len == 0 { Vec::new() } else { vec![run] },
+            len,
+        }
+    }
+
     /// The frames where `mask` (ny, nx) is true.
     ///
     /// # Errors
@@ -182,6 +198,12 @@ mod tests {
         let corner = Array2::from_shape_fn((4, 5), |(y, x)| y + x < 2);
         assert_eq!(Selection::from_mask([4, 5], corner.view()).unwrap().shape(), [1, 3]);
         assert_eq!(s.scatter(&[1, 2, 3, 4, 5, 6], -1)[[2, 2]], 4);
+        let middle = Selection::from_range([4, 5], 7..30);
+        assert_eq!(
+            (middle.len(), middle.iter().next(), middle.iter().last()),
+            (13, Some(7), Some(19))
+        );
+        assert!(Selection::from_range([4, 5], 20..30).is_empty());
         assert_eq!(s.scatter(&[1, 2, 3, 4, 5, 6], -1)[[0, 0]], -1);
     }
 

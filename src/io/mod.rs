@@ -1,6 +1,7 @@
 //! Files: scans in, results out. Readers decode nothing but what is asked for and believe no header.
 
 mod blo;
+pub mod browse;
 mod dm;
 mod dtype;
 pub mod ebsd;

@@ -41,6 +41,7 @@ pub use line::{LinePlot, Mark, MergeDistances, Series};
 pub use matrix::Matrix;
 pub use movie::{Movie, MovieFrame};
 pub use panel::{Panel, Tile};
+pub(crate) use png::encode as encode_png;
 pub use rgb::{ColourKey, RgbMap};
 pub use roofline::{Roof, RoofPoint, Roofline};
 pub use scalebar::{ScaleBar, scale_bar};

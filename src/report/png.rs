@@ -12,7 +12,7 @@ const LEVEL: i32 = 5;
 ///
 /// # Errors
 /// [`Error::Internal`] if the sizes disagree or the compressor refuses.
-pub(super) fn encode(width: usize, height: usize, rgb: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn encode(width: usize, height: usize, rgb: &[u8]) -> Result<Vec<u8>> {
     let failed = |e: String| Error::Internal(format!("figure as PNG: {e}"));
     if width == 0 || rgb.len() != width * height * BPP {
         return Err(failed(format!("{} bytes for {width}×{height} pixels", rgb.len())));

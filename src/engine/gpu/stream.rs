@@ -4,6 +4,7 @@
 use super::flow::{Flow, Pace};
 use super::{Block, DeviceBlocks, FIRST_BLOCK, IN_FLIGHT, OnDevice, READ_AHEAD, Sweep};
 use crate::backend::gpu::{Buffer, Staged, Staging, UploadRing};
+use crate::engine::ahead::ReadAhead;
 use crate::engine::cpu::leaf_in_memory;
 use crate::engine::resident::{Bytes, Resident};
 use crate::error::{Error, Result};
@@ -101,6 +102,7 @@ impl Sweep<'_> {
         full: &SyncSender<Result<Filled>>,
     ) {
         let total = self.work.job.selection.len();
+        let ahead = ReadAhead::new(self.work.scan, self.work.job.selection);
         let mut first = begin;
         while first < total {
             let mut next = || {
@@ -110,6 +112,7 @@ impl Sweep<'_> {
                 let bytes = (count * self.work.job.frame.stride()) as u64;
                 let staged = slot.fill(self.gpu, bytes, |to| self.read_block(first, count, to, resident))?;
                 nanoseconds.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+                ahead.took((first + count as u64 - 1) / LEAF, bytes as usize, begun.elapsed());
                 let filled = Filled { first, count, staged };
                 first += count as u64;
                 Ok(filled)

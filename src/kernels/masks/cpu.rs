@@ -1,10 +1,10 @@
 //! CPU path: 16 frames side by side in vector lanes, pixel after pixel.
 //!
-//! A tile of pixels of up to 16 frames is turned into float32 lanes once; every mask that touches the tile then adds its
-//! products. Inside a tile sums run in float32, in four interleaved chains (sparse) or runs of 128 pixels (dense); tiles and
+//! A tile of pixels of up to 16 frames is turned into lanes once, as float32 or, where most pixels belong to one mask at most, as they are; every
+//! mask that touches the tile then adds its products. Inside a tile sums run in float32, in four interleaved chains (sparse) or runs of 128 pixels (dense); tiles and
 //! runs add up in float64. So the order of additions depends on the mask alone and lanes never mix.
 //!
-//! What limits it: small stamps, storing 64 bytes of lanes for each pixel; large ones, one load of 64 bytes for each value of a mask.
+//! What limits it: small stamps, turning every pixel into lanes; large ones, one load of 64 bytes for each value of a mask.
 
 mod lanes;
 mod plan;
@@ -26,6 +26,7 @@ struct Stage {
     shape: FrameShape,
     plan: Arc<Plan>,
     tile: Box<[Lanes; TILE]>,
+    narrow: Box<lanes::Narrow>,
     totals: Vec<[f64; LANES]>,
     first: u64,
     values: Vec<f32>,
@@ -42,18 +43,28 @@ impl Stage {
         for tile in &self.plan.tiles {
             let end = (tile.start + TILE).min(pixels);
             let rows: [&[T]; LANES] = std::array::from_fn(|i| &lane(i)[tile.start..end]);
-            lanes::interleave(self.isa, &rows, end - tile.start, &mut self.tile);
+            let width = end - tile.start;
+            let small = size_of::<T>() <= 2;
+            let late = small && self.plan.narrow;
+            if small {
+                lanes::interleave_narrow(self.isa, &rows, width, &mut self.narrow);
+            } else {
+                lanes::interleave(self.isa, &rows, width, &mut self.tile);
+            }
+            if small && !late {
+                lanes::widen::<T>(self.isa, &self.narrow, width, &mut self.tile);
+            }
             match &self.plan.work {
                 Work::Sparse { segments, index, value } => {
-                    lanes::sparse(self.isa, &self.tile, &segments[tile.work.clone()], index, value, &mut totals);
+                    let segments = &segments[tile.work.clone()];
+                    if late {
+                        lanes::sparse_narrow::<T>(self.isa, &self.narrow, segments, index, value, &mut totals);
+                    } else {
+                        lanes::sparse(self.isa, &self.tile, segments, index, value, &mut totals);
+                    }
                 }
                 Work::Dense { value } => {
-                    lanes::dense(
-                        self.isa,
-                        &self.tile[..end - tile.start],
-                        &value[tile.work.clone()],
-                        &mut totals,
-                    );
+                    lanes::dense(self.isa, &self.tile[..width], &value[tile.work.clone()], &mut totals);
                 }
             }
         }
@@ -128,16 +139,17 @@ pub fn stage_on_plan(isa: Isa, shape: FrameShape, plan: Arc<Plan>) -> Box<dyn Cp
         shape,
         plan,
         tile: lanes::tile(),
+        narrow: lanes::narrow(),
         totals,
         first: 0,
         values: Vec::new(),
     })
 }
 
-/// Memory of one worker's stage: 128 bytes a mask, 32 KiB of frames in lanes, and 4 bytes per mask and frame
+/// Memory of one worker's stage: 128 bytes a mask, 48 KiB of frames in lanes, and 4 bytes per mask and frame
 /// of a leaf. The [`Plan`], shared or not, comes on top: [`Plan::bytes`].
 pub fn cost(masks: usize) -> Cost {
-    let scratch = TILE * LANES * 4;
+    let scratch = TILE * LANES * (4 + 2);
     Cost {
         fixed: (masks.next_multiple_of(lanes::BLOCK) * 8 * LANES + scratch + masks * 4 * crate::pixel::LEAF as usize) as u64,
         per_frame: 0,

@@ -21,6 +21,28 @@ pub(super) fn tile() -> Box<[Lanes; TILE]> {
     Box::new([Lanes::ZERO; TILE])
 }
 
+/// A tile of pixels as they are stored, for types of one or two bytes.
+#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
+#[repr(C, align(64))]
+pub(super) struct Narrow([u16; LANES * TILE]);
+
+/// An empty one on the heap.
+pub(super) fn narrow() -> Box<Narrow> {
+    bytemuck::zeroed_box()
+}
+
+impl Narrow {
+    /// Pixels of sixteen frames, pixel after pixel. `T` has one or two bytes.
+    #[inline(always)]
+    fn pixels<T: Pod>(&self) -> &[[T; LANES]] {
+        bytemuck::cast_slice::<u16, T>(&self.0).as_chunks().0
+    }
+    #[inline(always)]
+    fn pixels_mut<T: Pod>(&mut self) -> &mut [[T; LANES]] {
+        bytemuck::cast_slice_mut::<u16, T>(&mut self.0).as_chunks_mut().0
+    }
+}
+
 /// Pixels of a row that are converted together.
 const PIECE: usize = 64;
 
@@ -28,41 +50,44 @@ const PIECE: usize = 64;
 #[repr(align(64))]
 struct Rows([f32; LANES * PIECE]);
 
-per_vector! {
-    /// Turns `n` pixels of 16 rows into lanes. What is behind them, up to whole vectors, is not to be looked at.
-    pub(super) fn interleave[T: Sample][T] = turn_rows[T](rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE])
-}
-
-#[inline(always)]
-fn turn_rows<V: Vector, T: Sample>(rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE]) {
-    match size_of::<T>() {
-        1 => turn_small::<T, u8, LANES>(rows, n, tile, small::turn_bytes),
-        2 => turn_small::<T, u16, { LANES / 2 }>(rows, n, tile, small::turn_shorts),
-        _ => turn_converted::<V, T>(rows, n, tile),
+per_isa! {
+    /// Turns `n` pixels of 16 rows, of one or two bytes each, into lanes that stay what they are.
+    pub(super) fn interleave_narrow[T: Sample][T](rows: &[&[T]; LANES], n: usize, tile: &mut Narrow) {
+        match size_of::<T>() {
+            1 => turn_small::<T, u8, LANES>(rows, n, tile.pixels_mut(), small::turn_bytes),
+            _ => turn_small::<T, u16, { LANES / 2 }>(rows, n, tile.pixels_mut(), small::turn_shorts),
+        }
     }
 }
 
-/// Pixels of one or two bytes are turned as they are, `N` at a time, and converted then.
+/// `N` pixels at a time.
 #[inline(always)]
 fn turn_small<T: Sample, W: Pod, const N: usize>(
     rows: &[&[T]; LANES],
     n: usize,
-    tile: &mut [Lanes; TILE],
-    turn: impl Fn(&[[W; N]; LANES]) -> [[W; LANES]; N],
+    tile: &mut [[W; LANES]],
+    turn: impl Fn(&[&[W]; LANES], usize, &mut [[W; LANES]; N]),
 ) {
-    let rows: [&[W]; LANES] = rows.map(|row| bytemuck::cast_slice(&row[..n]));
-    for start in (0..n).step_by(N) {
-        let block: [[W; N]; LANES] = if start + N <= n {
-            rows.map(|row| row[start..].first_chunk().copied().unwrap_or([W::zeroed(); N]))
-        } else {
-            rows.map(|row| {
-                let mut part = [W::zeroed(); N];
-                part[..n - start].copy_from_slice(&row[start..]);
-                part
-            })
-        };
-        for (out, pixel) in tile[start..].iter_mut().zip(turn(&block)) {
-            let pixel: &[T] = bytemuck::cast_slice(&pixel);
+    let rows: [&[W]; LANES] = std::array::from_fn(|i| bytemuck::cast_slice(&rows[i][..n]));
+    let (whole, rest) = tile[..n].as_chunks_mut::<N>();
+    for (k, out) in whole.iter_mut().enumerate() {
+        turn(&rows, k * N, out);
+    }
+    if !rest.is_empty() {
+        let mut filled = [[W::zeroed(); N]; LANES];
+        for (to, row) in filled.iter_mut().zip(&rows) {
+            to[..rest.len()].copy_from_slice(&row[n - rest.len()..]);
+        }
+        let mut out = [[W::zeroed(); LANES]; N];
+        turn(&std::array::from_fn(|i| &filled[i][..]), 0, &mut out);
+        rest.copy_from_slice(&out[..rest.len()]);
+    }
+}
+
+per_isa! {
+    /// The first `n` pixels as float32.
+    pub(super) fn widen[T: Sample][T](narrow: &Narrow, n: usize, tile: &mut [Lanes; TILE]) {
+        for (out, pixel) in tile[..n].iter_mut().zip(narrow.pixels::<T>()) {
             for (v, x) in out.0.iter_mut().zip(pixel) {
                 *v = x.to_f32();
             }
@@ -70,7 +95,12 @@ fn turn_small<T: Sample, W: Pod, const N: usize>(
     }
 }
 
-/// Other pixels are converted first.
+per_vector! {
+    /// Turns `n` pixels of 16 rows, of four bytes each, into float32 lanes. What is behind them, up to whole vectors, is not to be looked at.
+    pub(super) fn interleave[T: Sample][T] = turn_converted[T](rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE])
+}
+
+/// They are converted first.
 #[inline(always)]
 fn turn_converted<V: Vector, T: Sample>(rows: &[&[T]; LANES], n: usize, tile: &mut [Lanes; TILE]) {
     let mut converted = Rows([0.0; LANES * PIECE]);
@@ -128,26 +158,46 @@ fn add_total(total: &mut [f64; LANES], sum: &[f32; LANES]) {
 per_isa! {
     /// Adds what the segments of one tile contribute to their masks' totals.
     pub(super) fn sparse(tile: &[Lanes; TILE], segments: &[Segment], index: &[u16], value: &[f32], totals: &mut [[f64; LANES]]) {
-        for segment in segments {
-            let (index, rest_index) = index[segment.entries.clone()].as_chunks::<CHAINS>();
-            let (value, rest_value) = value[segment.entries.clone()].as_chunks::<CHAINS>();
-            let mut chains = [[0f32; LANES]; CHAINS];
-            for (i, v) in index.iter().zip(value) {
-                // Four indices in one number: a vector of them would have to be taken apart by what multiplies and adds.
-                let four: u64 = bytemuck::cast(*i);
-                for c in 0..CHAINS {
-                    let place = if cfg!(target_endian = "little") { c } else { CHAINS - 1 - c };
-                    // Indices are below the tile's size; the remainder tells the compiler.
-                    add_product(&mut chains[c], &tile[(four >> (16 * place)) as usize % TILE], v[c]);
-                }
+        // Indices are below the tile's size; the remainder tells the compiler.
+        add_segments(|i| &tile[i % TILE], segments, index, value, totals);
+    }
+}
+
+per_isa! {
+    /// The same on pixels as they are stored, converted where a mask wants them.
+    pub(super) fn sparse_narrow[T: Sample][T](tile: &Narrow, segments: &[Segment], index: &[u16], value: &[f32], totals: &mut [[f64; LANES]]) {
+        let Some(tile) = tile.pixels::<T>().first_chunk::<TILE>() else { return };
+        add_segments(|i| Lanes(tile[i % TILE].map(Sample::to_f32)), segments, index, value, totals);
+    }
+}
+
+/// Four chains of products for each segment, together in float32, then to the mask's total.
+#[inline(always)]
+fn add_segments<X: std::borrow::Borrow<Lanes>>(
+    pixel: impl Fn(usize) -> X,
+    segments: &[Segment],
+    index: &[u16],
+    value: &[f32],
+    totals: &mut [[f64; LANES]],
+) {
+    for segment in segments {
+        let (index, rest_index) = index[segment.entries.clone()].as_chunks::<CHAINS>();
+        let (value, rest_value) = value[segment.entries.clone()].as_chunks::<CHAINS>();
+        let mut chains = [[0f32; LANES]; CHAINS];
+        for (i, v) in index.iter().zip(value) {
+            // Four indices in one number: a vector of them would have to be taken apart by what multiplies and adds.
+            let four: u64 = bytemuck::cast(*i);
+            for c in 0..CHAINS {
+                let place = if cfg!(target_endian = "little") { c } else { CHAINS - 1 - c };
+                add_product(&mut chains[c], pixel((four >> (16 * place)) as usize).borrow(), v[c]);
             }
-            for (c, (i, v)) in rest_index.iter().zip(rest_value).enumerate() {
-                add_product(&mut chains[c % CHAINS], &tile[usize::from(*i) % TILE], *v);
-            }
-            let total = &mut totals[segment.mask];
-            for lane in 0..LANES {
-                total[lane] += f64::from((chains[0][lane] + chains[1][lane]) + (chains[2][lane] + chains[3][lane]));
-            }
+        }
+        for (c, (i, v)) in rest_index.iter().zip(rest_value).enumerate() {
+            add_product(&mut chains[c % CHAINS], pixel(usize::from(*i)).borrow(), *v);
+        }
+        let total = &mut totals[segment.mask];
+        for lane in 0..LANES {
+            total[lane] += f64::from((chains[0][lane] + chains[1][lane]) + (chains[2][lane] + chains[3][lane]));
         }
     }
 }

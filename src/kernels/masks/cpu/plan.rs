@@ -11,6 +11,9 @@ use std::sync::Arc;
 const DENSE_MASKS: usize = 3;
 const DENSE_SHARE: f64 = 0.4;
 
+/// A pixel of one or two bytes that masks want at most so often on average is converted when they do.
+const RARE: f64 = 1.5;
+
 /// The masks in the order in which they are worked on.
 #[derive(Debug)]
 pub struct Plan {
@@ -18,6 +21,9 @@ pub struct Plan {
     /// Tiles that any mask touches.
     pub(super) tiles: Vec<Tile>,
     pub(super) work: Work,
+    /// Whether masks convert pixels themselves: it pays where most pixels belong to one mask or none, and saves
+    /// three quarters (or half) of what is written otherwise.
+    pub(super) narrow: bool,
 }
 
 /// [`TILE`] pixels in C order from `start`, fewer at the end of the frame.
@@ -56,7 +62,7 @@ impl Plan {
     pub fn new(shape: FrameShape, stack: &MaskStack) -> Result<Arc<Plan>> {
         stack.check(shape.height, shape.width)?;
         let pixels = shape.pixels();
-        let plan = match stack {
+        let mut plan = match stack {
             MaskStack::Stamps { stamp, positions } => {
                 let (ry, rx) = (stamp.nrows() as i64 / 2, stamp.ncols() as i64 / 2);
                 let (height, width) = (shape.height as i64, shape.width as i64);
@@ -85,6 +91,10 @@ impl Plan {
                 }
             }
         };
+        if let Work::Sparse { index, .. } = &plan.work {
+            let turned = plan.tiles.len() * TILE;
+            plan.narrow = shape.pixel.bytes() <= 2 && (index.len() as f64) < RARE * turned as f64;
+        }
         Ok(Arc::new(plan))
     }
 
@@ -148,6 +158,7 @@ fn sparse<I: Iterator<Item = (usize, f32)>>(pixels: usize, masks: usize, entries
         masks,
         tiles,
         work: Work::Sparse { segments, index, value },
+        narrow: false,
     }
 }
 
@@ -171,5 +182,6 @@ fn dense(pixels: usize, rows: &ndarray::Array2<f32>) -> Plan {
         masks,
         tiles,
         work: Work::Dense { value },
+        narrow: false,
     }
 }
