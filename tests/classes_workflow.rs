@@ -490,9 +490,10 @@ fn emstream(args: &[&str]) -> (bool, String, String) {
     (out.status.success(), text(out.stdout), text(out.stderr))
 }
 
+/// Values of a dataset, −1 million for NaN, so that they can be compared.
 fn stored(path: &std::path::Path, name: &str) -> Vec<f64> {
     let array: ndarray::ArrayD<f64> = emstream::io::read_stored(path, name, 1 << 30).unwrap();
-    array.into_iter().collect()
+    array.into_iter().map(|v| if v.is_nan() { -1e6 } else { v }).collect()
 }
 
 #[test]
