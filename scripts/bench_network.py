@@ -3,10 +3,9 @@
     python scripts/bench_network.py [EMSTREAM]          # default: target/release/emstream
     (pip install tensorflow-cpu tf_keras onnx onnxruntime numpy)
 
-emstream's numbers come from `emstream bench --only network`, the others from the same network with random weights. CPU seconds (all threads) stand beside
-wall time, so that a busy machine can be told. Operations: two for each multiply-add of the convolutions as they are written (three times that for a step).
+emstream's numbers: the kernels by `emstream bench --only network`, then the commands, by what more frames and more epochs take; the others from the same network
+with random weights. CPU seconds (all threads) stand beside wall time, so that a busy machine can be told. Operations: two for each multiply-add of the convolutions as they are written (three times that for a step).
 """
-import json
 import os
 import resource
 import subprocess
@@ -42,14 +41,35 @@ def line(name, wall, cpu, items, unit, giga):
 
 
 print("load %.1f %.1f %.1f" % os.getloadavg())
-with tempfile.TemporaryDirectory() as here:
-    path = os.path.join(here, "bench.json")
+
+
+def seconds(*words):
+    """Wall and CPU seconds of a run of emstream."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([emstream, "-q", "--backend", "cpu", "--threads", "2", "bench", "--quick", "--only", "network", "--json", path], check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with open(path) as f:
-        print(json.dumps(json.load(f).get("cases", {}), indent=1)[:4000])
-    print("emstream bench took %.1f CPU seconds" % (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+    begun = time.perf_counter()
+    subprocess.run([emstream, "-q", "--overwrite", "--backend", "cpu", "--threads", "2", *words], check=True, stdout=subprocess.DEVNULL)
+    wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def extra(few, many, repeats=3):
+    """What the longer of two runs takes more: least wall and CPU seconds."""
+    both = [np.subtract(seconds(*many), seconds(*few)) for _ in range(repeats)]
+    return min(b[0] for b in both), min(b[1] for b in both)
+
+
+with tempfile.TemporaryDirectory() as here:
+    at = lambda name: os.path.join(here, name)
+    subprocess.run([emstream, "-q", "--threads", "2", "bench", "--quick", "--only", "network"], check=True)
+    seconds("simulate", "ws2", "-o", at("movie.npy"), "--frames", "36")
+    # Reading, connected regions, windows and writing included; --drift none, as the other two do not look for any.
+    detect = ["defects", "detect", at("movie.npy"), "--range", "0,20000", "--drift", "none", "--show-frames", "0", "-o", at("found"), "--frames"]
+    line("emstream defects detect, 32 more frames", *extra(detect + ["0..4"], detect + ["0..36"]), 32, "frames", 4 * GIGA)
+    train = ["defects", "train", at("movie.npy"), "--labels", at("movie.npy.truth.h5"), "--frame", "0,1,2,3", "--range", "0,20000", "--validation", "0",
+             "--patch", "256", "--step", "256", "-o", at("model")]
+    for n in (8, 16):
+        steps = train + ["--batch", str(n), "--epochs"]
+        line("emstream defects train, batches of %d patches" % n, *extra(steps + ["1"], steps + ["5"]), 4 * 16, "patches", 3 * GIGA)
 
 import tensorflow as tf
 import tf_keras as k
@@ -111,5 +131,5 @@ except ImportError:
     print("onnxruntime or onnx is missing")
 
 labels = np.eye(2, dtype="f4")[(random.random((64, 256, 256)) < 0.04).astype(int)]
-for n in (8, 32):
+for n in (8, 16, 32):
     line("Keras train_on_batch, %d patches" % n, *timed(lambda: model.train_on_batch(patches[:n], labels[:n]), 3), n, "patches", 3 * GIGA)

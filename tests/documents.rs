@@ -236,6 +236,11 @@ fn the_tutorial_of_defects_works() {
 }
 
 #[test]
+fn the_tutorial_of_phases_works() {
+    tutorial("tutorial-phases.md", 5);
+}
+
+#[test]
 fn every_tutorial_is_tested() {
     let here = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file!())).expect("this file");
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).expect("docs") {

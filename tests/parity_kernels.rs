@@ -474,3 +474,31 @@ fn stages_say_what_they_take() {
         Err(emstream::Error::DeviceMemory(_))
     ));
 }
+
+#[test]
+fn neighbours() {
+    use emstream::kernels::neighbors::{self, Metric};
+    let gpu = open();
+    let mut state = 9u64;
+    let points = Array2::from_shape_simple_fn((150, 19), || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        // Whole numbers: many distances are equal.
+        ((state >> 33) % 5) as f32
+    });
+    let row = |i: usize| points.row(i).to_vec();
+    for metric in [Metric::Euclidean, Metric::Chebyshev, Metric::Manhattan, Metric::Cosine] {
+        let found = neighbors::gpu::neighbors(&gpu, points.view(), 6, metric, &emstream::Control::new()).unwrap();
+        for i in 0..150 {
+            let mut all: Vec<(f64, u32)> = (0..150)
+                .filter(|&j| j != i)
+                .map(|j| (metric.distance(&row(i), &row(j)), j as u32))
+                .collect();
+            all.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            for (c, (d, j)) in all.into_iter().take(6).enumerate() {
+                assert_eq!((found.distance[[i, c]], found.index[[i, c]]), (d, j), "{metric:?} point {i}");
+            }
+        }
+    }
+}

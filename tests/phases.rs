@@ -234,6 +234,47 @@ fn threads_do_not_change_neighbours() {
 }
 
 #[test]
+fn approximate_neighbours_are_nearly_the_nearest_and_the_same_for_any_threads() {
+    let mut random = Random(11);
+    // Groups of a few dimensions, and noise in the others.
+    let points = Array2::from_shape_fn((3000, 12), |(i, k)| {
+        let spread = if k < 5 { 1.0 } else { 0.15 };
+        (if k == i % 4 { 2.0 } else { 0.0 } + random.uniform(-spread, spread)) as f32
+    });
+    for metric in [Metric::Euclidean, Metric::Chebyshev] {
+        let exact = search(points.view(), 9, metric, &Backend::Cpu);
+        let with = |threads: usize, seed: u64| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| neighbors::approximate(points.view(), 9, metric, seed, &Control::new()).unwrap())
+        };
+        let found = with(2, 10);
+        let shared = exact.index.rows().into_iter().zip(found.index.rows());
+        let right: usize = shared
+            .map(|(a, b)| b.iter().filter(|i| a.iter().any(|j| j == *i)).count())
+            .sum();
+        let recall = right as f64 / (9 * 3000) as f64;
+        eprintln!("{metric:?}: recall {recall:.4}");
+        assert!(recall >= 0.97, "{metric:?}: {recall}");
+        for (i, (index, distance)) in found.index.rows().into_iter().zip(found.distance.rows()).enumerate() {
+            for (&j, &d) in index.iter().zip(distance) {
+                assert!(j as usize != i && d == metric.distance(&points.row(i).to_vec(), &points.row(j as usize).to_vec()));
+            }
+            assert!(distance.windows(2).into_iter().all(|p| p[0] <= p[1]));
+        }
+        assert_eq!(found, with(1, 10), "{metric:?}");
+        assert_eq!(found, with(3, 10), "{metric:?}");
+    }
+    // Few points, and many at one place.
+    let same = Array2::<f32>::zeros((40, 3));
+    let found = neighbors::approximate(same.view(), 5, Metric::Euclidean, 1, &Control::new()).unwrap();
+    assert!(found.distance.iter().all(|d| *d == 0.0));
+    let two = Array2::<f32>::from_shape_fn((2, 3), |(i, _)| i as f32);
+    let found = neighbors::approximate(two.view(), 1, Metric::Manhattan, 1, &Control::new()).unwrap();
+    assert_eq!((found.index[[0, 0]], found.distance[[1, 0]]), (1, 3.0));
+    assert!(neighbors::approximate(two.view(), 2, Metric::Manhattan, 1, &Control::new()).is_err());
+}
+
+#[test]
 fn bad_input_of_neighbours_is_an_error() {
     let control = Control::new();
     let points = Array2::<f32>::zeros((5, 2));

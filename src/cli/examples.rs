@@ -7,6 +7,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("simulate polycrystal", "emstream simulate polycrystal -o grains.blo"),
     ("simulate bullseye", "emstream simulate bullseye -o bullseye.h5"),
     ("simulate ebsd", "emstream simulate ebsd -o patterns.h5"),
+    (
+        "simulate phases",
+        "emstream simulate phases -o specimen.hspy --nav-shape 20,30 --grains 5",
+    ),
     ("simulate ws2", "emstream simulate ws2 -o movie.h5"),
     ("info", "emstream info grains.blo"),
     ("devices", "emstream devices"),

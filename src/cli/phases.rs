@@ -95,6 +95,9 @@ struct Flags {
     /// Neighbours of a position in the graph, itself included [default: 10]
     #[arg(long, value_name = "N")]
     neighbors: Option<usize>,
+    /// Positions up to which neighbours are exact; for more they are nearly so, and found faster [default: 200000]
+    #[arg(long, value_name = "N")]
+    exact_up_to: Option<usize>,
     /// Dimensions of the embedding [default: 3]
     #[arg(long, value_name = "N")]
     components: Option<usize>,
@@ -131,6 +134,9 @@ struct Flags {
     /// Feature vectors from a file, (positions, features) or (ny, nx, features), instead of making them
     #[arg(long, value_name = "FILE.npy", conflicts_with = "embedding")]
     features: Option<PathBuf>,
+    /// Write the fused feature vectors as /phases/features, in the form that --features takes
+    #[arg(long, conflicts_with_all = ["features", "embedding"])]
+    save_features: bool,
     /// Embedding from a file, (positions, axes) or (ny, nx, axes), instead of making it
     #[arg(long, value_name = "FILE.npy")]
     embedding: Option<PathBuf>,
@@ -190,6 +196,7 @@ impl Flags {
         }
         p.metric = self.metric.map(Into::into).or(p.metric);
         set(&mut p.neighbors, self.neighbors);
+        set(&mut p.exact_up_to, self.exact_up_to);
         set(&mut p.components, self.components);
         set(&mut p.min_dist, self.min_dist);
         p.densmap = self.densmap || (p.densmap && !self.no_densmap);
@@ -214,6 +221,7 @@ impl Flags {
             p.shift.insert(name.into(), [y as i64, x as i64]);
         }
         p.features = self.features.or(p.features.take());
+        p.save_features |= self.save_features;
         p.embedding = self.embedding.or(p.embedding.take());
         for text in &self.vary {
             let (name, list) = named("--vary", text, "NAME=A,B,…")?;

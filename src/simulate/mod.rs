@@ -2,7 +2,8 @@
 //!
 //! A [`Polycrystal`] says what to simulate; [`Simulated`] makes any frame of it at any time, on any thread, always with the same
 //! bits. It is a [`crate::io::Scan`], so passes run on it without a file; [`Simulated::write`] puts it on disk. [`Bullseye`] and
-//! [`SimulatedBullseye`] are the same for convergent-beam patterns of gold through a patterned aperture.
+//! [`SimulatedBullseye`] are the same for convergent-beam patterns of gold through a patterned aperture; [`Phases`]
+//! and [`SimulatedPhases`] for diffraction patterns and X-ray spectra of the same positions.
 
 mod bullseye;
 mod ebsd;
@@ -10,6 +11,7 @@ mod field;
 mod frames;
 mod grains;
 mod parameters;
+mod phases;
 mod polycrystal;
 mod stream;
 mod truth;
@@ -19,6 +21,10 @@ pub use bullseye::{Bullseye, Pose, SimulatedBullseye};
 pub use ebsd::{Kikuchi, SimulatedKikuchi, Structure};
 pub use frames::{Lattice, Simulated};
 pub use parameters::Parameters;
+pub use phases::{
+    Files as PhasesFiles, Phase as SimulatedPhase, Phases, Share, SimulatedDiffraction, SimulatedPhases, SimulatedSpectra,
+    Specimen,
+};
 pub use polycrystal::{Grain, Grains, Polycrystal};
 pub use stream::truth_path;
 pub use truth::Truth;
@@ -42,4 +48,8 @@ mod purpose {
     pub const FLICKER: u8 = 22;
     pub const JITTER: u8 = 23;
     pub const READ_NOISE: u8 = 24;
+    pub const PHASES: u8 = 50;
+    pub const PATTERN_COUNTS: u8 = 51;
+    pub const SPECTRUM_COUNTS: u8 = 52;
+    pub const WANDER: u8 = 53;
 }

@@ -15,7 +15,8 @@
 //! Mutual reachability has equal distances by construction (a point whose core distance is large reaches several others at
 //! exactly that distance), and the order in which equal edges join decides which cluster such a point counts to. The order
 //! here depends on the order of the points alone: Prim's tree from point 0, the lowest index among equals, edges sorted
-//! stably.
+//! stably. The package builds the same tree but sorts with NumPy's default sort, whose order of equal numbers depends on the
+//! processor's instruction set; [`Hdbscan::cluster_tree`] takes an order that is known.
 
 mod hierarchy;
 mod membership;
@@ -127,10 +128,27 @@ impl Hdbscan {
             });
         }
         let points = points.as_standard_layout();
-        let core = core_distances(points.view(), wanted.min(n - 1));
-        let mut edges = spanning_tree(points.view(), &core);
+        let core = reachability::core_squares(points.view(), wanted.min(n - 1));
+        let mut edges = reachability::tree_of_squares(points.view(), &core);
         edges.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-        let merges = hierarchy::single_linkage(&edges);
+        self.cluster_tree(&edges)
+    }
+
+    /// Clusters of the points that a spanning tree of mutual reachability joins. Its edges join in the order given: by ascending
+    /// distance, equal ones as the caller decides.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for `min_cluster_size` below 2 and for edges that are no spanning tree in ascending order.
+    pub fn cluster_tree(&self, edges: &[Edge]) -> Result<Clustering> {
+        if self.min_cluster_size < 2 {
+            return Err(Error::parameter("min_cluster_size", "a cluster has at least 2 points"));
+        }
+        let ascending = edges.windows(2).all(|e| e[0].distance <= e[1].distance);
+        let sound = edges.iter().all(|e| e.distance >= 0.0 && e.from.max(e.to) <= edges.len());
+        let merges = if sound { hierarchy::single_linkage(edges) } else { Vec::new() };
+        if !ascending || merges.last().is_none_or(|m| m.size != edges.len() + 1) {
+            return Err(Error::parameter("edges", "are no spanning tree in ascending order"));
+        }
         let tree = hierarchy::condense(&merges, self.min_cluster_size);
         Ok(select::select(tree, self.selection, self.allow_single_cluster))
     }

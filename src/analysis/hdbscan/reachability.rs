@@ -84,6 +84,14 @@ impl Smallest {
 
 /// Distance of every point to its `k`-th nearest other point (k ≥ 1, at most n − 1).
 pub fn core_distances(points: ArrayView2<f64>, k: usize) -> Vec<f64> {
+    let mut core = core_squares(points, k);
+    core.iter_mut().for_each(|c| *c = c.sqrt());
+    core
+}
+
+/// Squares of [`core_distances`], as they were summed: their roots squared again would differ in the last bit, and reachabilities that are
+/// equal would not be.
+pub(super) fn core_squares(points: ArrayView2<f64>, k: usize) -> Vec<f64> {
     let n = points.nrows();
     if n < 2 || k == 0 || points.ncols() == 0 {
         return vec![0.0; n];
@@ -130,7 +138,7 @@ pub fn core_distances(points: ArrayView2<f64>, k: usize) -> Vec<f64> {
                 *all.select_nth_unstable_by(k - 1, f64::total_cmp).1
             };
             *kept = smallest.kept;
-            square.sqrt()
+            square
         })
         .collect()
 }
@@ -182,7 +190,7 @@ per_isa! {
 }
 
 impl Outside {
-    /// All points but the first.
+    /// All points but the first, with squared core distances.
     fn new(columns: &Columns, core: &[f64]) -> Outside {
         let m = columns.n - 1;
         Outside {
@@ -192,7 +200,7 @@ impl Outside {
                 .chunks_exact(columns.n)
                 .flat_map(|c| c[1..].iter().copied())
                 .collect(),
-            core: core[1..].iter().map(|c| c * c).collect(),
+            core: core[1..].to_vec(),
             reach: vec![f64::MAX; m],
             nearest: vec![0; m],
             point: (1..=m as u32).collect(),
@@ -224,6 +232,12 @@ impl Outside {
 /// point 0: n − 1 edges in the order in which points join, the lowest index among equals, an edge replaced only by a
 /// shorter one. Fewer than 2³² points.
 pub fn spanning_tree(points: ArrayView2<f64>, core: &[f64]) -> Vec<Edge> {
+    let squares: Vec<f64> = core.iter().map(|c| c * c).collect();
+    tree_of_squares(points, &squares)
+}
+
+/// [`spanning_tree`] for squared core distances.
+pub(super) fn tree_of_squares(points: ArrayView2<f64>, core: &[f64]) -> Vec<Edge> {
     let n = points.nrows().min(core.len());
     let mut edges = Vec::with_capacity(n.saturating_sub(1));
     if n < 2 {
@@ -235,14 +249,7 @@ pub fn spanning_tree(points: ArrayView2<f64>, core: &[f64]) -> Vec<Edge> {
     let (mut current, mut at, mut joined) = (0, Vec::new(), 0);
     while edges.len() + 1 < n {
         columns.point(current, &mut at);
-        let next = sweep(
-            isa,
-            &mut outside,
-            current as u32,
-            &at,
-            core[current] * core[current],
-            &mut sums,
-        );
+        let next = sweep(isa, &mut outside, current as u32, &at, core[current], &mut sums);
         current = outside.point[next] as usize;
         edges.push(Edge {
             from: outside.nearest[next] as usize,

@@ -6,6 +6,7 @@ mod framemap;
 mod host;
 mod logsum;
 mod masks;
+mod neighbours;
 mod network;
 mod statistics;
 
@@ -29,7 +30,7 @@ pub const KERNELS: [fn(&Arc<Data>) -> Cases; 6] = [
 ];
 
 /// Steps on the host, which know no frames.
-pub const HOST: [fn(&Size, &Control) -> Cases; 2] = [host::cases, network::cases];
+pub const HOST: [fn(&Size, &Control) -> Cases; 3] = [host::cases, network::cases, neighbours::cases];
 
 /// How large the problems of host steps are.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,6 @@
 //! `emstream simulate`
 
+mod phases;
 mod shape;
 mod ws2;
 
@@ -8,7 +9,8 @@ use clap::Subcommand;
 use emstream::io::Scan;
 use emstream::pixel::Pixel;
 use emstream::simulate::{
-    Bullseye, Grains, Kikuchi, Polycrystal, Simulated, SimulatedBullseye, SimulatedKikuchi, SimulatedWs2, Structure,
+    Bullseye, Grains, Kikuchi, Polycrystal, Simulated, SimulatedBullseye, SimulatedKikuchi, SimulatedPhases, SimulatedWs2,
+    Structure,
 };
 use emstream::{Error, Result};
 use shape::Common;
@@ -27,6 +29,7 @@ enum What {
     /// A gold polycrystal in convergent-beam diffraction through a bullseye aperture; the truth goes to FILE.truth.h5
     Bullseye(BullseyeArgs),
     Ebsd(KikuchiArgs),
+    Phases(phases::Args),
     Ws2(ws2::Args),
 }
 
@@ -120,6 +123,17 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
             (scan.info().clone(), truth)
         }
         What::Ebsd(args) => return kikuchi(args, session),
+        What::Phases(args) => {
+            let scan = SimulatedPhases::new(&args.parameters()?)?;
+            let files = scan.write(&args.common.output, session.overwrite, &session.control)?;
+            println!(
+                "{} and {}; truth in {}",
+                files.patterns.display(),
+                files.spectra.display(),
+                files.truth.display()
+            );
+            return Ok(());
+        }
         What::Ws2(args) => {
             let movie = SimulatedWs2::new(&args.parameters()?)?;
             let truth = movie.write(&args.output, session.overwrite, &session.control)?;

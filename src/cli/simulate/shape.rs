@@ -8,22 +8,22 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct Common {
-    /// Output file
+    /// Output file; phases: a folder, or FILE.hspy
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
     /// All parameters from a file
     #[arg(long, value_name = "FILE.toml")]
     params: Option<PathBuf>,
-    /// Scan shape [default: 40,50; bullseye: 24,28; ebsd: 60,80]
+    /// Scan shape [default: 40,50; bullseye: 24,28; ebsd: 60,80; phases: 40,60]
     #[arg(long, value_name = "Y,X")]
     nav_shape: Option<String>,
-    /// Frame shape [default: 144,144; bullseye: 250,250; ebsd: 120,160]
+    /// Frame shape [default: 144,144; bullseye: 250,250; ebsd: 120,160; phases: 64,64]
     #[arg(long, value_name = "H,W")]
     sig_shape: Option<String>,
-    /// Pixel type: u8, u16 or f32 [default: u8; bullseye, ebsd: u16]
+    /// Pixel type: u8, u16 or f32 [default: u8; bullseye, ebsd, phases: u16]
     #[arg(long, value_name = "T")]
     dtype: Option<String>,
-    /// Number of grains [default: by the size of the scan]
+    /// Number of grains [default: by the size of the scan; phases: two of each]
     #[arg(long, value_name = "N")]
     pub grains: Option<usize>,
     /// Seed of all random numbers [default: 1]

@@ -5,9 +5,10 @@
 use super::dataset::{Source, parts, read, slab};
 use crate::control::Control;
 use crate::error::Result;
+use crate::io::OpenOptions;
 use crate::io::output;
 use crate::io::results::{calibration, chunk_shape, hdf5_error, put_text};
-use crate::io::{Axis, OpenOptions};
+use crate::io::write::hspy::{self, Described, Description};
 use hdf5::{Group, H5Type};
 use std::path::Path;
 
@@ -40,12 +41,6 @@ pub(super) fn write<T: H5Type>(result: &Path, source: &Source, target: &Path) ->
     output::persist(temporary, target, false)
 }
 
-/// An axis by name, with its step and unit where they are known.
-struct Described {
-    name: String,
-    step: Axis,
-}
-
 /// The axes of a dataset: those of a result by their names and the scan's calibration, those of a scan as its reader sees them.
 fn axes(result: &Path, source: &Source) -> Vec<Described> {
     if source.axes.iter().any(|a| !a.starts_with("index")) {
@@ -63,6 +58,7 @@ fn axes(result: &Path, source: &Source) -> Vec<Described> {
             .map(|a| Described {
                 name: a.clone(),
                 step: step(a),
+                offset: 0.0,
             })
             .collect();
     }
@@ -78,7 +74,7 @@ fn axes(result: &Path, source: &Source) -> Vec<Described> {
             names
                 .into_iter()
                 .zip(steps)
-                .map(|(name, step)| Described { name, step })
+                .map(|(name, step)| Described { name, step, offset: 0.0 })
                 .collect()
         }
         _ => source
@@ -86,7 +82,7 @@ fn axes(result: &Path, source: &Source) -> Vec<Described> {
             .iter()
             .map(|a| Described {
                 name: a.clone(),
-                step: Axis::default(),
+                ..Described::default()
             })
             .collect(),
     }
@@ -110,50 +106,28 @@ fn signal_axes(axes: &[Described]) -> usize {
 
 /// Everything but the values.
 fn describe(file: &hdf5::File, source: &Source, axes: &[Described]) -> hdf5::Result<Group> {
-    put_text(file, "file_format", "HyperSpy")?;
-    put_text(file, "file_format_version", "3.3")?;
     // Signals are found by names without a slash.
     let title = source.path.replace('/', " ");
-    let group = file.create_group(&format!("Experiments/{}", title.replace('.', "_")))?;
-    let navigated = axes.len() - signal_axes(axes);
-    for (i, (axis, &size)) in axes.iter().zip(&source.shape).enumerate() {
-        let at = group.create_group(&format!("axis-{i}"))?;
-        put_text(&at, "_type", "UniformDataAxis")?;
-        put_text(&at, "name", &axis.name)?;
-        let unit = if axis.step.unit.is_empty() {
-            "_None_"
-        } else {
-            &axis.step.unit
-        };
-        put_text(&at, "units", unit)?;
-        at.new_attr::<f64>()
-            .create("scale")?
-            .write_scalar(&axis.step.scale.unwrap_or(1.0))?;
-        at.new_attr::<f64>().create("offset")?.write_scalar(&0.0)?;
-        at.new_attr::<i64>().create("size")?.write_scalar(&(size as i64))?;
-        at.new_attr::<bool>().create("navigate")?.write_scalar(&(i < navigated))?;
-        at.new_attr::<bool>().create("is_binned")?.write_scalar(&false)?;
-    }
-    let metadata = group.create_group("metadata")?;
-    let general = metadata.create_group("General")?;
-    put_text(&general, "title", &title)?;
-    let signal = metadata.create_group("Signal")?;
-    put_text(&signal, "signal_type", "")?;
+    let group = hspy::put(
+        file,
+        &source.shape,
+        &Description {
+            title: title.clone(),
+            axes: axes.to_vec(),
+            navigated: axes.len() - signal_axes(axes),
+            ..Description::default()
+        },
+    )?;
     let own = |name: &str| crate::io::h5::text::attribute_of(&source.dataset, name).filter(|t| !t.is_empty());
     if let Some(unit) = own("unit") {
+        let signal = group.group("metadata/Signal")?;
         put_text(&signal, "quantity", &format!("{title} ({unit})"))?;
     }
-    let original = group.create_group("original_metadata")?;
+    let original = group.group("original_metadata")?;
     for name in ["unit", "description"] {
         if let Some(text) = own(name) {
             put_text(&original, name, &text)?;
         }
     }
-    group.create_group("learning_results")?;
-    let attributes = group.create_group("attributes")?;
-    attributes.new_attr::<bool>().create("_lazy")?.write_scalar(&false)?;
-    attributes.new_attr::<bool>().create("ragged")?.write_scalar(&false)?;
-    put_text(&group, "package", "")?;
-    put_text(&group, "package_version", "")?;
     Ok(group)
 }

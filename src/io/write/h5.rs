@@ -1,3 +1,4 @@
+use super::hspy::{self, Description};
 use super::{Counter, FrameWriter};
 use crate::error::Result;
 use crate::io::dtype::Stored;
@@ -14,7 +15,8 @@ const CHUNK: usize = 1 << 20;
 /// Stronger compression of noisy counts costs time and gains little.
 const GZIP_LEVEL: u8 = 1;
 
-/// Writes HDF5: dataset `/data` of shape (ny, nx, height, width) in chunks of whole frames along a row, shuffled and gzip-compressed.
+/// Writes HDF5: dataset `/data` of shape (ny, nx, height, width), or that of a HyperSpy signal, in chunks of whole frames along a row,
+/// shuffled and gzip-compressed.
 pub struct Hdf5Writer {
     // Dropped in this order: the file is closed before it is removed or renamed.
     dataset: Dataset,
@@ -25,6 +27,8 @@ pub struct Hdf5Writer {
     overwrite: bool,
     nx: usize,
     frame: FrameShape,
+    /// Frames of one row have no axis of their own for it.
+    spectra: bool,
     /// Frames of a chunk, and frames that wait for theirs to be complete.
     together: usize,
     waiting: Vec<u8>,
@@ -37,6 +41,22 @@ impl Hdf5Writer {
     /// # Errors
     /// [`crate::Error::Io`], [`crate::Error::Format`] from the library.
     pub fn create(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool) -> Result<Self> {
+        Self::start(path, nav, frame, overwrite, None)
+    }
+
+    /// Starts a HyperSpy signal; with three axes, frames of one row are spectra.
+    ///
+    /// # Errors
+    /// As [`Hdf5Writer::create`]; [`crate::Error::Internal`] for axes that do not fit the frames.
+    pub fn create_signal(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool, what: &Description) -> Result<Self> {
+        Self::start(path, nav, frame, overwrite, Some(what))
+    }
+
+    fn start(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool, signal: Option<&Description>) -> Result<Self> {
+        let spectra = signal.is_some_and(|s| s.axes.len() == 3);
+        if signal.is_some_and(|s| s.axes.len() != if spectra { 3 } else { 4 }) || (spectra && frame.height != 1) {
+            return Err(crate::Error::Internal("axes of a signal that do not fit its frames".into()));
+        }
         let temporary = output::temp_file(path, overwrite)?.into_temp_path();
         let together = (CHUNK / frame.bytes()).clamp(1, nav[1]);
         let err = |e: hdf5::Error| fault(path, "file", &e);
@@ -44,14 +64,21 @@ impl Hdf5Writer {
         let kind = Stored::parse(frame.pixel.name()).map(|s| s.kind);
         let kind = kind.ok_or_else(|| crate::Error::Internal(format!("no stored type for {}", frame.pixel)))?;
         let memory = native_type(kind).map_err(err)?;
-        let mut builder = file
-            .new_dataset_builder()
-            .chunk((1, together, frame.height, frame.width))
-            .obj_track_times(false);
+        let mut shape = vec![nav[0], nav[1], frame.height, frame.width];
+        let mut chunk = vec![1, together, frame.height, frame.width];
+        if spectra {
+            shape.remove(2);
+            chunk.remove(2);
+        }
+        let group = signal.map(|s| hspy::put(&file, &shape, s)).transpose().map_err(err)?;
+        let builder = match &group {
+            Some(group) => group.new_dataset_builder(),
+            None => file.new_dataset_builder(),
+        };
+        let mut builder = builder.chunk(chunk).obj_track_times(false);
         if hdf5::filters::deflate_available() {
             builder = builder.shuffle().deflate(GZIP_LEVEL);
         }
-        let shape = (nav[0], nav[1], frame.height, frame.width);
         let dataset = builder.empty_as(&memory).shape(shape).create("data").map_err(err)?;
         let count = Counter::new(path, nav, frame);
         Ok(Hdf5Writer {
@@ -63,6 +90,7 @@ impl Hdf5Writer {
             overwrite,
             nx: nav[1],
             frame,
+            spectra,
             together,
             waiting: Vec::new(),
             written: 0,
@@ -87,12 +115,10 @@ impl Hdf5Writer {
             count,
             block: 1,
         };
-        let axes = vec![
-            part(y, 1),
-            part(x, frames),
-            part(0, self.frame.height),
-            part(0, self.frame.width),
-        ];
+        let mut axes = vec![part(y, 1), part(x, frames), part(0, self.frame.width)];
+        if !self.spectra {
+            axes.insert(2, part(0, self.frame.height));
+        }
         let values = frames * self.frame.pixels();
         let go = || -> hdf5::Result<()> {
             if values * self.frame.pixel.bytes() > bytes.len() {

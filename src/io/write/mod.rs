@@ -2,10 +2,12 @@
 
 mod blo;
 mod h5;
+pub(crate) mod hspy;
 mod npy;
 
 pub use blo::BloWriter;
 pub use h5::Hdf5Writer;
+pub use hspy::{Described, Description, XRays};
 pub use npy::NpyWriter;
 
 use crate::error::{Error, Result};

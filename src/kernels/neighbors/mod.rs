@@ -14,10 +14,15 @@
 //! Each pair of blocks is computed once and serves both. Memory beyond the points: a centred or unit copy where the metric needs one, some
 //! 2 KiB a point of candidates at most, and tiles of about 1 MiB a thread. Points with thousands of equally near others
 //! (duplicates everywhere) are searched alone, in float64.
+//!
+//! The search looks at all pairs. [`approximate`] does not, for scans of so many positions that this takes too long.
 
 pub mod cpu;
+mod descent;
 pub mod gpu;
 mod select;
+
+pub use descent::approximate;
 
 use crate::backend::stage::Work;
 use crate::control::Control;

@@ -44,6 +44,7 @@ pub(super) fn extract(signal: &Signal, selection: &Selection, run: &Run<'_>, tim
     let chosen = match (signal.kind, run.params.reduce) {
         (Kind::Spectrum, _) => channels(signal, selection, run, &resident, timings)?,
         (Kind::Pattern, Reduce::Pixels) => pixels(signal, selection, run, &resident, timings)?,
+        (Kind::Pattern, Reduce::Cepstrum) => return super::cepstrum::extract(signal, selection, run, &resident, timings),
         (Kind::Pattern, _) => return super::reduced::extract(signal, selection, run, &resident, timings),
     };
     let params = rebin::Params {

@@ -165,10 +165,13 @@ fn varied(result: &Phases, signals: &[Signal], params: &super::Params) -> Vec<Na
             mask.colours = ColourMap::Grey;
             let title = format!("What varies in {}", f.name);
             let figure = Panel::new(&title, vec![mean, std, mask]).draw();
-            let caption = format!(
-                "{count} of {} rebinned pixels vary most over the scan; the circle is the beam mask",
-                f.mask.len()
-            );
+            let caption = match f.beam {
+                Some(_) => format!(
+                    "{count} of {} rebinned pixels vary most over the scan; the circle is the beam mask",
+                    f.mask.len()
+                ),
+                None => format!("{count} of {} pixels vary most over the scan", f.mask.len()),
+            };
             figures.push(named(&format!("features_{}", f.name), caption, figure));
         } else {
             let energy = features::energy(signal, params);

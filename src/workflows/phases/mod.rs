@@ -2,7 +2,7 @@
 //!
 //! 1. For each signal one pass for what varies and one for the features ([`features`]).
 //! 2. All signals become one matrix ([`fuse`]).
-//! 3. Exact nearest neighbours ([`crate::kernels::neighbors`]).
+//! 3. Nearest neighbours, exact ones up to a number of positions ([`crate::kernels::neighbors`]).
 //! 4. For each of several seeds: densMAP or UMAP ([`crate::analysis::umap`]), HDBSCAN with memberships
 //!    ([`crate::analysis::hdbscan`]).
 //! 5. Labels of the runs matched; the run that is most like the others gives the answer (the published recipe: the first run).
@@ -15,6 +15,7 @@
 //! Source: the notebook "phase mapping" described in `docs/workflows.md`, with formulas.
 
 mod beam;
+mod cepstrum;
 mod features;
 mod figures;
 mod fuse;
@@ -29,7 +30,7 @@ pub use features::Features;
 pub use fuse::{Fused, fuse};
 pub use output::write;
 pub use params::{AutoOr, BeamMask, BinMode, Params, Reduce, StdOf};
-pub use runs::{Found, Graph, cluster, embed, stability};
+pub use runs::{Found, Graph, cluster, embed, place, stability};
 pub use signals::{Energy, Kind, Signal, align};
 pub use vary::{Trial, Trials};
 
@@ -55,6 +56,8 @@ pub struct Phases {
     pub columns: Vec<usize>,
     pub explained: Vec<f64>,
     pub exponent: Option<f64>,
+    /// The fused feature vectors (positions, features) if they are to be saved.
+    pub matrix: Option<Array2<f32>>,
     /// The run that gives the answer.
     pub found: Found,
     /// Its number.
@@ -131,6 +134,9 @@ pub fn run(
                 }
                 None => result.matrix(signals, selections, &run, &mut timings, &mut warnings)?,
             };
+            if params.save_features {
+                result.saved = Some(matrix.clone());
+            }
             let graph = graph(matrix, &run, &mut timings, &mut warnings)?;
             all_runs(&graph, &run, &mut timings)?
         }
@@ -166,6 +172,7 @@ pub fn run(
         columns: result.columns,
         explained: result.explained,
         exponent: result.exponent,
+        matrix: result.saved,
         found,
         reference,
         seeds,
@@ -206,6 +213,7 @@ struct Prepared {
     columns: Vec<usize>,
     explained: Vec<f64>,
     exponent: Option<f64>,
+    saved: Option<Array2<f32>>,
 }
 
 impl Prepared {
@@ -263,7 +271,16 @@ fn graph(matrix: Array2<f32>, run: &Run<'_>, timings: &mut Timings, warnings: &m
         ));
     }
     let (k, metric) = (run.params.neighbors - 1, run.params.metric());
+    let many = matrix.nrows() > run.params.exact_up_to;
+    if many {
+        warnings.push(format!(
+            "neighbours of {} positions are approximate (--exact-up-to {})",
+            matrix.nrows(),
+            run.params.exact_up_to
+        ));
+    }
     let found = timings.time("neighbours", || match run.backend {
+        _ if many => neighbors::approximate(matrix.view(), k, metric, run.params.seed, run.control),
         Backend::Cpu => neighbors::neighbors(matrix.view(), k, metric, run.control),
         Backend::Gpu(device) => match neighbors::gpu::neighbors(&device.current(), matrix.view(), k, metric, run.control) {
             Err(
@@ -298,8 +315,11 @@ fn all_runs(graph: &Graph, run: &Run<'_>, timings: &mut Timings) -> Result<Vec<F
     (0..run.params.runs)
         .map(|i| {
             let seed = run.params.umap(i).seed;
-            timings.time(&format!("embedding and clusters, seed {seed}"), || {
-                embed(graph, i, run.params, run.control)
+            let positions = timings.time(&format!("embedding, seed {seed}"), || {
+                place(graph, i, run.params, run.control)
+            })?;
+            timings.time(&format!("clusters, seed {seed}"), || {
+                cluster(positions, Some(seed), run.params)
             })
         })
         .collect()

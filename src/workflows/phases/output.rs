@@ -67,6 +67,14 @@ const SCAN: [&str; 2] = ["scan_y", "scan_x"];
 fn arrays(file: &ResultFile, result: &Phases, maps: &Maps, signals: &[Signal], params: &Params) -> Result<()> {
     let found = &result.found;
     feature_maps(file, result, signals, params)?;
+    if let Some(matrix) = &result.matrix {
+        let meta = Meta::new(
+            "",
+            &["scan_y", "scan_x", "feature"],
+            "fused feature vector of each scan position",
+        );
+        file.put("phases/features", rows(result, matrix.view(), f32::NAN).view(), meta)?;
+    }
     let meta = Meta::new(
         "",
         &["scan_y", "scan_x", "axis"],

@@ -41,7 +41,7 @@ pub enum Reduce {
     Radial,
     /// The same in [`Params::rings`] rings of equal width.
     Annular,
-    /// The pixels that vary most of the power cepstrum |FFT ln(1 + pattern)|.
+    /// The pixels that vary most of the power cepstrum, the Fourier amplitudes of ln(1 + pattern).
     Cepstrum,
 }
 
@@ -171,6 +171,8 @@ pub struct Params {
     pub metric: Option<Metric>,
     /// Neighbours of a point in the graph, the point itself included.
     pub neighbors: usize,
+    /// Positions up to which neighbours are exact; for more they are nearly so.
+    pub exact_up_to: usize,
     /// Dimensions of the embedding.
     pub components: usize,
     pub min_dist: f64,
@@ -188,6 +190,8 @@ pub struct Params {
     /// Feature vectors (n, features) or (ny, nx, features) instead of making them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<PathBuf>,
+    /// The fused feature vectors are written, too.
+    pub save_features: bool,
     /// Positions (n, components) or (ny, nx, components) instead of an embedding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding: Option<PathBuf>,
@@ -215,6 +219,7 @@ impl Default for Params {
             weight: BTreeMap::new(),
             metric: None,
             neighbors: 10,
+            exact_up_to: 200_000,
             components: 3,
             min_dist: 0.0,
             densmap: true,
@@ -226,6 +231,7 @@ impl Default for Params {
             crop: BTreeMap::new(),
             shift: BTreeMap::new(),
             features: None,
+            save_features: false,
             embedding: None,
             vary: BTreeMap::new(),
         }

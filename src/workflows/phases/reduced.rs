@@ -1,4 +1,4 @@
-//! Patterns without discrete spots: azimuthal means about the direct beam, or the power cepstrum.
+//! Patterns without discrete spots: azimuthal means about the direct beam.
 
 use super::beam;
 use super::features::{Features, Run, scale, top};
@@ -23,9 +23,6 @@ pub(super) fn extract(
     timings: &mut Timings,
 ) -> Result<Features> {
     let params = run.params;
-    if params.reduce == Reduce::Cepstrum {
-        return Err(Error::parameter("--reduce", "cepstrum is not available yet"));
-    }
     let scan = &*signal.scan;
     let rebin = rebin::Params::sums(params.rebin);
     let (h, w) = rebin.binned(scan.info().frame)?;

@@ -40,15 +40,22 @@ impl Graph {
     }
 }
 
+/// Positions (points, components) by the seed of `run`.
+///
+/// # Errors
+/// Those of the embedding.
+pub fn place(graph: &Graph, run: usize, params: &Params, control: &Control) -> Result<Array2<f32>> {
+    let lists = Neighbours::new(graph.index.view(), graph.distance.view(), graph.index.nrows())?;
+    Ok(params.umap(run).fit(&lists, control)?.positions)
+}
+
 /// Embeds with the seed of `run` and clusters.
 ///
 /// # Errors
-/// Those of the embedding and of [`cluster`].
+/// Those of [`place`] and of [`cluster`].
 pub fn embed(graph: &Graph, run: usize, params: &Params, control: &Control) -> Result<Found> {
-    let lists = Neighbours::new(graph.index.view(), graph.distance.view(), graph.index.nrows())?;
-    let umap = params.umap(run);
-    let positions = umap.fit(&lists, control)?.positions;
-    cluster(positions, Some(umap.seed), params)
+    let positions = place(graph, run, params, control)?;
+    cluster(positions, Some(params.umap(run).seed), params)
 }
 
 /// Clusters positions.
