@@ -54,6 +54,14 @@ pub enum Error {
     Internal(String),
 }
 
+/// Errors quote what stands in files: whatever that is, the message stays one line that a terminal can show.
+fn one_line(text: String) -> String {
+    match text.contains(char::is_control) {
+        true => text.replace(char::is_control, "?"),
+        false => text,
+    }
+}
+
 impl Error {
     /// An [`Error::Io`] for `path`; `action` completes "cannot …", e.g. `"cannot read"`.
     pub fn io(path: impl AsRef<Path>, action: &'static str, source: std::io::Error) -> Self {
@@ -67,22 +75,22 @@ impl Error {
     pub fn format(path: impl AsRef<Path>, place: impl Into<String>, what: impl Into<String>) -> Self {
         Error::Format {
             path: path.as_ref().to_owned(),
-            place: place.into(),
-            what: what.into(),
+            place: one_line(place.into()),
+            what: one_line(what.into()),
         }
     }
     /// An [`Error::Unsupported`] for `path`.
     pub fn unsupported(path: impl AsRef<Path>, what: impl Into<String>) -> Self {
         Error::Unsupported {
             path: path.as_ref().to_owned(),
-            what: what.into(),
+            what: one_line(what.into()),
         }
     }
     /// An [`Error::Limit`] for `path`.
     pub fn limit(path: impl AsRef<Path>, what: impl Into<String>) -> Self {
         Error::Limit {
             path: path.as_ref().to_owned(),
-            what: what.into(),
+            what: one_line(what.into()),
         }
     }
     /// An [`Error::Parameter`]; `name` is the flag or parameter as the user writes it.

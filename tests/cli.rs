@@ -139,6 +139,14 @@ fn small_commands_do_what_they_say() {
     assert_eq!(info["nav_shape"], serde_json::json!([16, 20]));
     assert_eq!(info["sig_shape"], serde_json::json!([96, 96]));
     assert_eq!(info["dtype"], "u8");
+    assert_eq!(
+        (&info["shape_from"], &info["shape_reason"]),
+        (&"stored".into(), &"stored in the file: the header".into())
+    );
+    assert_eq!(info["otherwise"][0]["flags"], "--sync-offset N");
+    let shown = text(&emstream(d, &["info", scan]));
+    assert!(shown.contains("scan shape  stored in the file: the header"), "{shown}");
+    assert!(shown.contains("ignored     the bright-field image and the note"), "{shown}");
     let devices: serde_json::Value = serde_json::from_str(&text(&emstream(d, &["devices", "--json"]))).unwrap();
     assert!(devices["adapters"].is_array());
 

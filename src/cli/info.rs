@@ -52,6 +52,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         Err(e) => return Err(e),
     };
     let i = scan.info();
+    let otherwise = io::otherwise(i, &datasets);
     if args.json {
         let axis = |a: &Axis| json!({"scale": a.scale, "unit": a.unit});
         let list: Vec<_> = datasets
@@ -64,6 +65,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
             "nav_axes": i.nav_axes.iter().map(axis).collect::<Vec<_>>(),
             "sig_axes": i.sig_axes.iter().map(axis).collect::<Vec<_>>(),
             "frames": i.frames(), "file_bytes": i.file_bytes, "datasets": list, "notes": i.notes,
+            "shape_from": i.reading.shape.word(), "shape_reason": i.reading.shape.to_string(), "ignored": i.reading.ignored,
+            "otherwise": otherwise.iter().map(|(flags, what)| json!({"flags": flags, "what": what})).collect::<Vec<_>>(),
         });
         println!("{out}");
         return Ok(());
@@ -80,6 +83,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         i.nav[1],
         steps(&i.nav_axes)
     );
+    println!("  scan shape  {}", i.reading.shape);
     println!(
         "  frames      {} × {} pixels, {}{}",
         i.frame.height,
@@ -96,6 +100,10 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         println!("  dataset     {}  {:?}  {}", d.path, d.shape, d.dtype);
     }
     i.notes.iter().for_each(|n| println!("  note        {n}"));
+    i.reading.ignored.iter().for_each(|n| println!("  ignored     {n}"));
+    otherwise
+        .iter()
+        .for_each(|(flags, what)| println!("  otherwise   {flags}  ({what})"));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::limits::{self, Sizes};
 use super::open::OpenOptions;
 use super::readat::ReadAt;
 use super::stack::Stack;
-use super::{Axis, Scan, ScanInfo};
+use super::{Axis, Reading, Scan, ScanInfo, ShapeFrom};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -120,7 +120,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         ));
     }
     let sig_axis = axis(100.0 / f64::from(h.pixels_per_cm), "cm");
-    let info = ScanInfo {
+    let mut info = ScanInfo {
         path: path.to_owned(),
         format: "blo",
         dataset: None,
@@ -133,7 +133,11 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         costly: false,
         file_bytes: file.len(),
         notes,
+        reading: Reading::shape(options, ShapeFrom::Stored("the header".into())),
     };
+    info.reading
+        .ignored
+        .push("the bright-field image and the note in the header".to_owned());
     let flat = Flat::new(file, u64::from(h.frames_at), Marker::Blo { base }, &sizes, stored, pixel);
     Ok(Box::new(Stack::new(info, flat, options.sync_offset)?))
 }

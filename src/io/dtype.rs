@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     I32,
     U64,
     I64,
+    /// IEEE half precision.
+    F16,
     F32,
     F64,
 }
@@ -38,7 +40,7 @@ impl Kind {
     pub const fn bytes(self) -> usize {
         match self {
             Kind::Bool | Kind::U8 | Kind::I8 => 1,
-            Kind::U16 | Kind::I16 => 2,
+            Kind::U16 | Kind::I16 | Kind::F16 => 2,
             Kind::U32 | Kind::I32 | Kind::F32 => 4,
             Kind::U64 | Kind::I64 | Kind::F64 => 8,
         }
@@ -52,7 +54,7 @@ impl Kind {
             Kind::I16 => Pixel::I16,
             Kind::U32 | Kind::U64 => Pixel::U32,
             Kind::I32 | Kind::I64 => Pixel::I32,
-            Kind::F32 | Kind::F64 => Pixel::F32,
+            Kind::F16 | Kind::F32 | Kind::F64 => Pixel::F32,
         }
     }
     const fn name(self) -> &'static str {
@@ -66,6 +68,7 @@ impl Kind {
             Kind::I32 => "int32",
             Kind::U64 => "uint64",
             Kind::I64 => "int64",
+            Kind::F16 => "float16",
             Kind::F32 => "float32",
             Kind::F64 => "float64",
         }
@@ -104,6 +107,7 @@ impl Stored {
             (_, "i4") | (None, "i32" | "int32") => Kind::I32,
             (None, "u64" | "uint64") => Kind::U64,
             (None, "i64" | "int64") => Kind::I64,
+            (_, "f2") | (None, "f16" | "float16") => Kind::F16,
             (_, "f4") | (None, "f32" | "float32") => Kind::F32,
             (_, "f8") | (None, "f64" | "float64") => Kind::F64,
             _ => return None,
@@ -179,6 +183,7 @@ impl Stored {
             (Kind::I32, Pixel::F32) => each::<4, 4>(source, target, |v| (u32_of(v, b) as i32 as f32).to_ne_bytes()),
             (Kind::U64, Pixel::F32) => each::<8, 4>(source, target, |v| (u64_of(v, b) as f32).to_ne_bytes()),
             (Kind::I64, Pixel::F32) => each::<8, 4>(source, target, |v| (u64_of(v, b) as i64 as f32).to_ne_bytes()),
+            (Kind::F16, _) => each::<2, 4>(source, target, |v| half(u16_of(v, b)).to_ne_bytes()),
             (Kind::F64, _) => each::<8, 4>(source, target, |v| (f64::from_bits(u64_of(v, b)) as f32).to_ne_bytes()),
             (Kind::U64, p) => {
                 let high = if p == Pixel::I32 {
@@ -231,6 +236,19 @@ fn u32_of(v: &[u8; 4], big: bool) -> u32 {
 #[inline(always)]
 fn u64_of(v: &[u8; 8], big: bool) -> u64 {
     if big { u64::from_be_bytes(*v) } else { u64::from_le_bytes(*v) }
+}
+
+/// Half precision as `f32`, exactly: 1 bit of sign, 5 of exponent (bias 15), 10 of fraction (IEEE 754).
+#[inline(always)]
+fn half(v: u16) -> f32 {
+    let (sign, rest) = (u32::from(v & 0x8000) << 16, u32::from(v & 0x7fff));
+    let bits = match rest >> 10 {
+        // Zero and subnormal numbers: units of 2⁻²⁴.
+        0 => (rest as f32 / 16_777_216.0).to_bits(),
+        31 => 0x7f80_0000 | (rest & 0x3ff) << 13,
+        _ => (rest << 13) + (112 << 23),
+    };
+    f32::from_bits(sign | bits)
 }
 
 /// Applies `f` to every pixel of `N` bytes, giving pixels of `M` bytes.
@@ -295,7 +313,7 @@ mod tests {
         ] {
             assert_eq!(p(name).as_deref(), Some(want), "{name}");
         }
-        for name in ["", "u3", "c8", "<c16", "|u2", "<uint16", "é", "f16", "<f2"] {
+        for name in ["", "u3", "c8", "<c16", "|u2", "<uint16", "é", "f24", "<f3"] {
             assert_eq!(p(name), None, "{name}");
         }
     }
@@ -341,6 +359,29 @@ mod tests {
         Stored::parse("f64").unwrap().decode(Pixel::F32, &f, &mut out).unwrap();
         assert_eq!(out[..4], 0.1f32.to_ne_bytes());
         assert!(f32::from_ne_bytes([out[4], out[5], out[6], out[7]]).is_nan());
+    }
+
+    #[test]
+    fn halves_are_exact() {
+        for (bits, want) in [
+            (0x0000u16, 0.0f32),
+            (0x8000, -0.0),
+            (0x0001, 5.960_464_5e-8),
+            (0x83ff, -6.097_555e-5),
+            (0x0400, 6.103_515_6e-5),
+            (0x3c00, 1.0),
+            (0xc248, -3.140_625),
+            (0x7bff, 65504.0),
+            (0x7c00, f32::INFINITY),
+            (0xfc00, f32::NEG_INFINITY),
+        ] {
+            assert_eq!(half(bits).to_bits(), want.to_bits(), "{bits:04x}");
+        }
+        assert!(half(0x7e01).is_nan());
+        let mut out = [0; 8];
+        let t = Stored::parse(">f2").unwrap();
+        t.decode(Pixel::F32, &[0x3c, 0, 0xc2, 0x48], &mut out).unwrap();
+        assert_eq!(out, *[1f32.to_ne_bytes(), (-3.140_625f32).to_ne_bytes()].concat());
     }
 
     #[test]

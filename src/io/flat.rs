@@ -1,4 +1,4 @@
-//! Frames that lie one after the other in a file, each behind an optional marker: raw, `.npy`, `.blo` and contiguous HDF5.
+//! Frames at a fixed step in a file, each with an optional header and footer: raw, `.npy`, `.blo`, contiguous HDF5 and most detectors' files.
 
 use super::dtype::{Overflow, Stored as StoredType};
 use super::limits::Sizes;
@@ -23,7 +23,10 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What stands before each frame: checked while reading, so that a shifted or damaged file does not pass for data.
+/// Longest stretch between two frames that is read along with them.
+const GAP: usize = 4096;
+
+/// What stands between frames: checked while reading where it can be, so that a shifted or damaged file does not pass for data.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Marker {
     None,
@@ -31,19 +34,43 @@ pub(crate) enum Marker {
     Blo {
         base: Option<u32>,
     },
+    /// A header of a `.mib` frame, of so many bytes: it begins with `MQ1,`.
+    Mib(usize),
+    /// Bytes before and after the pixels that say nothing about the frame's place.
+    Skip {
+        before: usize,
+        after: usize,
+    },
 }
 
 impl Marker {
-    pub const fn bytes(self) -> usize {
+    /// Bytes before the pixels of each frame.
+    pub const fn before(self) -> usize {
         match self {
             Marker::None => 0,
             Marker::Blo { .. } => 6,
+            Marker::Mib(n) | Marker::Skip { before: n, .. } => n,
         }
     }
-    /// What is wrong with the marker of `frame`, if anything.
+    /// Bytes behind the pixels of each frame.
+    pub const fn after(self) -> usize {
+        match self {
+            Marker::Skip { after, .. } => after,
+            _ => 0,
+        }
+    }
+    /// The first bytes before the pixels that [`Marker::fault`] looks at.
+    const fn checked(self) -> usize {
+        match self {
+            Marker::None | Marker::Skip { .. } => 0,
+            Marker::Blo { .. } => 6,
+            Marker::Mib(_) => 4,
+        }
+    }
+    /// What is wrong with the marker of `frame`, if anything; `head` holds at least the checked bytes.
     fn fault(self, frame: u64, head: &[u8]) -> Option<String> {
         match (self, head) {
-            (Marker::None, _) => None,
+            (Marker::None | Marker::Skip { .. }, _) => None,
             (Marker::Blo { base }, &[a, b, n0, n1, n2, n3]) => {
                 if [a, b] != [0xAA, 0x55] {
                     return Some(format!("the frame's marker should be AA 55 and is {a:02X} {b:02X}"));
@@ -51,6 +78,9 @@ impl Marker {
                 let number = u32::from_le_bytes([n0, n1, n2, n3]);
                 let want = u64::from(base?) + frame;
                 (u64::from(number) != want).then(|| format!("the frame's number should be {want} and is {number}"))
+            }
+            (Marker::Mib(_), head) => {
+                (!head.starts_with(b"MQ1,")).then(|| "the frame's header does not begin with MQ1".to_owned())
             }
             (Marker::Blo { .. }, _) => Some("the frame's marker is missing".into()),
         }
@@ -89,7 +119,7 @@ impl Flat {
         }
     }
     fn step(&self) -> usize {
-        self.marker.bytes() + self.frame_bytes
+        self.marker.before() + self.frame_bytes + self.marker.after()
     }
     /// Byte at which `frame` begins. The limits on frames and frame bytes keep this far from overflow.
     fn offset(&self, frame: u64) -> u64 {
@@ -119,33 +149,45 @@ impl Flat {
 
     /// Pixels need no decoding: they go straight to their place.
     fn read_plain(&self, first: u64, count: usize, stride: usize, out: &mut [u8], control: &Control) -> Result<()> {
-        let (head, bytes) = (self.marker.bytes(), self.frame_bytes);
-        if head == 0 && (stride == bytes || count == 1) {
+        let (before, bytes) = (self.marker.before(), self.frame_bytes);
+        let gap = before + self.marker.after();
+        if gap == 0 && (stride == bytes || count == 1) {
             for (i, piece) in out[..count * bytes].chunks_mut(PIECE).enumerate() {
                 control.check()?;
                 self.file.read(self.offset(first) + (i * PIECE) as u64, piece)?;
             }
             return Ok(());
         }
-        let batch = (PIECE / self.step()).clamp(1, SCATTER);
-        let mut heads = vec![0; head * batch.min(count)];
+        let batch = if gap > GAP {
+            1
+        } else {
+            (PIECE / self.step()).clamp(1, SCATTER)
+        };
+        let mut gaps = vec![0; gap.min(GAP) * batch.min(count)];
         let mut frame = first;
         for block in out.chunks_mut(batch * stride) {
             control.check()?;
             let n = block.len().div_ceil(stride);
-            let mut pieces: Vec<&mut [u8]> = Vec::with_capacity(2 * n);
-            if head == 0 {
+            if gap > GAP {
+                self.read_marker(frame)?;
+                self.file.read(self.offset(frame) + before as u64, &mut block[..bytes])?;
+                frame += 1;
+                continue;
+            }
+            let mut pieces: Vec<&mut [u8]> = Vec::with_capacity(3 * n);
+            if gap == 0 {
                 pieces.extend(block.chunks_mut(stride).map(|b| &mut b[..bytes]));
             } else {
-                for (h, b) in heads.chunks_exact_mut(head).zip(block.chunks_mut(stride)) {
-                    pieces.push(h);
-                    pieces.push(&mut b[..bytes]);
+                for (g, b) in gaps.chunks_exact_mut(gap).zip(block.chunks_mut(stride)) {
+                    let (head, tail) = g.split_at_mut(before);
+                    pieces.extend([head, &mut b[..bytes], tail]);
                 }
+                pieces.retain(|p| !p.is_empty());
             }
             self.file.read_scattered(self.offset(frame), &mut pieces)?;
-            if head > 0 {
-                for (h, f) in heads.chunks_exact(head).take(n).zip(frame..) {
-                    self.check_marker(f, h)?;
+            if self.marker.checked() > 0 {
+                for (g, f) in gaps.chunks_exact(gap).take(n).zip(frame..) {
+                    self.check_marker(f, &g[..self.marker.checked()])?;
                 }
             }
             frame += n as u64;
@@ -153,11 +195,19 @@ impl Flat {
         Ok(())
     }
 
+    /// Reads and checks the marker of one frame.
+    fn read_marker(&self, frame: u64) -> Result<()> {
+        let mut head = [0; 8];
+        let head = &mut head[..self.marker.checked()];
+        self.file.read(self.offset(frame), head)?;
+        self.check_marker(frame, head)
+    }
+
     /// Pixels are decoded from a small buffer, many frames or a part of one at a time.
     fn read_decoded(&self, first: u64, count: usize, stride: usize, out: &mut [u8], control: &Control) -> Result<()> {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(SCRATCH, 0);
-            let (head, step) = (self.marker.bytes(), self.step());
+            let (head, step) = (self.marker.before(), self.step());
             let target = self.frame_bytes / self.stored.bytes() * self.pixel.bytes();
             if step <= SCRATCH {
                 let batch = SCRATCH / step;
@@ -169,8 +219,8 @@ impl Flat {
                     let source = &mut buffer[..n * step];
                     self.file.read(self.offset(at), source)?;
                     for (i, (s, frame)) in source.chunks_exact(step).zip(at..).enumerate() {
-                        let (h, pixels) = s.split_at(head);
-                        self.check_marker(frame, h)?;
+                        let pixels = &s[head..head + self.frame_bytes];
+                        self.check_marker(frame, &s[..self.marker.checked()])?;
                         let place = &mut out[(done + i) * stride..][..target];
                         self.stored
                             .decode(self.pixel, pixels, place)
@@ -181,9 +231,7 @@ impl Flat {
                 return Ok(());
             }
             for (i, frame) in (first..).take(count).enumerate() {
-                let mut h = [0; 8];
-                self.file.read(self.offset(frame), &mut h[..head])?;
-                self.check_marker(frame, &h[..head])?;
+                self.read_marker(frame)?;
                 let pixels = SCRATCH / self.stored.bytes();
                 let place = &mut out[i * stride..][..target];
                 for (j, part) in place.chunks_mut(pixels * self.pixel.bytes()).enumerate() {

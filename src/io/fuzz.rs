@@ -1,7 +1,7 @@
 //! The way in for fuzzers: arbitrary bytes as a file of a given format.
 
 use super::open::OpenOptions;
-use super::{Scan, blo, dm, ebsd, h5, npy, raw, readat::ReadAt, tiff};
+use super::{Scan, blo, dm, ebsd, empad, h5, mib, mrc, npy, raw, readat::ReadAt, ser, tiff, tvips, zarr};
 use crate::control::Control;
 use crate::error::{Error, Result};
 
@@ -14,6 +14,19 @@ pub enum FuzzFormat {
     Raw,
     Hdf5,
     Tiff,
+    Mib,
+    /// The `.hdr` file beside a `.mib` file: two bytes tell its length, the rest are frames.
+    Hdr,
+    /// EMPAD's description: two bytes tell its length, the rest are frames.
+    Empad,
+    Mrc,
+    Ser,
+    /// A TVIPS stream in two parts: two bytes tell the length of the second.
+    Tvips,
+    /// A zip archive with a zarr hierarchy.
+    Zarr,
+    /// A zarr array in a folder: two bytes tell the length of its description, the rest is its first chunk.
+    ZarrArray,
     /// An Oxford `.ctf` and an EDAX `.ang`.
     Ctf,
     Ang,
@@ -37,6 +50,9 @@ pub fn fuzz_bytes(format: FuzzFormat, bytes: &[u8]) -> Result<()> {
     if let Some(result) = ebsd_bytes(format, bytes) {
         return result;
     }
+    if let Some(result) = several(format, bytes) {
+        return result;
+    }
     let file = tempfile::NamedTempFile::new().map_err(io)?;
     std::fs::write(file.path(), bytes).map_err(io)?;
     let mut control = Control::new();
@@ -48,6 +64,10 @@ pub fn fuzz_bytes(format: FuzzFormat, bytes: &[u8]) -> Result<()> {
         FuzzFormat::Dm => dm::open(opened, &options)?,
         FuzzFormat::Tiff => tiff::open(opened, &options)?,
         FuzzFormat::Npy => npy::open(opened, &options)?,
+        FuzzFormat::Zarr => zarr::open(file.path(), &options, &control)?,
+        FuzzFormat::Mib => mib::open(opened, &options)?,
+        FuzzFormat::Mrc => mrc::open(opened, &options)?,
+        FuzzFormat::Ser => ser::open(opened, &options)?,
         FuzzFormat::Hdf5 => h5::open(opened, &options, &control)?,
         FuzzFormat::Raw => {
             // The first bytes choose shape and type, so that these are explored too.
@@ -63,6 +83,46 @@ pub fn fuzz_bytes(format: FuzzFormat, bytes: &[u8]) -> Result<()> {
         _ => return Ok(()),
     };
     read_some(scan.as_ref(), &control)
+}
+
+/// `bytes` behind their first two, cut in two where these say.
+fn halves(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let (length, rest) = bytes.split_at(bytes.len().min(2));
+    let length = length.iter().fold(0, |n, &b| 256 * n + usize::from(b)).min(rest.len());
+    rest.split_at(length)
+}
+
+/// The same for scans of two files; `None` for other formats.
+fn several(format: FuzzFormat, bytes: &[u8]) -> Option<Result<()>> {
+    let io = |e| Error::io("temporary file", "cannot write", e);
+    let names = match format {
+        FuzzFormat::Hdr => ["scan.hdr", "scan.mib"],
+        FuzzFormat::Empad => ["scan.xml", "scan.raw"],
+        FuzzFormat::Tvips => ["scan_001.tvips", "scan_000.tvips"],
+        FuzzFormat::ZarrArray => [".zarray", "0.0.0"],
+        _ => return None,
+    };
+    let work = || {
+        let dir = tempfile::tempdir().map_err(io)?;
+        let (first, second) = halves(bytes);
+        let paths = names.map(|n| dir.path().join(n));
+        for (path, bytes) in paths.iter().zip([first, second]) {
+            std::fs::write(path, bytes).map_err(io)?;
+        }
+        let mut control = Control::new();
+        control.memory = 64 << 20;
+        let (file, options) = (ReadAt::open(&paths[0])?, OpenOptions::default());
+        if format == FuzzFormat::ZarrArray {
+            return read_some(zarr::open(dir.path(), &options, &control)?.as_ref(), &control);
+        }
+        let scan = match format {
+            FuzzFormat::Hdr => mib::open(file, &options)?,
+            FuzzFormat::Empad => empad::open(file, &options)?,
+            _ => tvips::open(file, &options)?,
+        };
+        read_some(scan.as_ref(), &control)
+    };
+    Some(work())
 }
 
 /// The same for EBSD files, which are known by their names; `None` for other formats.
@@ -94,9 +154,7 @@ fn ebsd_bytes(format: FuzzFormat, bytes: &[u8]) -> Option<Result<()>> {
             write(&format!("0_0.{ending}"), image).and_then(|_| patterns(dir.path().to_owned()))
         }
         FuzzFormat::Nordif => {
-            let (length, rest) = bytes.split_at(bytes.len().min(2));
-            let length = length.iter().fold(0, |n, &b| 256 * n + usize::from(b)).min(rest.len());
-            let (settings, stack) = rest.split_at(length);
+            let (settings, stack) = halves(bytes);
             let both = write("Setting.txt", settings).and_then(|_| write("Pattern.dat", stack));
             both.and_then(patterns)
         }

@@ -43,6 +43,7 @@ impl<T: Sample> MemoryScan<T> {
             costly: false,
             file_bytes: size_of_val(pixels.as_slice()) as u64,
             notes: Vec::new(),
+            reading: Default::default(),
         };
         Ok(MemoryScan { info, pixels })
     }

@@ -2,29 +2,43 @@
 
 mod blo;
 pub mod browse;
+mod chunked;
+mod codecs;
 mod dm;
 mod dtype;
 pub mod ebsd;
+mod empad;
+mod fields;
 mod flat;
+mod flips;
 mod fuzz;
 mod h5;
+mod joined;
 pub mod keras;
 pub mod limits;
 pub mod memory;
+mod mib;
+mod mrc;
 mod npy;
 mod npy_header;
 mod open;
 mod raw;
 mod readat;
+mod reading;
 mod repair;
+mod ser;
+mod siblings;
 mod stack;
 mod stored;
 mod tiff;
+mod tvips;
 pub mod write;
+mod zarr;
 
 pub use fuzz::{FuzzFormat, fuzz_bytes};
 pub use h5::Candidate;
 pub use open::{OpenOptions, open};
+pub use reading::{Reading, ShapeFrom, otherwise};
 pub use repair::BadPixels;
 pub use stored::{has_stored, read_stored, read_stored_map, read_stored_text, stored_calibration, stored_rank};
 pub mod array;
@@ -37,7 +51,7 @@ pub mod results;
 
 use crate::control::Control;
 use crate::error::Result;
-use crate::pixel::FrameShape;
+use crate::pixel::{FrameShape, Pixel};
 use std::path::{Path, PathBuf};
 
 /// One axis of a scan or detector.
@@ -52,7 +66,7 @@ pub struct Axis {
 #[derive(Debug, Clone)]
 pub struct ScanInfo {
     pub path: PathBuf,
-    /// Short name of the format: `blo`, `hdf5`, `npy`, `raw`.
+    /// Short name of the format: `blo`, `hdf5`, `mib`, `npy`, `raw`, ….
     pub format: &'static str,
     /// Path of the dataset inside the file, for formats that hold several.
     pub dataset: Option<String>,
@@ -73,9 +87,35 @@ pub struct ScanInfo {
     pub file_bytes: u64,
     /// Things a user should know, e.g. that float64 was rounded.
     pub notes: Vec<String>,
+    /// How sure the above is, what was left out, and how else the file could be read.
+    pub reading: Reading,
 }
 
 impl ScanInfo {
+    /// A scan without calibration, frames one by one in a file.
+    pub(crate) fn new(
+        file: &readat::ReadAt,
+        format: &'static str,
+        sizes: &limits::Sizes,
+        stored: dtype::Stored,
+        pixel: Pixel,
+    ) -> Self {
+        ScanInfo {
+            path: file.path().to_owned(),
+            format,
+            dataset: None,
+            nav: sizes.nav,
+            frame: sizes.frame(pixel),
+            stored: stored.to_string(),
+            nav_axes: Default::default(),
+            sig_axes: Default::default(),
+            together: 1,
+            costly: false,
+            file_bytes: file.len(),
+            notes: stored.note(pixel).into_iter().collect(),
+            reading: Reading::default(),
+        }
+    }
     /// Number of frames.
     pub fn frames(&self) -> u64 {
         self.nav[0] as u64 * self.nav[1] as u64
@@ -123,11 +163,17 @@ pub fn number_tag(path: &Path, part: &str) -> Result<Option<(String, f64)>> {
     }
 }
 
-/// Datasets of an HDF5 file that could be opened as scans, for `info`; empty for files of other formats.
+/// Datasets of an HDF5 file or zarr hierarchy that could be opened as scans, for `info`; empty for files of other formats.
 ///
 /// # Errors
 /// [`crate::Error::Io`] if the file cannot be opened, [`crate::Error::Format`] if it is HDF5 and cannot be read.
 pub fn candidates(path: &Path) -> Result<Vec<Candidate>> {
+    if zarr::is_store(path) {
+        return zarr::candidates(path);
+    }
+    if path.is_dir() {
+        return Ok(Vec::new());
+    }
     let file = readat::ReadAt::open(path)?;
     if h5::has_signature(&file)? {
         h5::candidates(path)

@@ -7,7 +7,7 @@ use super::npy_header::Fields;
 use super::open::OpenOptions;
 use super::readat::ReadAt;
 use super::stack::Stack;
-use super::{Axis, Scan, ScanInfo};
+use super::{Axis, Reading, Scan, ScanInfo, ShapeFrom};
 use crate::error::{Error, Result};
 
 /// First bytes of every `.npy` file.
@@ -100,6 +100,10 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         h.stored.bytes(),
     )?;
     let pixel = h.stored.deliver(options.wanted_pixel()?)?;
+    let from = match h.shape.len() {
+        3 if !options.spectra => ShapeFrom::Unknown,
+        _ => ShapeFrom::Stored("the array's shape".into()),
+    };
     let info = ScanInfo {
         path,
         format: "npy",
@@ -113,6 +117,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         costly: false,
         file_bytes: file.len(),
         notes: h.stored.note(pixel).into_iter().collect(),
+        reading: Reading::shape(options, from),
     };
     let flat = Flat::new(file, h.start, Marker::None, &sizes, h.stored, pixel);
     Ok(Box::new(Stack::new(info, flat, options.sync_offset)?))

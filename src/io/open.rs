@@ -1,9 +1,9 @@
-//! Opening a scan: the format is told by its first bytes, then by the file's name.
+//! Opening a scan: the format is told by what a file holds; its name matters only where that says nothing.
 
 use super::dtype::Stored;
 use super::readat::ReadAt;
 use super::repair::{self, BadPixels};
-use super::{Scan, blo, dm, ebsd, h5, npy, raw, tiff};
+use super::{Scan, blo, dm, ebsd, empad, h5, mib, mrc, npy, raw, ser, tiff, tvips, zarr};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
@@ -63,10 +63,15 @@ fn pixel_named(name: &str) -> Result<Pixel> {
 enum Format {
     Blo,
     Dm,
+    Empad,
     Hdf5,
+    Mib,
+    Mrc,
     Npy,
     Raw,
+    Ser,
     Tiff,
+    Tvips,
 }
 
 /// Opens the scan at `path`. Only headers are read, except with `--bad-pixels auto`, which looks at up to 64 frames.
@@ -75,6 +80,9 @@ enum Format {
 /// # Errors
 /// [`Error::Io`], [`Error::Format`], [`Error::Unsupported`], [`Error::Limit`] and [`Error::Parameter`] with file and place.
 pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box<dyn Scan>> {
+    if zarr::is_store(path) {
+        return repair::wrap(zarr::open(path, options, control)?, &options.bad_pixels, control);
+    }
     if let Some(map) = ebsd::open_patterns(path, options)? {
         return repair::wrap(map.scan, &options.bad_pixels, control);
     }
@@ -92,9 +100,14 @@ pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box
     let scan = match format {
         Format::Blo => blo::open(file, options)?,
         Format::Dm => dm::open(file, options)?,
+        Format::Empad => empad::open(file, options)?,
+        Format::Mib => mib::open(file, options)?,
+        Format::Mrc => mrc::open(file, options)?,
         Format::Npy => npy::open(file, options)?,
         Format::Raw => raw::open(file, options)?,
+        Format::Ser => ser::open(file, options)?,
         Format::Tiff => tiff::open(file, options)?,
+        Format::Tvips => tvips::open(file, options)?,
         Format::Hdf5 => match ebsd::open_scan(&file, options, control)? {
             Some(map) => map,
             None => h5::open(file, options, control)?,
@@ -124,6 +137,11 @@ pub(super) fn is_dm(file: &ReadAt) -> Result<bool> {
 
 fn tell(file: &ReadAt, options: &OpenOptions) -> Result<Format> {
     let (head, ending) = (head(file)?, ending(file));
+    let described = options.sig_shape.is_some() && options.dtype.is_some();
+    // Only raw files have an offset: whoever says all three means so, whatever the file looks like.
+    if described && options.offset.is_some() {
+        return Ok(Format::Raw);
+    }
     if is_dm(file)? {
         return Ok(Format::Dm);
     }
@@ -139,7 +157,21 @@ fn tell(file: &ReadAt, options: &OpenOptions) -> Result<Format> {
     if h5::has_signature(file)? {
         return Ok(Format::Hdf5);
     }
-    let described = options.sig_shape.is_some() && options.dtype.is_some();
+    if mib::has_signature(&head) {
+        return Ok(Format::Mib);
+    }
+    if ser::has_signature(&head) {
+        return Ok(Format::Ser);
+    }
+    if mrc::has_signature(file)? {
+        return Ok(Format::Mrc);
+    }
+    if tvips::has_signature(file)? || tvips::is_later_part(file) {
+        return Ok(Format::Tvips);
+    }
+    if !described && (ending == "xml" || empad::is_description(file)? || (ending == "raw" && empad::owns(file)?)) {
+        return Ok(Format::Empad);
+    }
     let wrong = |name: &str| {
         Error::format(
             file.path(),
@@ -152,11 +184,16 @@ fn tell(file: &ReadAt, options: &OpenOptions) -> Result<Format> {
         "blo" => Err(wrong("a NanoMEGAS block file")),
         "dm3" | "dm4" => Err(wrong("a DigitalMicrograph file of version 3 or 4")),
         "npy" => Err(wrong("a NumPy array")),
+        "mib" | "hdr" => Err(wrong("a file of a Merlin detector")),
+        "ser" => Err(wrong("a TIA series")),
+        "mrc" | "mrcs" | "map" => Err(wrong("an MRC file (MAP at byte 208)")),
+        "tvips" => Err(wrong("a TVIPS stream")),
+        "tif" | "tiff" => Err(wrong("a TIFF file")),
         "h5" | "hdf5" | "hspy" | "emd" | "nxs" => Err(wrong("an HDF5 file")),
         _ if described => Ok(Format::Raw),
         _ => Err(Error::unsupported(
             file.path(),
-            "the format is none of .blo, .dm3, .dm4, HDF5, .npy, .tif; for raw binary give --sig-shape and --dtype",
+            "the format is none of .blo, .dm3, .dm4, EMPAD, HDF5, .mib, .mrc, .npy, .ser, .tif, .tvips; for raw binary give --sig-shape and --dtype",
         )),
     }
 }

@@ -5,7 +5,7 @@ use super::limits;
 use super::open::OpenOptions;
 use super::readat::ReadAt;
 use super::stack::Stack;
-use super::{Axis, Scan, ScanInfo};
+use super::{Axis, Reading, Scan, ScanInfo, ShapeFrom};
 use crate::error::{Error, Result};
 
 /// Opens raw frames; `--sig-shape` and `--dtype` are needed, without `--nav-shape` all frames make the scan (1, n).
@@ -64,6 +64,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         costly: false,
         file_bytes: file.len(),
         notes: stored.note(pixel).into_iter().collect(),
+        reading: Reading::shape(options, ShapeFrom::Unknown),
     };
     let mut flat = Flat::new(file, offset, Marker::None, &sizes, stored, pixel);
     flat.hint = "--dtype STORED:f32, e.g. u64:f32, reads such values rounded";

@@ -14,6 +14,15 @@ pub(crate) trait Stored: Send + Sync {
     fn prefetch(&self, _frames: Range<u64>) {}
 }
 
+impl Stored for Box<dyn Stored> {
+    fn read_run(&self, first: u64, count: usize, stride: usize, out: &mut [u8], control: &Control) -> Result<()> {
+        self.as_ref().read_run(first, count, stride, out, control)
+    }
+    fn prefetch(&self, frames: Range<u64>) {
+        self.as_ref().prefetch(frames);
+    }
+}
+
 /// A [`Scan`] over stored frames: scan position p shows stored frame p + `sync_offset`.
 pub(crate) struct Stack<S> {
     info: ScanInfo,

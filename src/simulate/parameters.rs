@@ -1,7 +1,7 @@
 //! What the parameters of all simulated scans share: their TOML form and the checks of their values.
 
 use crate::error::{Error, Result};
-use crate::io::{Axis, ScanInfo};
+use crate::io::{Axis, Reading, ScanInfo, ShapeFrom};
 use crate::pixel::{FrameShape, Pixel};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -77,6 +77,10 @@ pub(super) fn info(name: &str, nav: [usize; 2], frame: FrameShape) -> ScanInfo {
         costly: true,
         file_bytes: frames.saturating_mul(frame.bytes() as u64),
         notes: Vec::new(),
+        reading: Reading {
+            shape: ShapeFrom::Given,
+            ..Reading::default()
+        },
     }
 }
 

@@ -16,7 +16,7 @@ use super::limits;
 use super::open::OpenOptions;
 use super::readat::ReadAt;
 use super::stack::Stack;
-use super::{Axis, Scan, ScanInfo};
+use super::{Axis, Reading, Scan, ScanInfo, ShapeFrom};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -190,6 +190,10 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         notes.push("the scan runs fastest in this file, so every frame is gathered from all over it".to_owned());
     }
     let axis = |k: Option<usize>| k.map_or_else(Axis::default, |k| calibration(&tags, &image.path, k));
+    let from = match nav {
+        [1, n] if n > 1 => ShapeFrom::Unknown,
+        _ => ShapeFrom::Stored("the image's dimensions".into()),
+    };
     let info = ScanInfo {
         path: path.to_owned(),
         format: if tags.version == 3 { "dm3" } else { "dm4" },
@@ -203,6 +207,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         costly: !contiguous,
         file_bytes: file.len(),
         notes,
+        reading: Reading::shape(options, from),
     };
     if contiguous {
         let flat = Flat::new(file, image.at, Marker::None, &sizes, stored, pixel);

@@ -12,7 +12,7 @@ use crate::io::limits;
 use crate::io::open::OpenOptions;
 use crate::io::readat::ReadAt;
 use crate::io::stack::Stack;
-use crate::io::{Axis, ScanInfo};
+use crate::io::{Axis, Reading, ScanInfo, ShapeFrom};
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
 
@@ -185,6 +185,10 @@ fn build(
         return Err(Error::format(&path, "size of the file", what));
     }
     limits::check_sig(options.sig_shape, &sizes)?;
+    let from = match layout.nav {
+        Some(_) => ShapeFrom::Stored("the header or settings".into()),
+        None => ShapeFrom::Unknown,
+    };
     let info = ScanInfo {
         path: path.clone(),
         format: layout.format,
@@ -204,6 +208,7 @@ fn build(
         costly: false,
         file_bytes: file.len(),
         notes: Vec::new(),
+        reading: Reading::shape(options, from),
     };
     let flat = Flat::new(file, layout.start, Marker::None, &sizes, stored, pixel);
     Ok(PatternMap {

@@ -3,7 +3,7 @@
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::stack::check_request;
-use crate::io::{Axis, Scan, ScanInfo};
+use crate::io::{Axis, Scan, ScanInfo, ShapeFrom};
 use ndarray::Array2;
 use std::path::Path;
 
@@ -92,6 +92,7 @@ impl Mapped {
             return Err(Error::Internal("a map names a pattern that the file does not have".into()));
         }
         info.nav = places.nav;
+        info.reading.shape = ShapeFrom::Derived("the positions of the patterns".into());
         info.nav_axes = steps.map(|scale| match scale {
             Some(s) if s.is_finite() && s > 0.0 => Axis {
                 scale: Some(s),

@@ -6,6 +6,7 @@ mod ctf;
 mod data;
 mod hdf5;
 mod images;
+pub(crate) use images::source as zip_source;
 mod kikuchipy;
 mod layout;
 mod mapped;
@@ -95,6 +96,9 @@ impl PatternMap {
 /// # Errors
 /// As [`super::open`].
 pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<PatternMap> {
+    if crate::io::zarr::is_store(path) {
+        return Ok(PatternMap::plain(super::open(path, options, control)?));
+    }
     let mut map = match open_patterns(path, options)? {
         Some(map) => map,
         None => {

@@ -1,5 +1,6 @@
-//! Steps and units of axes, where common programs leave them. Never an error: a scan without calibration is still a scan.
+//! Steps and units of axes, where common programs leave them: HyperSpy, EMD, py4DSTEM, NeXus. Never an error: a scan without calibration is still a scan.
 
+use super::nexus;
 use super::order::Order;
 use super::text;
 use crate::io::{Axis, ScanInfo};
@@ -20,7 +21,8 @@ pub(super) fn read(file: &File, name: &str, order: Order, dims: &[u64], info: &m
         if file.link_exists(&hyperspy) {
             from_group(file, &hyperspy)
         } else {
-            from_vector(file, &format!("{parent}/dim{}", i + first))
+            let emd = from_vector(file, &format!("{parent}/dim{}", i + first));
+            emd.or_else(|| from_vector(file, &nexus::axis_name(file, name, i)?))
         }
     };
     let axes: Vec<Axis> = (0..dims.len()).map(|i| axis(i).unwrap_or_default()).collect();
@@ -32,6 +34,12 @@ pub(super) fn read(file: &File, name: &str, order: Order, dims: &[u64], info: &m
         let sizes = PixelSizes::find(file, parent);
         nav.iter_mut().for_each(|a| complete(a, &sizes.scan));
         sig.iter_mut().for_each(|a| complete(a, &sizes.detector));
+    }
+    let reciprocal = |a: &Axis| a.unit.starts_with("1/") || a.unit.ends_with("^-1");
+    if order == Order::Scan && nav.iter().all(reciprocal) && sig.iter().all(|a| !a.unit.is_empty() && !reciprocal(a)) {
+        let what = "the first two dimensions have reciprocal units, the last two lengths: the detector's axes may stand first and turned \
+                    around, as RosettaSciIO writes EMD; they are shown as they are stored";
+        info.notes.push(what.to_owned());
     }
     // Under another scan shape the steps of the scan would be wrong.
     if info.nav.map(|n| n as u64) == [rows, frames] {

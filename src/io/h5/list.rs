@@ -1,6 +1,6 @@
 //! Which datasets of a file could be scans.
 
-use super::{fault, kind_of, open_file};
+use super::{fault, kind_of, nexus, open_file};
 use crate::error::{Error, Result};
 use hdf5::{File, Group, IndexType, IterationOrder, LinkType, LocationType};
 use std::path::Path;
@@ -55,6 +55,14 @@ pub(super) fn choose(path: &Path, file: &File, given: Option<&str>) -> Result<St
         (_, None) => Err(Error::unsupported(path, all.describe())),
         (n, Some(last)) => {
             all.found.push(last);
+            // NeXus files say which of their datasets is meant.
+            if let Some(name) = nexus::default_signal(file).filter(|n| all.found.iter().any(|c| c.path == *n)) {
+                return Ok(name);
+            }
+            let signals: Vec<&Candidate> = all.found.iter().filter(|c| nexus::is_signal(file, &c.path)).collect();
+            if let [only] = signals[..] {
+                return Ok(only.path.clone());
+            }
             Err(Error::parameter(
                 "--dataset",
                 format!("{} has {n} datasets to choose from; {}", path.display(), all.describe()),

@@ -3,15 +3,16 @@
 //! Contiguous native datasets are read by offset, past the library and its global lock. Chunks whose filters are known are decoded here, by
 //! all threads at once; everything else goes through the library.
 
-mod cache;
 mod calibration;
 mod chunks;
-mod filters;
+mod eiger;
 mod list;
+mod nexus;
 mod order;
 mod raw;
 mod read;
 pub(crate) mod text;
+mod velox;
 
 pub use list::Candidate;
 pub(crate) use list::candidates;
@@ -21,11 +22,10 @@ use super::flat::{Flat, Marker};
 use super::limits::{self, Sizes};
 use super::open::OpenOptions;
 use super::readat::ReadAt;
-use super::stack::Stack;
-use super::{Scan, ScanInfo};
+use super::stack::{Stack, Stored as StoredFrames};
+use super::{Reading, Scan, ScanInfo, ShapeFrom};
 use crate::control::Control;
 use crate::error::{Error, Result};
-use chunks::Chunked;
 use hdf5::dataset::{Dataset, DatasetAccess, Layout};
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Datatype, File};
@@ -100,6 +100,8 @@ pub(crate) fn native_type(kind: Kind) -> hdf5::Result<Datatype> {
         Kind::I32 => Datatype::from_type::<i32>(),
         Kind::U64 => Datatype::from_type::<u64>(),
         Kind::I64 => Datatype::from_type::<i64>(),
+        // The reader names no dataset's type so.
+        Kind::F16 => Err("half precision".into()),
         Kind::F32 => Datatype::from_type::<f32>(),
         Kind::F64 => Datatype::from_type::<f64>(),
     }
@@ -114,64 +116,132 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Re
     let path = file.path().to_owned();
     let path = path.as_path();
     let h5 = open_file(path)?;
-    let name = list::choose(path, &h5, options.dataset.as_deref())?;
-    let place = format!("dataset {name}");
-    let err = |e: hdf5::Error| fault(path, place.as_str(), &e);
-    let dataset = h5.dataset(&name).map_err(err)?;
-    let dims: Vec<u64> = dataset.space().map_err(err)?.shape().iter().map(|&n| n as u64).collect();
-    let dtype = dataset.dtype().map_err(err)?;
-    let Some(stored) = kind_of(&dtype) else {
-        return Err(Error::unsupported(
-            path,
-            format!("{place} holds {dtype}, not integers or floats of 8 to 64 bits"),
-        ));
-    };
-    let order = match dims.len() {
-        3 if options.spectra => Some(Order::Spectra),
-        rank => Order::of(&h5, &name, rank),
-    };
-    // For other numbers of dimensions `arrange` says what is wrong.
-    let order = order.unwrap_or(Order::Scan);
-    let four = order.four(&dims).map(|n| n.unwrap_or(1));
-    let arranged: &[u64] = if order == Order::Spectra { &four } else { &dims };
-    let sizes = limits::arrange(path, &place, arranged, options.nav_shape, options.sig_shape, stored.bytes())?;
-    let pixel = stored.deliver(options.wanted_pixel()?)?;
-    let layout = check_storage(path, &place, &dataset)?;
-
-    let mut info = ScanInfo {
-        path: path.to_owned(),
-        format: "hdf5",
-        dataset: Some(name.clone()),
-        nav: sizes.nav,
-        frame: sizes.frame(pixel),
-        stored: stored.to_string(),
-        nav_axes: Default::default(),
-        sig_axes: Default::default(),
-        together: 1,
-        costly: false,
-        file_bytes: file.len(),
-        notes: stored.note(pixel).into_iter().collect(),
-    };
-    calibration::read(&h5, &name, order, &dims, &mut info);
-
-    if layout == Layout::Contiguous && same_file(&dataset, path) {
-        let native = native_type(stored.kind).map_err(err)?;
-        if let (Some(start), true) = (dataset.offset(), dtype == native) {
-            check_extent(&file, &place, start, &sizes)?;
-            let flat = Flat::new(file, start, Marker::None, &sizes, stored, pixel);
-            return Ok(Box::new(Stack::new(info, flat, options.sync_offset)?));
+    if options.dataset.is_none() {
+        let parts = eiger::parts(&h5);
+        if !parts.is_empty() {
+            return eiger::open(file, &h5, &parts, options, control);
         }
     }
-    let chunking = chunking(&place, &dataset, order, four, stored, control, &mut info)?;
-    if let Some(chunked) = Chunked::new(&dataset, &info, order, four, stored, chunking.cache, control).map_err(err)? {
-        return Ok(Box::new(Stack::new(info, chunked, options.sync_offset)?));
+    let name = list::choose(path, &h5, options.dataset.as_deref())?;
+    let place = format!("dataset {name}");
+    let dataset = h5.dataset(&name).map_err(|e| fault(path, place.as_str(), &e))?;
+    let opened = Opened::inspect(path, &h5, name, dataset, options)?;
+    let Opened { order, stored, .. } = opened;
+    let arranged: &[u64] = match order {
+        Order::Scan | Order::Stack => &opened.dims,
+        Order::Spectra | Order::FramesLast => &opened.four,
+    };
+    let sizes = limits::arrange(path, &place, arranged, options.nav_shape, options.sig_shape, stored.bytes())?;
+    let pixel = stored.deliver(options.wanted_pixel()?)?;
+    let from = match order {
+        Order::Stack => ShapeFrom::Unknown,
+        Order::FramesLast if sizes.frames > 1 => ShapeFrom::Unknown,
+        _ => ShapeFrom::Stored("the dataset's shape".into()),
+    };
+    let mut info = ScanInfo {
+        dataset: Some(opened.name.clone()),
+        reading: Reading::shape(options, from),
+        ..ScanInfo::new(&file, "hdf5", &sizes, stored, pixel)
+    };
+    if order == Order::FramesLast {
+        velox::calibrate(&h5, &opened.name, &mut info);
+    } else {
+        calibration::read(&h5, &opened.name, order, &opened.dims, &mut info);
+    }
+    let frames = frames_of(&file, &h5, opened, &sizes, &mut info, control, 1)?;
+    Ok(Box::new(Stack::new(info, frames, options.sync_offset)?))
+}
+
+/// A dataset and what its header says.
+#[derive(Clone)]
+struct Opened {
+    name: String,
+    dataset: Dataset,
+    dims: Vec<u64>,
+    dtype: Datatype,
+    stored: Stored,
+    order: Order,
+    /// Its dimensions as (ny, nx, height, width).
+    four: [u64; 4],
+}
+
+impl Opened {
+    fn inspect(path: &Path, h5: &File, name: String, dataset: Dataset, options: &OpenOptions) -> Result<Opened> {
+        let place = format!("dataset {name}");
+        let err = |e: hdf5::Error| fault(path, place.as_str(), &e);
+        let dims: Vec<u64> = dataset.space().map_err(err)?.shape().iter().map(|&n| n as u64).collect();
+        let dtype = dataset.dtype().map_err(err)?;
+        let Some(stored) = kind_of(&dtype) else {
+            return Err(Error::unsupported(
+                path,
+                format!("{place} holds {dtype}, not integers or floats of 8 to 64 bits"),
+            ));
+        };
+        let order = match dims.len() {
+            3 if options.spectra => Some(Order::Spectra),
+            rank => Order::of(h5, &name, rank),
+        };
+        // For other numbers of dimensions `limits::arrange` says what is wrong.
+        let order = order.unwrap_or(Order::Scan);
+        let four = order.four(&dims).map(|n| n.unwrap_or(1));
+        Ok(Opened {
+            name,
+            dataset,
+            dims,
+            dtype,
+            stored,
+            order,
+            four,
+        })
+    }
+}
+
+/// The frames of a dataset, by the fastest way that can read them. `share`: how many datasets share the memory for decoded chunks.
+fn frames_of(
+    file: &ReadAt,
+    h5: &File,
+    opened: Opened,
+    sizes: &Sizes,
+    info: &mut ScanInfo,
+    control: &Control,
+    share: u64,
+) -> Result<Box<dyn StoredFrames>> {
+    let path = file.path();
+    let Opened {
+        name,
+        dataset,
+        dtype,
+        stored,
+        order,
+        four,
+        ..
+    } = opened;
+    let place = format!("dataset {name}");
+    let err = |e: hdf5::Error| fault(path, place.as_str(), &e);
+    let pixel = info.frame.pixel;
+    let layout = check_storage(path, &place, &dataset)?;
+    let together = order != Order::FramesLast || four[1] == 1;
+    if layout == Layout::Contiguous
+        && together
+        && let Some(its) = own_file(&dataset, file)?
+    {
+        let native = native_type(stored.kind).map_err(err)?;
+        if let (Some(start), true) = (dataset.offset(), dtype == native) {
+            check_extent(&its, &place, start, sizes)?;
+            return Ok(Box::new(Flat::new(its, start, Marker::None, sizes, stored, pixel)));
+        }
+    }
+    let chunking = chunking(&place, &dataset, order, four, stored, control, share, info)?;
+    if let Some(chunked) = chunks::open(&dataset, info, order, four, stored, chunking.cache, control).map_err(err)? {
+        return Ok(Box::new(chunked));
     }
     check_filters(path, &place, &dataset)?;
     // The settings of the cache count when a dataset is opened first: close it before opening it with ours.
     drop(dataset);
-    let dataset = reopen(&h5, &name, &chunking).map_err(err)?;
-    let library = Library::new(path, name, dataset, order, four, stored, pixel).map_err(err)?;
-    Ok(Box::new(Stack::new(info, library, options.sync_offset)?))
+    let dataset = reopen(h5, &name, &chunking).map_err(err)?;
+    Ok(Box::new(
+        Library::new(path, name, dataset, order, four, stored, pixel).map_err(err)?,
+    ))
 }
 
 /// Refuses datasets whose pixels are elsewhere or were never written.
@@ -230,10 +300,17 @@ fn filter_name(id: i32) -> &'static str {
     }
 }
 
-/// A dataset behind an external link has its offset in another file.
-fn same_file(dataset: &Dataset, path: &Path) -> bool {
-    let canonical = |p: &Path| std::fs::canonicalize(p).ok();
-    canonical(Path::new(&dataset.filename())).is_some_and(|p| Some(p) == canonical(path))
+/// The file in which a dataset lies: `file`, or another behind an external link, opened again for reading by offset; `None` for one that cannot
+/// be told.
+fn own_file(dataset: &Dataset, file: &ReadAt) -> Result<Option<ReadAt>> {
+    let name = dataset.filename();
+    match std::fs::canonicalize(&name) {
+        Ok(path) if path.is_file() => {
+            let same = std::fs::canonicalize(file.path()).is_ok_and(|p| p == path);
+            ReadAt::open(if same { file.path() } else { &path }).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Contiguous pixels must lie inside the file.
@@ -249,7 +326,8 @@ fn check_extent(file: &ReadAt, place: &str, start: u64, sizes: &Sizes) -> Result
     Ok(())
 }
 
-/// Chooses the size of the chunk cache: all chunks that hold a band of the scan (a row of chunks), a few times, within a quarter of the memory.
+/// Chooses the size of the chunk cache (of each of `share` datasets): all chunks that hold a band of the scan (a row of chunks), a few times, within a quarter of the memory.
+#[expect(clippy::too_many_arguments, reason = "one caller; a struct would only repeat their names")]
 fn chunking(
     place: &str,
     dataset: &Dataset,
@@ -257,6 +335,7 @@ fn chunking(
     dims: [u64; 4],
     stored: Stored,
     control: &Control,
+    share: u64,
     info: &mut ScanInfo,
 ) -> Result<Chunking> {
     let path = info.path.clone();
@@ -268,7 +347,7 @@ fn chunking(
     };
     let chunk = order.four(&chunk).map(|n| n.map_or(1, |n| n as u64));
     let product = |n: &[u64]| n.iter().try_fold(stored.bytes() as u64, |p, &d| p.checked_mul(d));
-    let limit = control.memory / 4;
+    let limit = control.memory / 4 / share.max(1);
     let bytes = product(&chunk).unwrap_or(u64::MAX);
     if bytes > control.memory / 2 {
         let what = format!(

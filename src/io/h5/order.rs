@@ -11,6 +11,8 @@ pub(crate) enum Order {
     Stack,
     /// (ny, nx, channels): each frame is one row, a spectrum.
     Spectra,
+    /// (height, width, n): Velox.
+    FramesLast,
 }
 
 impl Order {
@@ -19,6 +21,7 @@ impl Order {
     pub fn of(file: &File, name: &str, rank: usize) -> Option<Order> {
         match rank {
             4 => Some(Order::Scan),
+            3 if super::velox::is_image(file, name) => Some(Order::FramesLast),
             3 if navigates(file, name) == [Some(true), Some(true), Some(false)] => Some(Order::Spectra),
             3 => Some(Order::Stack),
             _ => None,
@@ -32,6 +35,7 @@ impl Order {
             Order::Scan => [at(0), at(1), at(2), at(3)],
             Order::Stack => [None, at(0), at(1), at(2)],
             Order::Spectra => [at(0), at(1), None, at(2)],
+            Order::FramesLast => [None, at(2), at(0), at(1)],
         }
     }
 
@@ -41,6 +45,7 @@ impl Order {
             Order::Scan => vec![ny, nx, height, width],
             Order::Stack => vec![nx, height, width],
             Order::Spectra => vec![ny, nx, width],
+            Order::FramesLast => vec![height, width, nx],
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Chunks are found by their coordinates in the dataset's index, so none is listed: `H5Dget_chunk_info` walks all chunks for each call, and
 //! `H5Dchunk_iter` came with HDF5 1.14 only.
 
-use super::filters::Pipeline;
+use crate::io::codecs::Pipeline;
 use crate::io::dtype::Stored;
 use hdf5::Datatype;
 use hdf5::dataset::Dataset;

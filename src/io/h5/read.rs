@@ -78,6 +78,8 @@ impl Library {
 
     /// The longest hyperslab of at most `most` frames from `first` on.
     fn slab(&self, first: u64, most: u64) -> Slab {
+        // Where frames run fastest, only one at a time comes out in order.
+        let most = if self.order == Order::FramesLast { 1 } else { most };
         let (y, x) = (first / self.row, first % self.row);
         if x == 0 && most >= self.row {
             Slab {

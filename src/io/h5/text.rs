@@ -48,6 +48,31 @@ pub(crate) fn attribute_of(at: &Location, name: &str) -> Option<String> {
     text(&attribute)
 }
 
+/// A string attribute, or an attribute that is a list of strings.
+pub(crate) fn attribute_list(at: &Location, name: &str) -> Option<Vec<String>> {
+    let attribute = at.attr(name).ok()?;
+    if let Some(one) = text(&attribute) {
+        return Some(vec![one]);
+    }
+    if attribute.size() > 64 {
+        return None;
+    }
+    let strings = attribute
+        .read_raw::<VarLenUnicode>()
+        .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect());
+    let strings = strings.or_else(|_| {
+        attribute
+            .read_raw::<VarLenAscii>()
+            .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
+    });
+    let strings = strings.or_else(|_| {
+        attribute
+            .read_raw::<FixedAscii<LONGEST>>()
+            .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
+    });
+    strings.ok()
+}
+
 /// A string that is a dataset or an attribute of `group`.
 pub(crate) fn member(group: &Group, name: &str) -> Option<String> {
     match group.dataset(name) {
@@ -73,17 +98,19 @@ pub(crate) fn list(group: &Group, name: &str) -> Option<Vec<String>> {
 
 /// A unit as it is, or nothing where a program says in its own words that there is none or that it counts pixels.
 pub(crate) fn unit(unit: &str) -> String {
+    // Old EMD files write `[n_m]` and `[1_n_m]`.
+    if let Some(inner) = unit.strip_prefix('[').and_then(|u| u.strip_suffix(']')) {
+        let plain = inner.replace('_', "");
+        return if matches!(plain.as_str(), "pix" | "px" | "pixels" | "") {
+            String::new()
+        } else {
+            plain
+        };
+    }
     match unit {
-        "_None_"
-        | "None"
-        | "<undefined>"
-        | "_ragged_undefined_string"
-        | "unknown"
-        | "pixels"
-        | "pixel"
-        | "pix"
-        | "[pix]"
-        | "[pixels]" => String::new(),
+        "_None_" | "None" | "<undefined>" | "_ragged_undefined_string" | "unknown" | "pixels" | "pixel" | "pix" | "px" => {
+            String::new()
+        }
         unit => unit.to_owned(),
     }
 }

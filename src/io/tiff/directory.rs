@@ -8,6 +8,8 @@ const MAX_ENTRIES: u64 = 4096;
 const MAX_VALUES: u64 = 1 << 20;
 /// Longest description that is kept.
 const MAX_TEXT: u64 = 1 << 16;
+/// Longest description of the first page: OME-XML names every plane.
+const MAX_FIRST_TEXT: u64 = 16 << 20;
 
 /// One page.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,6 +37,8 @@ pub(super) struct Directories<'a> {
     next: u64,
     /// Directories that may still come: no file has more than its bytes allow, and circles end.
     left: u64,
+    /// The next page is the first.
+    first: bool,
 }
 
 impl<'a> Directories<'a> {
@@ -48,6 +52,7 @@ impl<'a> Directories<'a> {
             big: false,
             next: 0,
             left: file.len() / 6,
+            first: true,
         };
         walk.big = walk.number(&head[2..4]) == 43;
         walk.next = if walk.big {
@@ -138,6 +143,7 @@ impl<'a> Directories<'a> {
         if !tiled && !offsets.is_empty() && (0..offsets.len()).all(adjacent) {
             page.pixels = offsets.first().copied();
         }
+        self.first = false;
         self.next = self.number(&bytes[size..]);
         Ok(Some(page))
     }
@@ -165,9 +171,11 @@ impl<'a> Directories<'a> {
         };
         let inline = count.checked_mul(size).is_some_and(|n| n <= word);
         let count = count.min(most);
-        let mut out = vec![0; (count * size) as usize];
         let value = &e[e.len() - word as usize..];
+        let room = |n: u64| vec![0; n as usize];
+        let mut out;
         if inline {
+            out = room(count * size);
             out.copy_from_slice(&value[..(count * size) as usize]);
         } else {
             let at = self.number(value);
@@ -175,6 +183,7 @@ impl<'a> Directories<'a> {
                 let what = format!("{count} values at byte {at} lie behind the end of the file");
                 return Err(Error::format(self.file.path(), format!("tag {}", self.number(&e[..2])), what));
             }
+            out = room(count * size);
             self.file.read(at, &mut out)?;
         }
         Ok((out, size as usize))
@@ -186,8 +195,9 @@ impl<'a> Directories<'a> {
     }
 
     fn text(&self, e: &[u8]) -> Result<String> {
-        let (bytes, _) = self.bytes(e, MAX_TEXT)?;
-        Ok(bytes.into_iter().take_while(|&b| b != 0).map(char::from).collect())
+        let (bytes, _) = self.bytes(e, if self.first { MAX_FIRST_TEXT } else { MAX_TEXT })?;
+        let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+        Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
     }
 
     fn ratio(&self, e: &[u8]) -> Result<Option<f64>> {

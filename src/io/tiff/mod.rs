@@ -1,6 +1,7 @@
 //! Stacks of TIFF pages, BigTIFF included: uncompressed pages are read in place, compressed ones are decoded one at a time.
 
 mod directory;
+mod ome;
 
 use self::directory::{Directories, Page};
 use super::array::tiff_claims;
@@ -10,7 +11,7 @@ use super::limits;
 use super::open::OpenOptions;
 use super::readat::ReadAt;
 use super::stack::{Stack, Stored};
-use super::{Axis, Scan, ScanInfo};
+use super::{Axis, Reading, Scan, ScanInfo, ShapeFrom};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
@@ -102,7 +103,9 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         *places = (0..images).map(|i| places[0] + i * one.frame_bytes).collect();
     }
     let frames = in_place.as_ref().map_or(numbers.len(), Vec::len) as u64;
-    let mut sizes = limits::check(&path, [1, frames], [first.height, first.width], stored.bytes())?;
+    let said = ome::read(&path, &first.description, frames)?;
+    let (nav, from) = said.nav.clone().unwrap_or(([1, frames], ShapeFrom::Unknown));
+    let mut sizes = limits::check(&path, nav, [first.height, first.width], stored.bytes())?;
     if let Some(places) = &in_place
         && let Some(at) = places
             .iter()
@@ -150,7 +153,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         unit => unit.unwrap_or(""),
     };
     let sig = axis(first.resolution.map(|r| 1.0 / r), unit);
-    let info = ScanInfo {
+    let mut info = ScanInfo {
         path: path.clone(),
         format: "tiff",
         dataset: None,
@@ -163,7 +166,23 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         costly,
         file_bytes: file.len(),
         notes,
+        reading: Reading {
+            ignored: said.ignored,
+            ..Reading::shape(options, from)
+        },
     };
+    for (axis, said) in info.sig_axes.iter_mut().zip(said.sig_axes) {
+        if said.scale.is_some() {
+            *axis = said;
+        }
+    }
+    if sizes.nav.map(|n| n as u64) == nav {
+        for (axis, said) in info.nav_axes.iter_mut().zip(said.nav_axes) {
+            if said.scale.is_some() {
+                *axis = said;
+            }
+        }
+    }
     let pages = Pages {
         pixels: sizes.sig[0] * sizes.sig[1],
         width: sizes.sig[1],

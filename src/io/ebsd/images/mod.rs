@@ -2,7 +2,7 @@
 
 mod decode;
 mod names;
-mod source;
+pub(crate) mod source;
 
 use super::PatternMap;
 use super::data::{Geometry, MapData};
@@ -109,6 +109,7 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
         costly: true,
         file_bytes: std::fs::metadata(path).map_or(0, |m| m.len()),
         notes,
+        reading: Default::default(),
     };
     let present = places.present();
     let images = Images { info, source, files };

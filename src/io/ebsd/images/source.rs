@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 const MAX_FILE: u64 = 256 << 20;
 
 /// Files with names.
-pub(super) enum Source {
+pub(crate) enum Source {
     Folder(PathBuf),
     Zip { file: ReadAt, entries: Vec<Entry> },
 }
 
 /// A file in an archive.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Byte at which its content begins.
     start: u64,
     stored: u64,
@@ -26,7 +26,7 @@ pub(super) struct Entry {
 }
 
 /// A listed file: its number in the source and its name, with folders.
-pub(super) struct Listed {
+pub(crate) struct Listed {
     pub number: usize,
     pub name: String,
 }
@@ -99,6 +99,14 @@ impl Source {
         match self {
             Source::Folder(path) => path.join(name),
             Source::Zip { file, .. } => file.path().join(name),
+        }
+    }
+
+    /// Bytes of a file as an archive claims them, or as they are; 0 if there is none.
+    pub fn size(&self, listed: &Listed) -> u64 {
+        match self {
+            Source::Folder(path) => std::fs::metadata(path.join(&listed.name)).map_or(0, |m| m.len()),
+            Source::Zip { entries, .. } => entries.get(listed.number).map_or(0, |e| e.size),
         }
     }
 
