@@ -47,7 +47,8 @@ export class View {
     if (!w || !h || (canvas.width === w && canvas.height === h)) return;
     canvas.width = w; canvas.height = h; this.ratio = ratio;
     if (this.fitted) this.fit();
-    this.draw();
+    // At once: a canvas of a new size is empty.
+    this.render();
   }
 
   fit() {

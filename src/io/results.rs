@@ -109,6 +109,22 @@ impl ResultFile {
         Stream::create(&self.file, path, tail, meta, &self.target)
     }
 
+    /// Reads a dataset back that was written before, of at most `most` bytes; streams must have been flushed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is not there or cannot be read, [`Error::Memory`] if it is larger.
+    pub fn read<T: Value, D: Dimension>(&self, path: &str, most: u64) -> Result<ndarray::Array<T, D>> {
+        let failed = |e: hdf5::Error| hdf5_error(&self.target, "cannot read back", &e);
+        let dataset = self.file.dataset(path).map_err(failed)?;
+        let bytes = (dataset.size() as u64).saturating_mul(size_of::<T>() as u64);
+        if bytes > most {
+            return Err(Error::Memory {
+                what: format!("{path} takes {} MiB of the {} MiB that it may", bytes >> 20, most >> 20),
+            });
+        }
+        dataset.read::<T, D>().map_err(failed)
+    }
+
     /// Adds numbers as an attribute of a dataset or group that exists, e.g. the step of a calibrated axis.
     ///
     /// # Errors
