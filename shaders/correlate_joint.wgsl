@@ -106,7 +106,7 @@ fn pixel(start: u32, spot: vec4<u32>, at: vec2<i32>, window2: f32) -> vec2<f32> 
     }
     let i = u32(y) * p.width + u32(x);
     let word = frames[start + i / LANES];
-    if FLOATS && (word & 0x7f800000u) == 0x7f800000u {
+    if missing(word) {
         return vec2<f32>(0.0);
     }
     return vec2<f32>(value(word, i % LANES), 1.0);

@@ -16,11 +16,6 @@ var<workgroup> sh_high: array<f32, 256>;
 var<workgroup> sh_bins: array<atomic<u32>, 256>;
 var<workgroup> sh_limit: u32;
 
-// Non-finite numbers are found by their bits: arithmetic may assume that there are none.
-fn missing(word: u32) -> bool {
-    return FLOATS && (word & 0x7f800000u) == 0x7f800000u;
-}
-
 // 255 / d, correctly rounded as the CPU does it: division may be off by some bits here. d is a positive normal number.
 fn scale_of(d: f32) -> f32 {
     let bits = bitcast<u32>(d);

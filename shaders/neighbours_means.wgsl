@@ -31,8 +31,7 @@ fn mean(
     for (var i = ends[p.first + output]; i < ends[p.first + output + 1u]; i++) {
         let member = members[i];
         let word = frames[member.x * p.stride + pixel / LANES];
-        // Floats that are not finite are known by their bits.
-        if !FLOATS || (word & 0x7f800000u) != 0x7f800000u {
+        if !missing(word) {
             let weight = bitcast<f32>(member.y);
             sum += weight * value(word, pixel % LANES);
             total += weight;

@@ -40,7 +40,7 @@ fn row(
     // About the first pixel, so that large means cost no digits.
     let first = frames[start];
     var origin = value(first, 0u);
-    if FLOATS && (first & 0x7f800000u) == 0x7f800000u {
+    if missing(first) {
         origin = 0.0;
     }
     var mean = 0.0;
@@ -49,7 +49,7 @@ fn row(
         for (var i = local; i < p.pixels; i += 256u) {
             let word = frames[start + i / LANES];
             let weight = roots[i] * roots[i];
-            if !FLOATS || (word & 0x7f800000u) != 0x7f800000u {
+            if !missing(word) {
                 sum += weight * (value(word, i % LANES) - origin);
             } else {
                 // As on the CPU the value counts as 0.
@@ -63,7 +63,7 @@ fn row(
     var squares = 0.0;
     for (var i = local; i < p.pixels; i += 256u) {
         let word = frames[start + i / LANES];
-        if !FLOATS || (word & 0x7f800000u) != 0x7f800000u {
+        if !missing(word) {
             let v = roots[i] * (value(word, i % LANES) - origin - mean);
             squares += v * v;
         }
@@ -80,7 +80,7 @@ fn row(
         for (var i = local; i < p.pixels; i += 256u) {
             let word = frames[start + i / LANES];
             var v = 0.0;
-            if !FLOATS || (word & 0x7f800000u) != 0x7f800000u {
+            if !missing(word) {
                 v = roots[i] * (value(word, i % LANES) - origin - mean) * scale;
             }
             rows[to + i] = v;

@@ -17,11 +17,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> values: array<f32>;
 @group(0) @binding(4) var<storage, read_write> filled: array<atomic<u32>>;
 
-// Non-finite numbers are found by their bits: arithmetic may assume that there are none.
-fn missing(word: u32) -> bool {
-    return FLOATS && (word & 0x7f800000u) == 0x7f800000u;
-}
-
 // Mean of the finite pixels of a rectangle, and their number.
 fn mean_of(start: u32, top: u32, left: u32, bottom: u32, right: u32) -> vec2<f32> {
     var total = 0.0;

@@ -32,11 +32,6 @@ fn total(local: u32, sum: f32) -> f32 {
     return sh_sums[0];
 }
 
-// Floats that are not finite are known by their bits.
-fn finite(word: u32) -> bool {
-    return !FLOATS || (word & 0x7f800000u) != 0x7f800000u;
-}
-
 @compute @workgroup_size(256)
 fn moments_of(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -49,20 +44,20 @@ fn moments_of(
     // Groups beyond the last read frame 0 and write nothing: all threads must come to the barriers.
     let start = (p.first_frame + select(0u, frame, live)) * p.stride;
     var origin = 0.0;
-    if finite(frames[start]) {
+    if !missing(frames[start]) {
         origin = value(frames[start], 0u);
     }
     var sum = 0.0;
     for (var i = local; i < pixels; i += 256u) {
         let word = frames[start + i / LANES];
         // As on the CPU a pixel that is not finite counts 0 for the mean.
-        sum += select(0.0, value(word, i % LANES), finite(word)) - origin;
+        sum += select(0.0, value(word, i % LANES), !missing(word)) - origin;
     }
     let mean = total(local, sum) / f32(pixels);
     var squares = 0.0;
     for (var i = local; i < pixels; i += 256u) {
         let word = frames[start + i / LANES];
-        if finite(word) {
+        if !missing(word) {
             let v = value(word, i % LANES) - origin - mean;
             squares += v * v;
         }
@@ -94,7 +89,7 @@ fn columns(
     for (var y = 0u; y < p.height; y++) {
         let pixel = y * p.width + x;
         let word = frames[start + pixel / LANES];
-        if finite(word) {
+        if !missing(word) {
             sum += (value(word, pixel % LANES) - m.x - m.y) * turns[turn];
         }
         turn += ky;

@@ -471,6 +471,12 @@ fn mutated_archives_and_images() {
 fn mutated_binary_patterns() {
     mutate(FuzzFormat::Up1, &ebsd("map.up1"), 300);
     mutate(FuzzFormat::Up2, &ebsd("map.up2"), 300);
+    for name in ["v0.ebsp", "v1.ebsp", "v2.ebsp", "v4.ebsp", "v5.ebsp"] {
+        mutate(FuzzFormat::Ebsp, &ebsd(name), 200);
+    }
+    for name in ["bruker_region.h5", "emsoft.h5"] {
+        mutate(FuzzFormat::EbsdHdf5, &ebsd(name), 60);
+    }
     let settings = ebsd("nordif/Setting.txt");
     let length = (settings.len() as u16).to_be_bytes();
     mutate(

@@ -188,21 +188,7 @@ fn small_commands_do_what_they_say() {
 
     emstream(d, &["export", "stats.h5", "-o", "csv", "--as", "csv"]);
     assert!(d.join("csv/stats_sum.csv").exists());
-    emstream(
-        d,
-        &[
-            "export",
-            scan,
-            "-o",
-            "binned.npy",
-            "--bin",
-            "4",
-            "--roi",
-            "2:5,1:4",
-            "--backend",
-            "cpu",
-        ],
-    );
+    emstream(d, &["convert", scan, "-o", "binned.npy", "--bin", "4", "--roi", "2:5,1:4"]);
     let binned = emstream::io::array::read_array::<f64>(d.join("binned.npy"), 1 << 20).unwrap();
     assert_eq!(binned.shape(), [3, 3, 24, 24]);
     let first: f64 = binned.index_axis(ndarray::Axis(0), 0).index_axis(ndarray::Axis(0), 2).sum();

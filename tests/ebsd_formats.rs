@@ -336,6 +336,202 @@ fn stores_of_every_maker_hold_the_same_patterns() {
 }
 
 #[test]
+fn bruker_and_emsoft() {
+    let pc = [0.421, 0.2206, 0.6049];
+    for name in ["bruker.h5", "bruker_region.h5"] {
+        let map = open(&data(name));
+        assert_eq!(map.dialect, "Bruker Nano");
+        // A region of the SEM image, in any order.
+        assert_eq!(map.scan.info().nav, [4, 5]);
+        assert_eq!(patterns(&*map.scan), small(), "{name}");
+        assert_eq!(map.steps(), [Some(0.25); 2]);
+        for (k, angle) in ["euler1", "euler2", "euler3"].into_iter().enumerate() {
+            check_column(&map.data, angle, 5 + k, DEG, 1e-12);
+        }
+        for (column, k) in [("phase", 0), ("bands", 3), ("mad", 8), ("bc", 9)] {
+            check_column(&map.data, column, k, 1.0, 1e-12);
+        }
+        let nickel = &map.data.phases[0];
+        assert_eq!((nickel.name.as_str(), nickel.space_group), ("Nickel", 225));
+        assert_eq!(nickel.laue_number(), Some(11));
+        assert!((nickel.lattice[0] - 3.524).abs() < 1e-6 && (nickel.lattice[3] - 90.0 * DEG).abs() < 1e-6);
+        let g = &map.geometry;
+        assert_eq!(
+            (g.voltage, g.sample_tilt, g.camera_tilt),
+            (Some(20.0), Some(70.0 * DEG), Some(5.0 * DEG))
+        );
+        assert!((0..3).all(|k| g.pc.as_ref().unwrap()[[2, 1, k]] == pc[k]));
+        assert_eq!(map.static_background.as_ref().unwrap().dim(), (12, 15));
+    }
+    let map = open(&data("emsoft.h5"));
+    assert_eq!((map.dialect.as_str(), map.scan.info().nav), ("EMEBSD.f90", [1, 20]));
+    assert_eq!(patterns(&*map.scan), small());
+    let shaped = OpenOptions {
+        nav_shape: Some([4, 5]),
+        ..OpenOptions::default()
+    };
+    let map = ebsd::open(&data("emsoft.h5"), &shaped, &control()).unwrap();
+    assert_eq!(map.scan.info().nav, [4, 5]);
+    assert_eq!(
+        emstream::io::open(&data("emsoft.h5"), &shaped, &control())
+            .unwrap()
+            .info()
+            .nav,
+        [4, 5]
+    );
+    for (k, angle) in ["euler1", "euler2", "euler3"].into_iter().enumerate() {
+        check_column(&map.data, angle, 5 + k, DEG, 1e-6);
+    }
+    let nickel = &map.data.phases[0];
+    assert_eq!((nickel.name.as_str(), nickel.space_group, nickel.id), ("ni", 225, 1));
+    assert!((nickel.lattice[0] - 3.524).abs() < 1e-9, "ångström");
+    for (k, want) in pc.into_iter().enumerate() {
+        let got = map.geometry.pc.as_ref().unwrap()[[3, 4, k]];
+        assert!((got - want).abs() < 1e-12, "{got} {want}");
+    }
+    assert_eq!(
+        (map.geometry.voltage, map.geometry.sample_tilt),
+        (Some(20.0), Some(70.0 * DEG))
+    );
+
+    // A hexagonal grid is refused.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hexagonal.h5");
+    std::fs::copy(data("bruker.h5"), &path).unwrap();
+    let file = hdf5::File::open_rw(&path).unwrap();
+    let header = file.group("Scan 0/EBSD/Header").unwrap();
+    header.unlink("Grid Type").unwrap();
+    let kind: hdf5::types::VarLenUnicode = "hexagonal".parse().unwrap();
+    let dataset = header
+        .new_dataset::<hdf5::types::VarLenUnicode>()
+        .create("Grid Type")
+        .unwrap();
+    dataset.write_scalar(&kind).unwrap();
+    drop((dataset, header));
+    file.close().unwrap();
+    assert!(error(&path).ends_with("a grid of type 'hexagonal'; emstream reads square ones"));
+}
+
+#[test]
+fn oxford_ebsp_of_every_version() {
+    for (name, nav, steps) in [
+        ("v0.ebsp", [1, 20], None),
+        ("v1.ebsp", [4, 5], Some(0.25)),
+        ("v2.ebsp", [4, 5], Some(0.25)),
+        ("v5.ebsp", [4, 5], Some(0.25)),
+    ] {
+        let map = open(&data(name));
+        assert_eq!((map.scan.info().nav, map.steps()), (nav, [steps; 2]), "{name}");
+        assert_eq!(patterns(&*map.scan), small(), "{name}");
+        let pixel = if name == "v2.ebsp" { Pixel::U16 } else { Pixel::U8 };
+        assert_eq!(map.scan.info().frame.pixel, pixel);
+        assert_eq!(map.scan.info().notes.is_empty(), name != "v0.ebsp");
+    }
+    let as_f32 = OpenOptions {
+        nav_shape: Some([4, 5]),
+        dtype: Some("f32".into()),
+        ..OpenOptions::default()
+    };
+    let map = ebsd::open(&data("v0.ebsp"), &as_f32, &control()).unwrap();
+    assert_eq!((map.scan.info().nav, map.scan.info().frame.pixel), ([4, 5], Pixel::F32));
+    assert_eq!(patterns(&*map.scan), small());
+
+    // Points 3, 11 and 12 have no pattern.
+    let map = open(&data("v4.ebsp"));
+    assert_eq!((map.scan.info().nav, map.steps()), ([4, 5], [Some(0.25); 2]));
+    let got = patterns(&*map.scan);
+    for (i, (row, want)) in got.rows().into_iter().zip(small().rows()).enumerate() {
+        let there = ![3, 11, 12].contains(&i);
+        assert_eq!(map.present[[i / 5, i % 5]], there);
+        assert_eq!(row.sum(), if there { want.sum() } else { 0.0 });
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bad.ebsp");
+    let good = std::fs::read(data("v2.ebsp")).unwrap();
+    let changed = |at: usize, value: &[u8]| {
+        let mut bytes = good.clone();
+        bytes[at..at + value.len()].copy_from_slice(value);
+        std::fs::write(&path, bytes).unwrap();
+        let map = ebsd::open(&path, &OpenOptions::default(), &control());
+        let outcome = map.and_then(|m| {
+            let info = m.scan.info();
+            let (n, stride) = (info.frames(), info.frame.stride());
+            let all: Vec<u64> = (0..n).collect();
+            m.scan.read(&all, stride, &mut vec![0; n as usize * stride], &control())
+        });
+        outcome.unwrap_err().to_string()
+    };
+    // The first pattern in the file and in the table.
+    let first = 8 + 8 * 20;
+    assert!(
+        changed(first, &1i32.to_le_bytes()).ends_with("compressed patterns; export them uncompressed") || {
+            // Patterns of a row lie in any order: this one may not be the first of the table.
+            changed(first, &1i32.to_le_bytes()).contains("compressed, the first pattern has 12 × 15 in 360")
+        }
+    );
+    assert!(changed(first + 4, &11i32.to_le_bytes()).contains("11"));
+    assert!(changed(0, &(-6i64).to_le_bytes()).ends_with("version 6; files up to version 5 are read"));
+    let beyond = (good.len() as u64).to_le_bytes();
+    assert!(changed(8, &beyond).contains(&format!("a pattern at byte {}", good.len())));
+    assert!(changed(8, &12u64.to_le_bytes()).contains("a pattern begins inside the table of patterns"));
+    std::fs::write(&path, &good[..good.len() - 30]).unwrap();
+    let short = open(&path);
+    let stride = short.scan.info().frame.stride();
+    let all: Vec<u64> = (0..20).collect();
+    let e = short
+        .scan
+        .read(&all, stride, &mut vec![0; 20 * stride], &control())
+        .unwrap_err();
+    assert!(e.to_string().contains("the file ends here"), "{e}");
+    for n in [0, 4, 8, 100, 170] {
+        std::fs::write(&path, &good[..n]).unwrap();
+        assert!(error(&path).starts_with(&path.display().to_string()));
+    }
+}
+
+#[test]
+fn written_ang_reads_back() {
+    let mut ctf = ebsd::read_ctf(&data("map.ctf")).unwrap();
+    let mut phase = ctf.data.get("phase").unwrap().clone();
+    phase[[1, 2]] = 0.0;
+    ctf.data.put("phase", "", phase).unwrap();
+    ctf.data.phases[0].laue = 0;
+    ctf.geometry.pc = Some(Array3::from_shape_fn((4, 5, 3), |(_, _, k)| [0.421, 0.2206, 0.6049][k]));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("map.ang");
+    ebsd::write_ang(&path, &ctf, false).unwrap();
+    assert!(ebsd::write_ang(&path, &ctf, false).is_err());
+    let ang = ebsd::read_ang(&path).unwrap();
+    assert_eq!((ang.data.nav, ang.steps), ([4, 5], [0.25, 0.25]));
+    assert_eq!(ang.data.orientation_frame, ctf.data.orientation_frame);
+    assert_eq!((ang.data.phases[0].laue, ang.data.phases[0].name.as_str()), (11, "Nickel"));
+    assert_eq!(ang.data.phases[0].lattice[..3], [3.524; 3]);
+    for (name, of, tolerance) in [
+        ("euler1", "euler1", 6e-6),
+        ("euler2", "euler2", 6e-6),
+        ("euler3", "euler3", 6e-6),
+        ("x", "x", 1e-9),
+        ("y", "y", 1e-9),
+        ("phase", "phase", 0.0),
+        ("iq", "bc", 1e-9),
+        ("fit", "mad", 6e-4),
+    ] {
+        let (a, b) = (ang.data.get(name).unwrap(), ctf.data.get(of).unwrap());
+        for (at, (a, b)) in a.iter().zip(b).enumerate() {
+            assert!(
+                (a - b).abs() <= tolerance || at == 7 && (name.starts_with("euler") || name == "fit"),
+                "{name} {at}: {a} {b}"
+            );
+        }
+    }
+    assert_eq!(ang.data.get("ci").unwrap()[[1, 2]], -1.0);
+    let pc = ang.geometry.pc.unwrap();
+    assert!((pc[[0, 0, 1]] - 0.2206).abs() < 1e-6 && (pc[[0, 0, 2]] - 0.6049).abs() < 1e-6);
+    assert!((ang.geometry.sample_tilt.unwrap() - ctf.geometry.sample_tilt.unwrap()).abs() < 1e-6);
+}
+
+#[test]
 fn ctf_and_ang_columns() {
     let ctf = ebsd::read_ctf(&data("map.ctf")).unwrap();
     assert_eq!((ctf.data.nav, ctf.steps), ([4, 5], [0.25, 0.25]));
@@ -658,7 +854,7 @@ fn conversion_of_an_archive_gives_the_store() {
         &dir.path().join("no.h5"),
     )
     .unwrap_err();
-    assert!(e.to_string().starts_with("--bin: 49 for patterns of 48 × 60"), "{e}");
+    assert!(e.to_string().starts_with("--bin: 49 for frames of 48 × 60"), "{e}");
     let given = Given {
         static_background: Some(Array2::zeros((3, 3))),
         ..Given::default()

@@ -511,3 +511,61 @@ fn the_program_averages_compares_and_takes_apart() {
     fails(&["quality", "none.h5", "-o", "x.h5"], "none.h5");
     assert!(!dir.path().join("x.h5").exists(), "nothing half-written");
 }
+
+#[test]
+fn the_program_writes_columns_and_converts_scans() {
+    let dir = TempDir::new().unwrap();
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ebsd");
+    let at = |name: &str| data.join(name).display().to_string();
+    let map = at("map.ctf");
+    let write = [
+        "ebsd", "maps", &map, "--write", "a.ang", "--write", "a.ctf", "--where", "bc > 100",
+    ];
+    let (code, stderr) = program(&dir, &write);
+    // The frame is Oxford's in both; the .ang says so, and so does a warning.
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.starts_with("warning: a.ang: orientations keep their numbers, which refer to Bunge ZXZ, Oxford"));
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    let (ang, ctf) = (
+        emstream::io::ebsd::read_ang(&dir.path().join("a.ang")).unwrap(),
+        emstream::io::ebsd::read_ctf(&dir.path().join("a.ctf")).unwrap(),
+    );
+    let bc = ctf.data.get("bc").unwrap();
+    assert!(ang.data.orientation_frame.contains("CS0"));
+    assert_eq!(ang.data.get("phase"), ctf.data.get("phase"));
+    assert_eq!(&bc.mapv(|b| f64::from(b > 100.0)), ctf.data.get("phase").unwrap());
+    let (code, stderr) = program(&dir, &write);
+    assert!(code == Some(1) && stderr.contains("exists already"), "{stderr}");
+    let (code, stderr) = program(&dir, &["ebsd", "maps", &map, "--write", "a.txt"]);
+    assert!(
+        code == Some(1) && stderr.contains("columns are written as .ctf or .ang"),
+        "{stderr}"
+    );
+
+    for name in ["bruker_region.h5", "emsoft.h5", "v2.ebsp"] {
+        let (code, stderr) = program(&dir, &["convert", &at(name), "-o", "a.hspy", "--overwrite"]);
+        assert!(code == Some(0) && stderr.is_empty(), "{stderr}");
+        let (code, _) = program(&dir, &["ebsd", "convert", &at(name), "-o", "map.h5", "--overwrite"]);
+        assert_eq!(code, Some(0));
+        let back = emstream::io::open(
+            &dir.path().join("a.hspy"),
+            &emstream::io::OpenOptions::default(),
+            &emstream::Control::new(),
+        );
+        let info = back.unwrap().info().clone();
+        assert_eq!((info.nav[0] * info.nav[1], info.frame.height), (20, 12), "{name}");
+        if name != "emsoft.h5" {
+            assert_eq!((info.nav, info.nav_axes[0].scale), ([4, 5], Some(0.25)));
+            assert_eq!(info.nav_axes[0].unit, "µm");
+        }
+    }
+    let (code, stderr) = program(&dir, &["convert", &at("v2.ebsp"), "-o", "a.xyz"]);
+    assert!(code == Some(1) && stderr.contains("--as gives one of hdf5, hspy"), "{stderr}");
+    let (code, stderr) = program(&dir, &["convert", &at("v2.ebsp"), "-o", "a.npy", "--compression", "lz4"]);
+    assert!(code == Some(1) && stderr.contains("'lz4' is none of"), "{stderr}");
+    let left: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains(".part"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}

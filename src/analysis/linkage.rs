@@ -29,19 +29,22 @@ pub fn ward(points: ArrayView2<'_, f64>, control: &Control) -> Result<Tree> {
             what: format!("the distances of {n} points take {} MiB", bytes(n) >> 20),
         });
     }
-    let mut distances: Vec<f64> = (0..n)
-        .into_par_iter()
-        .flat_map_iter(|i| {
-            let a = points.row(i);
-            (i + 1..n).map(move |j| {
-                a.iter()
-                    .zip(points.row(j))
-                    .map(|(a, b)| (a - b) * (a - b))
-                    .sum::<f64>()
-                    .sqrt()
-            })
-        })
-        .collect();
+    let dimensions = points.ncols();
+    let flat: Vec<f64> = points.iter().copied().collect();
+    let row = |i: usize| &flat[i * dimensions..(i + 1) * dimensions];
+    let mut distances = vec![0.0; n * (n - 1) / 2];
+    // One slice for the pairs of each point with those behind it.
+    let mut rest = &mut distances[..];
+    let mut of_point = Vec::with_capacity(n);
+    for i in 0..n {
+        let (own, others) = std::mem::take(&mut rest).split_at_mut(n - 1 - i);
+        of_point.push(own);
+        rest = others;
+    }
+    of_point.into_par_iter().enumerate().for_each(|(i, own)| {
+        let a = row(i);
+        own.iter_mut().zip(i + 1..n).for_each(|(d, j)| *d = distance(a, row(j)));
+    });
     control.check()?;
     let merges = kodama::linkage(&mut distances, n, kodama::Method::Ward);
     let steps = merges.steps();
@@ -51,6 +54,19 @@ pub fn ward(points: ArrayView2<'_, f64>, control: &Control) -> Result<Tree> {
         steps.iter().map(pair).collect(),
         steps.iter().map(|s| s.dissimilarity).collect(),
     )
+}
+
+/// Distance of two points, in sixteen running sums, added in a fixed order.
+pub(super) fn distance(a: &[f64], b: &[f64]) -> f64 {
+    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let mut lanes = [0.0; 16];
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *sum += (a - b) * (a - b);
+        }
+    }
+    let tail: f64 = rest_a.iter().zip(rest_b).map(|(a, b)| (a - b) * (a - b)).sum();
+    (lanes.iter().sum::<f64>() + tail).sqrt()
 }
 
 /// The tree as rows (first, second, distance, number of points), scipy's linkage matrix.

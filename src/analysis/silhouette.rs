@@ -1,5 +1,6 @@
 //! How well points lie in their classes (P. J. Rousseeuw, *J. Comput. Appl. Math.* 20 (1987) 53).
 
+use super::linkage::distance;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
@@ -13,6 +14,9 @@ pub fn silhouettes(points: ArrayView2<'_, f64>, labels: &[i32]) -> Vec<f64> {
         .filter_map(|&l| usize::try_from(l).ok())
         .for_each(|l| sizes[l] += 1);
     let several = sizes.iter().filter(|&&s| s > 0).count() > 1;
+    let dimensions = points.ncols();
+    let flat: Vec<f64> = points.iter().copied().collect();
+    let row = |i: usize| &flat[i * dimensions..(i + 1) * dimensions];
     (0..points.nrows())
         .into_par_iter()
         .map(|i| {
@@ -25,8 +29,7 @@ pub fn silhouettes(points: ArrayView2<'_, f64>, labels: &[i32]) -> Vec<f64> {
             let mut sums = vec![0.0; classes];
             for (j, &label) in labels.iter().enumerate() {
                 if let Ok(label) = usize::try_from(label) {
-                    let d2: f64 = points.row(i).iter().zip(points.row(j)).map(|(a, b)| (a - b) * (a - b)).sum();
-                    sums[label] += d2.sqrt();
+                    sums[label] += distance(row(i), row(j));
                 }
             }
             let a = sums[own] / (sizes[own] - 1) as f64;

@@ -44,7 +44,7 @@ pub trait Case {
     ///
     /// # Errors
     /// What the device reports.
-    fn gpu(&self, gpu: &Gpu, data: &DeviceData, items: u64) -> Result<Option<(u64, f64)>>;
+    fn gpu(&self, gpu: &Arc<Gpu>, data: &DeviceData, items: u64) -> Result<Option<(u64, f64)>>;
     /// A pass over all frames of `scan`, reading included: seconds. `None` if it is no pass.
     ///
     /// # Errors
@@ -157,7 +157,7 @@ impl<O: Operator + 'static> Case for OnFrames<O> {
         Ok(elapsed(&spans.into_iter().collect::<Result<Vec<_>>>()?))
     }
 
-    fn gpu(&self, gpu: &Gpu, data: &DeviceData, items: u64) -> Result<Option<(u64, f64)>> {
+    fn gpu(&self, gpu: &Arc<Gpu>, data: &DeviceData, items: u64) -> Result<Option<(u64, f64)>> {
         let items = items.min(data.count());
         let operator = self.operator(items)?;
         let selection = Selection::all([1, items as usize]);
@@ -258,7 +258,7 @@ impl Case for OnHost {
     fn cpu(&self, _: usize, _: u64) -> Result<f64> {
         (self.run)()
     }
-    fn gpu(&self, _: &Gpu, _: &DeviceData, _: u64) -> Result<Option<(u64, f64)>> {
+    fn gpu(&self, _: &Arc<Gpu>, _: &DeviceData, _: u64) -> Result<Option<(u64, f64)>> {
         Ok(None)
     }
     fn pass(&self, _: &dyn Scan, _: &Backend, _: &Control) -> Result<Option<f64>> {

@@ -88,7 +88,7 @@ pub fn run(options: &Options, backend: &Backend, control: &Control, progress: &m
         options,
         backend,
         control,
-        gpu: gpu.as_deref(),
+        gpu: gpu.as_ref(),
         effort: options.effort(gpu.is_some()),
         report: Report::new(options, backend, control),
         names: workflow::STEPS.map(String::from).into(),

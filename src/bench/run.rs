@@ -21,7 +21,7 @@ pub(super) struct Run<'a> {
     pub options: &'a Options,
     pub backend: &'a Backend,
     pub control: &'a Control,
-    pub gpu: Option<&'a Gpu>,
+    pub gpu: Option<&'a Arc<Gpu>>,
     pub effort: Effort,
     pub report: Report,
     /// Everything that could be measured.

@@ -14,6 +14,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("simulate ws2", "emstream simulate ws2 -o movie.h5"),
     ("info", "emstream info grains.blo"),
     ("devices", "emstream devices"),
+    ("convert", "emstream convert grains.blo --bin 2 -o binned.hspy"),
     ("stats", "emstream stats grains.blo -o stats.h5 --ops mean,std"),
     (
         "masks",
@@ -32,10 +33,16 @@ const EXAMPLES: &[(&str, &str)] = &[
         "defects train",
         "emstream defects train movie.h5 --labels labels/result.h5 --epochs 30 -o network",
     ),
+    ("defects detect", "emstream defects detect movie.h5 -o detections"),
     (
-        "defects detect",
-        "emstream defects detect movie.h5 --model network/model.h5 -o detections",
+        "defects classify",
+        "emstream defects classify detections/result.h5 --movie movie.h5 -o classes",
     ),
+    (
+        "defects track",
+        "emstream defects track classes/result.h5 --region 252,344,25 -o tracks",
+    ),
+    ("defects run", "emstream defects run movie.h5 -o defects"),
     ("ebsd convert", "emstream ebsd convert patterns.h5 --bin 2 -o binned.h5"),
     ("ebsd maps", "emstream ebsd maps patterns.h5 --where 'phase==1' -o maps"),
     ("ebsd background", "emstream ebsd background patterns.h5 -o background.h5"),

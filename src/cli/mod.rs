@@ -4,6 +4,7 @@
 mod arrays;
 mod bench;
 mod cluster;
+mod convert;
 mod defects;
 mod devices;
 mod ebsd;
@@ -54,6 +55,7 @@ enum Command {
     Ebsd(ebsd::Args),
     Explore(Box<explore::Args>),
     Simulate(simulate::Args),
+    Convert(convert::Args),
     Export(export::Args),
     Bench(bench::Args),
     Completions(manual::CompletionsArgs),
@@ -93,6 +95,7 @@ fn run(cli: Cli) -> emstream::Result<()> {
         Command::Ebsd(a) => ebsd::run(a, &session),
         Command::Explore(a) => explore::run(*a, &session),
         Command::Simulate(a) => simulate::run(a, &session),
+        Command::Convert(a) => convert::run(a, &session),
         Command::Export(a) => export::run(a, &session),
         Command::Bench(a) => bench::run(a, &session),
         Command::Completions(a) => manual::completions(a, definition()),

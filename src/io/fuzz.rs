@@ -37,6 +37,10 @@ pub enum FuzzFormat {
     /// EDAX's `.up1` and `.up2`.
     Up1,
     Up2,
+    /// Oxford's `.ebsp`.
+    Ebsp,
+    /// An EBSD map in HDF5, of any maker.
+    EbsdHdf5,
     /// NORDIF: two bytes tell how many of the next are its settings, the rest are patterns.
     Nordif,
 }
@@ -148,6 +152,8 @@ fn ebsd_bytes(format: FuzzFormat, bytes: &[u8]) -> Option<Result<()>> {
         FuzzFormat::Zip => write("patterns.zip", bytes).and_then(patterns),
         FuzzFormat::Up1 => write("map.up1", bytes).and_then(patterns),
         FuzzFormat::Up2 => write("map.up2", bytes).and_then(patterns),
+        FuzzFormat::Ebsp => write("map.ebsp", bytes).and_then(patterns),
+        FuzzFormat::EbsdHdf5 => write("map.h5", bytes).and_then(patterns),
         FuzzFormat::Image => {
             let (kind, image) = bytes.split_first().unwrap_or((&0, &[]));
             let ending = ["tiff", "png", "bmp", "txt"][usize::from(*kind) % 4];

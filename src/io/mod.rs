@@ -40,7 +40,7 @@ pub use h5::Candidate;
 pub use open::{OpenOptions, open};
 pub use reading::{Reading, ShapeFrom, otherwise};
 pub use repair::BadPixels;
-pub use stored::{has_stored, read_stored, read_stored_map, stored_rank};
+pub use stored::{has_stored, read_stored, read_stored_map, read_stored_text, stored_calibration, stored_rank};
 pub mod array;
 pub mod export;
 pub mod fingerprint;

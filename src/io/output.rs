@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile, TempDir, TempPath};
 
 /// Folder of `target` and the beginning of its temporary names.
-pub(super) fn place(target: &Path) -> Result<(PathBuf, String)> {
+pub(crate) fn place(target: &Path) -> Result<(PathBuf, String)> {
     let name = target
         .file_name()
         .ok_or_else(|| Error::parameter("output", format!("{} does not end in a name", target.display())))?;
@@ -151,6 +151,58 @@ pub(crate) fn check_free(target: &Path, overwrite: bool) -> Result<()> {
         Err(exists_error(target))
     } else {
         Ok(())
+    }
+}
+
+/// Puts a finished file or folder in the place of another, which goes only after the new one has its name.
+pub(crate) fn replace_any(path: &Path, target: &Path) -> Result<()> {
+    let failed = |e| Error::io(target, "cannot rename the finished file", e);
+    if !path.is_dir() || !is_taken(target) {
+        return fs::rename(path, target).map_err(failed);
+    }
+    let (parent, prefix) = place(target)?;
+    let aside = Builder::new().prefix(&prefix).tempdir_in(parent).map_err(failed)?;
+    let moved = aside.path().join("replaced");
+    fs::rename(target, &moved).map_err(failed)?;
+    fs::rename(path, target).map_err(|e| {
+        if fs::rename(&moved, target).is_err() {
+            log::error!("the earlier {} is kept in {}", target.display(), moved.display());
+        }
+        failed(e)
+    })
+}
+
+/// Removes a file or a folder of ours; most often there is none.
+pub(crate) fn remove_any(path: &Path) {
+    let _ = match path.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+}
+
+/// Bytes that may still be written beside `target`; `None` where the system does not tell.
+pub(crate) fn free_bytes(target: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let parent = target
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let name = std::ffi::CString::new(parent.as_os_str().as_bytes()).ok()?;
+        // SAFETY: all zeros are a value of this plain structure; the call fills it for a name that ends in a zero byte.
+        let (status, stat) = unsafe {
+            let mut stat: libc::statvfs = std::mem::zeroed();
+            (libc::statvfs(name.as_ptr(), &raw mut stat), stat)
+        };
+        // Field types differ between systems.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+        (status == 0).then(|| (stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = target;
+        None
     }
 }
 

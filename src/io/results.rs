@@ -109,6 +109,22 @@ impl ResultFile {
         Stream::create(&self.file, path, tail, meta, &self.target)
     }
 
+    /// Reads a dataset back that was written before, of at most `most` bytes; streams must have been flushed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is not there or cannot be read, [`Error::Memory`] if it is larger.
+    pub fn read<T: Value, D: Dimension>(&self, path: &str, most: u64) -> Result<ndarray::Array<T, D>> {
+        let failed = |e: hdf5::Error| hdf5_error(&self.target, "cannot read back", &e);
+        let dataset = self.file.dataset(path).map_err(failed)?;
+        let bytes = (dataset.size() as u64).saturating_mul(size_of::<T>() as u64);
+        if bytes > most {
+            return Err(Error::Memory {
+                what: format!("{path} takes {} MiB of the {} MiB that it may", bytes >> 20, most >> 20),
+            });
+        }
+        dataset.read::<T, D>().map_err(failed)
+    }
+
     /// Adds numbers as an attribute of a dataset or group that exists, e.g. the step of a calibrated axis.
     ///
     /// # Errors
@@ -207,7 +223,7 @@ impl ResultFile {
 }
 
 /// Closes a file at `path` and waits for the disk; `target` is its name for messages.
-pub(super) fn settle(file: hdf5::File, path: &Path, target: &Path) -> Result<()> {
+pub(crate) fn settle(file: hdf5::File, path: &Path, target: &Path) -> Result<()> {
     let failed = |e: hdf5::Error| hdf5_error(target, "cannot write", &e);
     file.flush().map_err(failed)?;
     file.close().map_err(failed)?;
@@ -356,14 +372,14 @@ pub(super) fn chunk_shape(shape: &[usize], bytes: usize) -> Vec<usize> {
 }
 
 /// Text for HDF5, whose strings end at the first NUL.
-pub(super) fn text(value: &str) -> hdf5::Result<VarLenUnicode> {
+pub(crate) fn text(value: &str) -> hdf5::Result<VarLenUnicode> {
     value
         .replace('\0', " ")
         .parse()
         .map_err(|e| hdf5::Error::from(format!("text for HDF5: {e}")))
 }
 
-pub(super) fn put_text(at: &hdf5::Location, name: &str, value: &str) -> hdf5::Result<()> {
+pub(crate) fn put_text(at: &hdf5::Location, name: &str, value: &str) -> hdf5::Result<()> {
     at.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(value)?)
 }
 

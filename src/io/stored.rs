@@ -1,6 +1,6 @@
 //! Small arrays of result files, for steps that go on from them.
 
-use super::h5;
+use super::{Axis, h5};
 use crate::error::{Error, Result};
 use hdf5::H5Type;
 use ndarray::{Array, Array2, Dimension, s};
@@ -77,4 +77,25 @@ pub fn stored_rank(path: &Path, name: &str) -> Result<usize> {
 /// True if a file holds dataset `name`.
 pub fn has_stored(path: &Path, name: &str) -> Result<bool> {
     Ok(h5::open_file(path)?.dataset(name).is_ok())
+}
+
+/// Text of a scalar dataset, e.g. `provenance/parameters`.
+///
+/// # Errors
+/// [`Error::Format`] for a file without it.
+pub fn read_stored_text(path: &Path, name: &str) -> Result<String> {
+    let file = h5::open_file(path)?;
+    let missing = || Error::format(path, name, "is missing: this is no result that can be used here");
+    let dataset = file.dataset(name).map_err(|_| missing())?;
+    let text: hdf5::types::VarLenUnicode = dataset.read_scalar().map_err(|e| h5::fault(path, name, &e))?;
+    Ok(text.as_str().to_owned())
+}
+
+/// The axes that a result file knows, by name: `scan_y`, `scan_x`, `y`, `x`.
+///
+/// # Errors
+/// What opening reports.
+pub fn stored_calibration(path: &Path) -> Result<Vec<(String, Axis)>> {
+    let file = h5::open_file(path)?;
+    Ok(super::provenance::calibration(&file))
 }

@@ -177,7 +177,20 @@ impl<'a> HeatMap<'a> {
             unit: self.unit,
         };
         let scale = scale_bar(&self.axis, cols);
-        let mut page = Page::new(&geometry, self.title, bar.width(), 160, scale, !self.legend.is_empty());
+        // A legend wider than the map makes the figure wider.
+        let entry = |text: &str| LEGEND_MARK + f64::from(text_width(text, TEXT)) + LEGEND_GAP;
+        let legend: f64 = self.legend.iter().map(|l| entry(l.1)).sum();
+        let beside = match &scale {
+            Some(s) => s.pixels * geometry.per_pixel() + f64::from(text_width(&s.label, TEXT)) + 54.0,
+            None => 0.0,
+        };
+        let missing = (legend + beside - (geometry.width() + 20) as f64).max(0.0).ceil() as usize;
+        let room = if self.legend.is_empty() {
+            bar.width()
+        } else {
+            bar.width().max(missing)
+        };
+        let mut page = Page::new(&geometry, self.title, room, 160, scale, !self.legend.is_empty());
         let (left, top) = page.origin;
         paint(&mut page.figure, page.origin, &geometry, self.data, |v| {
             self.colours.rgb(position(v, limits, self.log))
@@ -191,12 +204,16 @@ impl<'a> HeatMap<'a> {
         for (colour, text) in self.legend {
             page.figure.ring((x + 7.0, y), 6.0, 4.4, INK, 0.7);
             page.figure.ring((x + 7.0, y), 6.0, 2.6, *colour, 1.0);
-            page.figure.text(x + 20.0, y, TEXT, Align::Left, INK, text);
-            x += 20.0 + f64::from(text_width(text, TEXT)) + 22.0;
+            page.figure.text(x + LEGEND_MARK, y, TEXT, Align::Left, INK, text);
+            x += entry(text);
         }
         page.figure
     }
 }
+
+/// Room before and behind the text of an entry of the legend.
+const LEGEND_MARK: f64 = 20.0;
+const LEGEND_GAP: f64 = 22.0;
 
 /// Where `value` lies between the limits, 0 … 1 and beyond; NaN stays NaN.
 pub(super) fn position(value: f64, (low, high): (f64, f64), log: bool) -> f64 {

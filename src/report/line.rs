@@ -36,11 +36,15 @@ pub struct LinePlot<'a> {
     pub log_x: bool,
     /// The same for y.
     pub log_y: bool,
+    /// The legend stands right of the plot, where it hides nothing.
+    pub legend_beside: bool,
 }
 
 const WIDTH: usize = 920;
 const HEIGHT: usize = 560;
 const MARK: Rgb = [200, 60, 40];
+/// Length of a line in the legend.
+const LINE: f64 = 40.0;
 
 impl<'a> LinePlot<'a> {
     pub fn new(title: &'a str, x_label: &'a str, y_label: &'a str) -> Self {
@@ -52,6 +56,7 @@ impl<'a> LinePlot<'a> {
             marks: Vec::new(),
             log_x: false,
             log_y: false,
+            legend_beside: false,
         }
     }
 
@@ -80,10 +85,13 @@ impl<'a> LinePlot<'a> {
                 .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
         };
         let x = pad(range(&|p| p.0), self.log_x);
-        let frame = Frame {
+        let mut frame = Frame {
             log_x: self.log_x,
             ..Frame::new(x, pad(range(&|p| p.1), self.log_y), self.log_y)
         };
+        if self.legend_beside && self.series.len() > 1 {
+            frame.right -= self.legend_width() + 8.0;
+        }
         let mut figure = Self::blank();
         let frame = frame.axes(&mut figure, self);
         let mut drawn = Vec::new();
@@ -148,15 +156,18 @@ impl<'a> LinePlot<'a> {
         }
     }
 
+    fn legend_width(&self) -> f64 {
+        let widest = self.series.iter().map(|s| text_width(s.name, TEXT)).fold(0.0, f32::max);
+        LINE + f64::from(widest) + 20.0
+    }
+
     /// The legend, where it hides least of what was `drawn`: in a corner if one is free, top right before others.
     fn draw_legend(&self, figure: &mut Figure, frame: &Frame, drawn: &[(f64, f64)]) {
         if self.series.len() < 2 {
             return;
         }
-        const LINE: f64 = 40.0;
         const ROW: f64 = 26.0;
-        let widest = self.series.iter().map(|s| text_width(s.name, TEXT)).fold(0.0, f32::max) as f64;
-        let (w, h) = (LINE + widest + 20.0, ROW * self.series.len() as f64 + 10.0);
+        let (w, h) = (self.legend_width(), ROW * self.series.len() as f64 + 10.0);
         let (right, below) = (frame.right - w - 6.0, frame.bottom - h - 6.0);
         let (left, above) = (frame.left + 6.0, frame.top + 6.0);
         let hidden = |&(x, y): &(f64, f64)| {
@@ -171,7 +182,10 @@ impl<'a> LinePlot<'a> {
         };
         let corners = [(right, above), (left, above), (right, below), (left, below)];
         let places = corners.into_iter().chain((0..81).map(between));
-        let (x, y) = places.min_by_key(hidden).unwrap_or((right, above));
+        let (x, y) = match self.legend_beside {
+            true => (frame.right + 8.0, above),
+            false => places.min_by_key(hidden).unwrap_or((right, above)),
+        };
         figure.fill(x as usize, y as usize, w as usize, h as usize, WHITE);
         for (i, series) in self.series.iter().enumerate() {
             let y = y + 5.0 + ROW * (i as f64 + 0.5);

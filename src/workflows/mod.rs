@@ -1,12 +1,14 @@
 //! Whole analyses: pass, host step, pass. Each reads like its recipe.
 
+mod binning;
+mod blocks;
 pub mod cluster;
 mod common;
+pub mod convert;
 pub mod defects;
 pub mod descan;
 pub mod ebsd;
 pub mod folder;
-pub mod frames;
 pub mod phases;
 pub mod strain;
 pub mod tune;

@@ -195,15 +195,19 @@ fn expectation(points: ArrayView2<'_, f64>, mixture: &Mixture) -> Result<(Array2
         .into_par_iter()
         .zip(points.axis_chunks_iter(Axis(0), BLOCK))
         .map(|(mut out, points)| {
-            let mut away = vec![0.0; d];
-            let mut sum = 0.0;
-            for (mut out, point) in out.rows_mut().into_iter().zip(points.rows()) {
-                for c in 0..k {
-                    for ((a, p), m) in away.iter_mut().zip(point).zip(mixture.means.row(c)) {
-                        *a = p - m;
-                    }
-                    out[c] = constant[c] - 0.5 * factors[c].distance2(&mut away);
+            let mut away = Array2::zeros((d, points.nrows()));
+            for c in 0..k {
+                let mean = mixture.means.row(c);
+                for ((mut to, values), m) in away.rows_mut().into_iter().zip(points.columns()).zip(mean) {
+                    to.iter_mut().zip(values).for_each(|(t, v)| *t = v - m);
                 }
+                let distances = factors[c].distances2(away.view_mut());
+                for (to, d2) in out.column_mut(c).iter_mut().zip(distances) {
+                    *to = constant[c] - 0.5 * d2;
+                }
+            }
+            let mut sum = 0.0;
+            for mut out in out.rows_mut() {
                 let top = out.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let log = top + out.iter().map(|v| (v - top).exp()).sum::<f64>().ln();
                 out.mapv_inplace(|v| (v - log).exp());

@@ -28,6 +28,12 @@ pub(crate) fn prelude(pixel: Pixel) -> String {
     format!("const FLIP: u32 = {flip}u;\nconst BIAS: i32 = {bias};\n{body}{group}")
 }
 
+/// [`prelude`] and a test for words that hold no finite number.
+pub(crate) fn prelude_of_finite(pixel: Pixel) -> String {
+    let missing = include_str!("../../../shaders/common/missing.wgsl");
+    format!("{}const FLOATS = {};\n{missing}", prelude(pixel), pixel == Pixel::F32)
+}
+
 /// The kernels' logarithm on whole words of pixels.
 pub(crate) fn ln_of_words() -> String {
     ln("F", "V", "I")

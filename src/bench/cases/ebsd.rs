@@ -1,4 +1,4 @@
-//! Kikuchi patterns: processing, bands, comparison with a dictionary. How fast they are does not depend on what the frames show.
+//! Kikuchi patterns: processing, bands, image quality, comparison with neighbours and with a dictionary. How fast they are does not depend on what the frames show.
 
 use super::super::case::{Case, OnFrames};
 use super::super::data::{Data, DeviceData};
@@ -11,8 +11,9 @@ use crate::engine::{Backend, FrameSink};
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::kernels::matches::{self, Metric, Templates};
-use crate::kernels::{hough, pattern};
-use crate::ops::{Bands, PatternChain};
+use crate::kernels::neighbours::{self, Measure};
+use crate::kernels::{hough, pattern, quality};
+use crate::ops::{Bands, PatternChain, Quality};
 use crate::pixel::{FrameShape, LEAF, Pixel, Sample};
 use crate::with_pixel;
 use ndarray::{Array2, s};
@@ -50,6 +51,13 @@ pub fn cases(data: &Arc<Data>) -> Cases {
         all.push(OnFrames::new("bands", note, work, data, move |_, _| Ok(Bands(plan.clone()))).boxed());
     }
     all.push(Box::new(Dictionary::new(data)?));
+    if let Ok(plan) = quality::Plan::new(shape, true) {
+        let note = "The transform's multiply-adds.";
+        let work = plan.work();
+        all.push(OnFrames::new("image quality", note, work, data, move |_, _| Ok(Quality(plan.clone()))).boxed());
+    }
+    all.push(Box::new(Neighbours::means(data)));
+    all.push(Box::new(Neighbours::pairs(data)));
     Ok(all)
 }
 
@@ -88,6 +96,110 @@ impl FrameSink<u8> for Nowhere {
     }
     fn restart(&mut self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Columns of the map that the frames in memory are taken for.
+const COLUMNS: usize = 16;
+
+/// A tile of a map: means of 3 × 3 neighbours, or correlations with the neighbours to the right and below.
+struct Neighbours {
+    data: Arc<Data>,
+    means: bool,
+}
+
+impl Neighbours {
+    fn means(data: &Arc<Data>) -> Self {
+        Neighbours {
+            data: data.clone(),
+            means: true,
+        }
+    }
+    fn pairs(data: &Arc<Data>) -> Self {
+        Neighbours {
+            data: data.clone(),
+            means: false,
+        }
+    }
+    fn params(&self) -> neighbours::Params {
+        neighbours::Params {
+            frame: self.data.shape,
+            measure: Measure::Correlation,
+            weights: None,
+        }
+    }
+    /// Works on leaf after leaf as tiles of a map.
+    fn run(&self, stage: &mut dyn neighbours::Stage, items: u64) -> Result<()> {
+        let rows = LEAF as usize / COLUMNS;
+        let at = |y: usize, x: usize| (y * COLUMNS + x) as u32;
+        let mut lists = neighbours::Lists::default();
+        let mut pairs = Vec::new();
+        for (y, x) in (0..rows).flat_map(|y| (0..COLUMNS).map(move |x| (y, x))) {
+            let near = (y.saturating_sub(1)..(y + 2).min(rows))
+                .flat_map(|v| (x.saturating_sub(1)..(x + 2).min(COLUMNS)).map(move |u| (v, u)));
+            lists.push(near.map(|(v, u)| (at(v, u), 1.0)));
+            if x + 1 < COLUMNS {
+                pairs.push([at(y, x), at(y, x + 1)]);
+            }
+            if y + 1 < rows {
+                pairs.push([at(y, x), at(y + 1, x)]);
+            }
+        }
+        for leaf in 0..items / LEAF {
+            let frames = self.data.leaf(leaf)?;
+            match self.means {
+                true => black_box(stage.means(frames, &lists)?),
+                false => black_box(stage.pairs(frames, &pairs)?),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Case for Neighbours {
+    fn name(&self) -> &str {
+        if self.means { "neighbour means" } else { "neighbour pairs" }
+    }
+    fn note(&self) -> &str {
+        match self.means {
+            true => "Nine patterns from the cache for each that is written; on a device the bus, up and back.",
+            false => "Patterns to float32 rows of unit length once, then two products of rows; on a device the bus, up.",
+        }
+    }
+    fn frame(&self) -> Option<FrameShape> {
+        Some(self.data.shape)
+    }
+    fn unit(&self) -> &'static str {
+        "frames"
+    }
+    fn work(&self) -> Work {
+        let pixels = self.data.shape.pixels() as u64;
+        Work {
+            read: self.data.shape.bytes() as u64,
+            written: if self.means { 4 * pixels } else { 8 },
+            // Nine multiply-adds; or mean and length, and two products.
+            operations: if self.means { 18 * pixels } else { 7 * pixels },
+        }
+    }
+    fn items(&self, _: usize) -> (u64, u64) {
+        (LEAF, self.data.count())
+    }
+    fn cpu(&self, threads: usize, items: u64) -> Result<f64> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|e| Error::Internal(format!("threads: {e}")))?;
+        let mut stage = neighbours::cpu::stage(&self.params())?;
+        time(|| pool.install(|| self.run(&mut *stage, items)))
+    }
+    fn gpu(&self, gpu: &Arc<Gpu>, _: &DeviceData, items: u64) -> Result<Option<(u64, f64)>> {
+        let items = (items / LEAF).max(1) * LEAF;
+        let mut stage = neighbours::gpu::stage(gpu, &self.params(), LEAF as usize)?;
+        // Rows are made room for when the first pairs come.
+        self.run(&mut *stage, LEAF)?;
+        let seconds = time(|| self.run(&mut *stage, items))?;
+        Ok(Some((items, seconds)))
+    }
+    fn pass(&self, _: &dyn Scan, _: &Backend, _: &Control) -> Result<Option<f64>> {
+        Ok(None)
     }
 }
 
@@ -156,7 +268,7 @@ impl Case for Dictionary {
         let control = Control::new();
         time(|| pool.install(|| self.templates.best(patterns, None, KEEP, &control).map(black_box)))
     }
-    fn gpu(&self, gpu: &Gpu, _: &DeviceData, items: u64) -> Result<Option<(u64, f64)>> {
+    fn gpu(&self, gpu: &Arc<Gpu>, _: &DeviceData, items: u64) -> Result<Option<(u64, f64)>> {
         let items = items.min(self.patterns.nrows() as u64);
         let patterns = self.patterns.slice(s![..items as usize, ..]);
         let control = Control::new();

@@ -93,7 +93,7 @@ impl Case for Steps {
             train::with_parameters(&self.network, &weights).map(drop)
         })
     }
-    fn gpu(&self, gpu: &Gpu, _: &DeviceData, _: u64) -> Result<Option<(u64, f64)>> {
+    fn gpu(&self, gpu: &Arc<Gpu>, _: &DeviceData, _: u64) -> Result<Option<(u64, f64)>> {
         let adam = Adam::new(self.network.parameters(), Rates::default());
         let mut trainer = Trainer::new(gpu, &self.network, &adam, &[1.0, 1.0])?;
         trainer.prepare(gpu, [PATCH; 2], BATCH)?;
@@ -150,7 +150,7 @@ impl Case for OnImages {
             })
         })
     }
-    fn gpu(&self, gpu: &Gpu, _: &DeviceData, _: u64) -> Result<Option<(u64, f64)>> {
+    fn gpu(&self, gpu: &Arc<Gpu>, _: &DeviceData, _: u64) -> Result<Option<(u64, f64)>> {
         let runner = gpu::Runner::new(gpu, &self.plan, [SIDE, SIDE], false)?;
         let seconds = time(|| {
             let mut flying = VecDeque::new();

@@ -75,7 +75,7 @@ struct ParamsFile {
 }
 
 /// `A..B`, either end may be missing.
-fn range(text: &str) -> Result<[u64; 2]> {
+pub(super) fn range(text: &str) -> Result<[u64; 2]> {
     let wrong = || Error::parameter("--frames", format!("'{text}' is no range like 0..20"));
     let (a, b) = text.split_once("..").ok_or_else(wrong)?;
     let number = |t: &str| t.trim().parse::<u64>().map_err(|_| wrong());

@@ -1,7 +1,10 @@
 //! `emstream defects`: one file for each step.
 
+mod classify;
 mod detect;
 mod label;
+mod run;
+mod track;
 mod train;
 
 use super::session::Session;
@@ -23,6 +26,9 @@ enum Step {
     Label(Box<label::Args>),
     Train(Box<train::Args>),
     Detect(Box<detect::Args>),
+    Classify(Box<classify::Args>),
+    Track(Box<track::Args>),
+    Run(Box<run::Args>),
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
@@ -30,6 +36,9 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         Step::Label(a) => label::run(*a, session),
         Step::Train(a) => train::run(*a, session),
         Step::Detect(a) => detect::run(*a, session),
+        Step::Classify(a) => classify::run(*a, session),
+        Step::Track(a) => track::run(*a, session),
+        Step::Run(a) => run::run(*a, session),
     }
 }
 
@@ -37,6 +46,15 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
 enum RecipeArg {
     Default,
     Published,
+}
+
+impl From<RecipeArg> for Recipe {
+    fn from(r: RecipeArg) -> Self {
+        match r {
+            RecipeArg::Default => Recipe::Default,
+            RecipeArg::Published => Recipe::Published,
+        }
+    }
 }
 
 /// Flags of every step that say how raw values are scaled.
@@ -62,11 +80,7 @@ impl MovieArgs {
             let number = |t: &str| t.trim().parse::<f64>().map_err(|_| wrong());
             p.range = Some([number(low)?, number(high)?]);
         }
-        let recipe = self.recipe.map(|r| match r {
-            RecipeArg::Default => Recipe::Default,
-            RecipeArg::Published => Recipe::Published,
-        });
-        set(&mut p.recipe, recipe);
+        set(&mut p.recipe, self.recipe.map(Recipe::from));
         Ok(())
     }
 }

@@ -13,8 +13,11 @@ pub struct Args {
     /// A .ctf or .ang, or a file of patterns with orientations
     input: PathBuf,
     /// Folder for figures, report and result.h5
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "DIR", required_unless_present = "write")]
+    output: Option<PathBuf>,
+    /// Write the columns to a .ctf or .ang, which MTEX and orix read; points that --where leaves out as not indexed
+    #[arg(long, value_name = "FILE")]
+    write: Vec<PathBuf>,
     /// Columns from this .ctf or .ang instead of the input's own
     #[arg(long, value_name = "FILE")]
     ctf: Option<PathBuf>,
@@ -39,18 +42,23 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     params.condition = args.condition.or(params.condition);
     params.symmetry = args.symmetry.or(params.symmetry);
     super::super::set(&mut params.directions, args.direction);
-    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let dir = args
+        .output
+        .as_ref()
+        .map(|o| OutputDir::create(o, session.overwrite))
+        .transpose()?;
     let source = args.ctf.as_ref().unwrap_or(&args.input);
     let table = maps::load(source, &args.how.options()?, &session.control)?;
     let result = maps::run(&table, &params)?;
     result.warnings.iter().for_each(|w| log::warn!("{}: {w}", source.display()));
-    let written = maps::write(
-        &table,
-        &result,
-        &workflows::to_toml(&params)?,
-        std::slice::from_ref(source),
-        dir,
-    )?;
-    log::info!("maps in {}", written.display());
+    for file in &args.write {
+        let notes = maps::write_table(&table, &result.shown, file, session.overwrite)?;
+        notes.iter().for_each(|n| log::warn!("{}: {n}", file.display()));
+    }
+    if let Some(dir) = dir {
+        let params = workflows::to_toml(&params)?;
+        let written = maps::write(&table, &result, &params, std::slice::from_ref(source), dir)?;
+        log::info!("maps in {}", written.display());
+    }
     Ok(())
 }

@@ -5,8 +5,11 @@
 use super::data::{Geometry, MapData, Phase};
 use super::table::{Orientations, Rows, number, read, shape};
 use crate::error::{Error, Result};
+use crate::io::output::AtomicFile;
 use crate::pattern_centre::Convention;
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
+use std::f64::consts::PI;
+use std::io::Write;
 use std::path::Path;
 
 /// Our names of the columns in OIM's order.
@@ -73,7 +76,8 @@ pub fn read_ang(path: &Path) -> Result<Orientations> {
         data.put(name, unit, table.map(&points, column))?;
     }
     data.phases = header.phases;
-    data.orientation_frame = "Bunge ZXZ, EDAX sample frame".into();
+    data.phases.sort_by_key(|p| p.id);
+    data.orientation_frame = header.frame.unwrap_or_else(|| "Bunge ZXZ, EDAX sample frame".into());
     let pc = match header.star {
         // Which edge is the smaller is unknown without patterns; screens of EDAX cameras are square or wider than high.
         [Some(x), Some(y), Some(z)] => {
@@ -106,10 +110,16 @@ struct Header {
     tilt: Option<f64>,
     elevation: Option<f64>,
     phases: Vec<Phase>,
+    /// What our own files say.
+    frame: Option<String>,
 }
 
 impl Header {
     fn take(&mut self, comment: &str) {
+        if let Some((_, frame)) = comment.split_once("Reference frame of the orientations: ") {
+            self.frame = Some(frame.trim().to_owned());
+            return;
+        }
         let mut words = comment.split_whitespace();
         let key = words.next().unwrap_or("").trim_end_matches(':');
         let rest: Vec<&str> = words.collect();
@@ -160,6 +170,114 @@ impl Header {
         let rows = self.rows.or(count(y, self.steps[0])).ok_or_else(|| missing("NROWS"))?;
         let columns = self.columns.or(count(x, self.steps[1])).ok_or_else(|| missing("NCOLS_ODD"))?;
         shape(path, "NROWS, NCOLS_ODD", rows, columns)
+    }
+}
+
+/// Writes a file with a row for every point, row by row. Orientations keep their numbers; a comment says what they refer to. Points of phase 0
+/// or without orientation are written as OIM writes points that were not indexed: angles 4π, CI −1, phase 0, fit 180. IQ is the column `iq`
+/// or else the band contrast, fit `fit` or else the mean angular deviation; what the map does not have is 0.
+///
+/// # Errors
+/// [`Error::Io`] if the file exists and `overwrite` is false, or the disk refuses.
+pub fn write_ang(path: &Path, map: &Orientations, overwrite: bool) -> Result<()> {
+    let failed = |e| Error::io(path, "cannot write", e);
+    let mut out = AtomicFile::create(path, overwrite)?;
+    write!(out, "{}", header(map)).map_err(failed)?;
+    let column = |names: &[&str]| names.iter().find_map(|n| map.data.get(n));
+    let [phi1, phi, phi2, x, y, phase, ci, sem] =
+        ["euler1", "euler2", "euler3", "x", "y", "phase", "ci", "sem"].map(|n| column(&[n]));
+    let (iq, fit) = (column(&["iq", "bc"]), column(&["fit", "mad"]));
+    let [rows, columns] = map.data.nav;
+    for at in ndarray::indices((rows, columns)) {
+        let of = |values: Option<&Array2<f64>>, default: f64| values.map(|v| v[at]).filter(|v| v.is_finite()).unwrap_or(default);
+        let (x, y) = (of(x, at.1 as f64 * map.steps[1]), of(y, at.0 as f64 * map.steps[0]));
+        let angles = [phi1, phi, phi2].map(|v| of(v, f64::NAN));
+        let id = of(phase, 1.0);
+        let indexed = id >= 1.0 && angles.iter().all(|a| a.is_finite());
+        let [a, b, c] = if indexed { angles } else { [4.0 * PI; 3] };
+        let (ci, id, fit) = match indexed {
+            true => (of(ci, 0.0), id, of(fit, 0.0)),
+            false => (-1.0, 0.0, 180.0),
+        };
+        writeln!(
+            out,
+            "{a:9.5} {b:9.5} {c:9.5} {x:13.6} {y:13.6} {:9.3} {ci:6.3} {id:2.0} {:6.0} {fit:7.3}",
+            of(iq, 0.0),
+            of(sem, 0.0)
+        )
+        .map_err(failed)?;
+    }
+    out.finish()
+}
+
+/// The lines before the table, in OIM's order.
+fn header(map: &Orientations) -> String {
+    let plain = |text: &str| text.replace(['\n', '\r', '\t'], " ");
+    let degrees = |a: Option<f64>| a.unwrap_or(0.0).to_degrees();
+    let mut text = String::from("# TEM_PIXperUM          1.000000\n");
+    if let Some(pc) = &map.geometry.pc {
+        let mean = |k: usize| {
+            let values: Vec<f64> = pc
+                .index_axis(ndarray::Axis(2), k)
+                .iter()
+                .copied()
+                .filter(|v| v.is_finite())
+                .collect();
+            values.iter().sum::<f64>() / values.len().max(1) as f64
+        };
+        // As it is read: for a screen that is not higher than wide.
+        let star = Convention::Edax.from_bruker([mean(0), mean(1), mean(2)], 1.0);
+        for (name, value) in ["x-star", "y-star", "z-star"].iter().zip(star) {
+            text += &format!("# {name}                {value:.6}\n");
+        }
+    }
+    text += &format!(
+        "# SampleTiltAngle       {:.6}\n# CameraElevationAngle  {:.6}\n# WorkingDistance       0.000000\n#\n",
+        degrees(map.geometry.sample_tilt),
+        degrees(map.geometry.camera_tilt)
+    );
+    // OIM numbers from the last phase down.
+    for p in map.data.phases.iter().rev() {
+        let [a, b, c, alpha, beta, gamma] = p.lattice;
+        let name = if p.name.trim().is_empty() { "unknown" } else { p.name.trim() };
+        text += &format!(
+            "# Phase {}\n# MaterialName  \t{}\n# Formula     \t\n# Info \t\t\n# Symmetry              {}\n\
+             # LatticeConstants      {a:.3} {b:.3} {c:.3} {:7.3} {:7.3} {:7.3}\n# NumberFamilies        0\n#\n",
+            p.id,
+            plain(name),
+            p.laue_number().map_or(1, symmetry),
+            alpha.to_degrees(),
+            beta.to_degrees(),
+            gamma.to_degrees()
+        );
+    }
+    let [rows, columns] = map.data.nav;
+    let frame = match map.data.orientation_frame.as_str() {
+        "" => "unknown".into(),
+        frame => plain(frame),
+    };
+    text += &format!(
+        "# GRID: SqrGrid\n# XSTEP: {:.6}\n# YSTEP: {:.6}\n# NCOLS_ODD: {columns}\n# NCOLS_EVEN: {columns}\n# NROWS: {rows}\n#\n\
+         # OPERATOR: \temstream\n#\n# SAMPLEID: \t\n#\n# SCANID: \t\n#\n# Reference frame of the orientations: {frame}\n#\n",
+        map.steps[1], map.steps[0]
+    );
+    text
+}
+
+/// EDAX's number of a Laue group for Oxford's.
+fn symmetry(laue: u8) -> u32 {
+    match laue {
+        2 => 2,
+        3 => 22,
+        4 => 4,
+        5 => 42,
+        6 => 3,
+        7 => 32,
+        8 => 6,
+        9 => 62,
+        10 => 23,
+        11 => 43,
+        _ => 1,
     }
 }
 

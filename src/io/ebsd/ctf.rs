@@ -187,7 +187,8 @@ fn phase(id: i32, line: &str) -> Option<Phase> {
     })
 }
 
-/// Writes a file with a row for every point, row by row; columns that the map does not have are 0.
+/// Writes a file with a row for every point, row by row; columns that the map does not have are 0. Orientations keep their numbers: the key `Prj`
+/// says what they refer to, while the line about CS0, by which programs know the header's end, stays as it always is.
 ///
 /// # Errors
 /// [`Error::Io`] if the file exists and `overwrite` is false, or the disk refuses.
@@ -197,8 +198,12 @@ pub fn write_ctf(path: &Path, map: &Orientations, overwrite: bool) -> Result<()>
     let [rows, columns] = map.data.nav;
     let degrees = |a: Option<f64>| a.map_or(0.0, f64::to_degrees);
     let (kv, tilt) = (map.geometry.voltage.unwrap_or(0.0), degrees(map.geometry.sample_tilt));
+    let frame = match map.data.orientation_frame.as_str() {
+        "" => "orientations of unknown frame".to_owned(),
+        frame => frame.replace(['\t', '\n', '\r'], " "),
+    };
     let mut head = format!(
-        "Channel Text File\nPrj\temstream\nAuthor\t\nJobMode\tGrid\nXCells\t{columns}\nYCells\t{rows}\nXStep\t{:.4}\nYStep\t{:.4}\n\
+        "Channel Text File\nPrj\temstream; {frame}\nAuthor\t\nJobMode\tGrid\nXCells\t{columns}\nYCells\t{rows}\nXStep\t{:.6}\nYStep\t{:.6}\n\
          AcqE1\t0.0000\nAcqE2\t0.0000\nAcqE3\t0.0000\nEuler angles refer to Sample Coordinate system (CS0)!\tMag\t0.0000\tCoverage\t100\t\
          Device\t0\tKV\t{kv:.4}\tTiltAngle\t{tilt:.4}\tTiltAxis\t0\nPhases\t{}\n",
         map.steps[1],
@@ -213,7 +218,8 @@ pub fn write_ctf(path: &Path, map: &Orientations, overwrite: bool) -> Result<()>
             beta.to_degrees(),
             gamma.to_degrees(),
             p.name,
-            p.laue,
+            // Programs look this number up: triclinic is what an unknown crystal cannot contradict.
+            p.laue_number().unwrap_or(1),
             p.space_group
         );
     }
@@ -234,6 +240,7 @@ pub fn write_ctf(path: &Path, map: &Orientations, overwrite: bool) -> Result<()>
                 let value = if value.is_nan() { 0.0 } else { value / unit(ours).1 };
                 line += &match *ours {
                     "phase" | "bands" | "error" | "bc" | "bs" => format!("{value:.0}\t"),
+                    "x" | "y" => format!("{value:.6}\t"),
                     _ => format!("{value:.4}\t"),
                 };
             }

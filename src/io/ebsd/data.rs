@@ -30,6 +30,18 @@ pub struct Phase {
     pub space_group: u16,
 }
 
+impl Phase {
+    /// [`Phase::laue`], or the one that follows from the space group (International Tables for Crystallography, volume A).
+    pub fn laue_number(&self) -> Option<u8> {
+        const LAST: [u16; 11] = [2, 15, 74, 88, 142, 148, 167, 176, 194, 206, 230];
+        match (self.laue, self.space_group) {
+            (laue @ 1..=11, _) => Some(laue),
+            (_, 0) => None,
+            (_, group) => (1..).zip(LAST).find(|(_, last)| group <= *last).map(|(laue, _)| laue),
+        }
+    }
+}
+
 /// Columns of a map and its phases.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MapData {

@@ -4,6 +4,7 @@ mod ang;
 mod binary;
 mod ctf;
 mod data;
+mod ebsp;
 mod hdf5;
 mod images;
 pub(crate) use images::source as zip_source;
@@ -14,7 +15,7 @@ mod patterns;
 mod store;
 mod table;
 
-pub use ang::read_ang;
+pub use ang::{read_ang, write_ang};
 pub use ctf::{read_ctf, write_ctf};
 pub use data::{Column, Geometry, Lattice, MapData, Phase};
 pub use images::read_image;
@@ -135,6 +136,9 @@ pub(super) fn open_patterns(path: &Path, options: &OpenOptions) -> Result<Option
     }
     if binary::is_nordif(path) {
         return binary::open_nordif(file, options).map(Some);
+    }
+    if ebsp::is_ebsp(path) {
+        return ebsp::open(file, options).map(Some);
     }
     let mut head = [0; 4];
     if file.len() >= 4 {

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::io::dtype::Stored;
 use crate::io::h5::native_type;
 use crate::io::results::{hdf5_error, put_text, put_texts};
+use crate::io::write::{deflate, shuffle, write_all_at};
 use crate::pixel::FrameShape;
 use hdf5::Group;
 use hdf5::dataset::{Dataset, Layout};
@@ -35,7 +36,7 @@ pub struct PatternWriter {
     order: Option<Vec<u32>>,
     /// Uncompressed: the file itself and the byte of the first pattern.
     plain: Option<(File, u64)>,
-    level: u32,
+    level: u8,
 }
 
 /// Where a stack goes.
@@ -105,7 +106,7 @@ impl PatternWriter {
             plain,
             level: match codec {
                 Codec::None => 0,
-                Codec::Gzip(level) => u32::from(level.clamp(1, 9)),
+                Codec::Gzip(level) => level.clamp(1, 9),
             },
         })
     }
@@ -172,7 +173,8 @@ impl PatternWriter {
                 .zip(first..)
                 .try_for_each(|(pattern, number)| self.write_plain(plain, place(number), pattern)),
             (None, _) => {
-                let encoded: Vec<Vec<u8>> = patterns.par_chunks_exact(size).map(|p| self.encode(p)).collect();
+                let encoded = patterns.par_chunks_exact(size).map(|p| self.encode(p));
+                let encoded = encoded.collect::<Result<Vec<Vec<u8>>>>()?;
                 encoded
                     .iter()
                     .zip(first..)
@@ -186,25 +188,9 @@ impl PatternWriter {
         write_all_at(file, bytes, at).map_err(|e| Error::io(&self.path, "cannot write", e))
     }
 
-    /// A pattern as HDF5's filters shuffle and deflate make it: all first bytes, all second bytes, …, then a zlib stream.
-    fn encode(&self, pattern: &[u8]) -> Vec<u8> {
-        let size = self.frame.pixel.bytes();
-        let shuffled: Vec<u8> = (0..size)
-            .flat_map(|b| pattern.iter().skip(b).step_by(size).copied())
-            .collect();
-        let mut encoder = flate2::Compress::new(flate2::Compression::new(self.level), true);
-        // zlib's own bound for data that does not compress.
-        let mut out = Vec::with_capacity(shuffled.len() + shuffled.len() / 1000 + 128);
-        let mut done = 0;
-        loop {
-            let before = encoder.total_in();
-            let status = encoder.compress_vec(&shuffled[done..], &mut out, flate2::FlushCompress::Finish);
-            done += (encoder.total_in() - before) as usize;
-            match status {
-                Ok(flate2::Status::StreamEnd) | Err(_) => return out,
-                Ok(_) => out.reserve(out.capacity() / 2 + 64),
-            }
-        }
+    /// A pattern as HDF5's filters shuffle and deflate make it.
+    fn encode(&self, pattern: &[u8]) -> Result<Vec<u8>> {
+        deflate(&shuffle(pattern, self.frame.pixel.bytes()), self.level)
     }
 
     /// Writes an encoded chunk past the library's filters.
@@ -262,21 +248,4 @@ fn plain(dataset: &Dataset, file: &Path, path: &Path) -> Result<(File, u64)> {
         .ok_or_else(|| Error::Internal("no space was taken for patterns".into()))?;
     let file = File::options().write(true).open(file);
     Ok((file.map_err(|e| Error::io(path, "cannot write", e))?, start))
-}
-
-/// Writes all of `bytes` at a place of a file.
-fn write_all_at(file: &File, bytes: &[u8], at: u64) -> std::io::Result<()> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
-    #[cfg(windows)]
-    {
-        let mut done = 0;
-        while done < bytes.len() {
-            match std::os::windows::fs::FileExt::seek_write(file, &bytes[done..], at + done as u64)? {
-                0 => return Err(std::io::ErrorKind::WriteZero.into()),
-                n => done += n,
-            }
-        }
-        Ok(())
-    }
 }

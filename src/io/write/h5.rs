@@ -1,189 +1,301 @@
-use super::hspy::{self, Description};
-use super::{Counter, FrameWriter};
-use crate::error::Result;
+//! HDF5 files: plain, HyperSpy's, EMD 1.0. Uncompressed pixels go past the library to their places; chunks are packed by the threads that bring
+//! them and handed to the library whole.
+
+use super::codec::{Chunks, pack};
+use super::flat::write_all_at;
+use super::hspy::{self, Described, Description};
+use super::hyperspy::group_name;
+use super::{Compression, Format, NewScan, Place, ScanWriter};
+use crate::error::{Error, Result};
+use crate::io::Axis;
 use crate::io::dtype::Stored;
-use crate::io::h5::{fault, native_type};
-use crate::io::output;
-use crate::pixel::FrameShape;
-use hdf5::dataset::Dataset;
-use hdf5::{Dataspace, Datatype, File, Hyperslab, Selection, SliceOrIndex};
-use std::path::Path;
-use tempfile::TempPath;
+use crate::io::h5::{kind_of, native_type};
+use crate::io::results::{hdf5_error, put_text};
+use hdf5::dataset::{Dataset, Layout};
+use hdf5::plist::dataset_create::{AllocTime, FillTime};
+use hdf5::types::VarLenUnicode;
+use hdf5::{File, Group};
+use std::path::PathBuf;
 
-/// Bytes of a chunk, unless one frame is larger.
-const CHUNK: usize = 1 << 20;
-/// Stronger compression of noisy counts costs time and gains little.
-const GZIP_LEVEL: u8 = 1;
-
-/// Writes HDF5: dataset `/data` of shape (ny, nx, height, width), or that of a HyperSpy signal, in chunks of whole frames along a row,
-/// shuffled and gzip-compressed.
-pub struct Hdf5Writer {
-    // Dropped in this order: the file is closed before it is removed or renamed.
+struct Hdf5Writer {
+    // Dropped in this order: the dataset is closed before its file.
     dataset: Dataset,
     file: File,
-    temporary: TempPath,
-    memory: Datatype,
-    count: Counter,
-    overwrite: bool,
-    nx: usize,
-    frame: FrameShape,
-    /// Frames of one row have no axis of their own for it.
-    spectra: bool,
-    /// Frames of a chunk, and frames that wait for theirs to be complete.
-    together: usize,
-    waiting: Vec<u8>,
-    written: u64,
+    at: PathBuf,
+    name: PathBuf,
+    scan: NewScan,
+    pixels: Pixels,
+}
+
+/// How pixels get to their places.
+enum Pixels {
+    /// The file itself and the byte of the first frame.
+    Plain(std::fs::File, u64),
+    Chunked(Chunks, Compression),
+}
+
+/// Path of the pixels.
+fn dataset_path(format: Format, scan: &NewScan) -> String {
+    match format {
+        Format::Hspy => {
+            let title = scan.signal.as_ref().map_or(&scan.title, |s| &s.title);
+            format!("Experiments/{}/data", group_name(title))
+        }
+        Format::Emd => format!("{EMD_ROOT}/{EMD_ARRAY}/data"),
+        _ => "data".into(),
+    }
+}
+
+pub(super) fn begin(format: Format, place: Place<'_>, scan: &NewScan, compression: Compression) -> Result<Box<dyn ScanWriter>> {
+    if compression != Compression::None && !hdf5::filters::deflate_available() {
+        return Err(Error::parameter("--compression", "this HDF5 library was built without gzip"));
+    }
+    // The library's own message would name the temporary file.
+    std::fs::File::create(place.at).map_err(|e| Error::io(place.name, "cannot create", e))?;
+    let make = || -> hdf5::Result<(File, Dataset)> {
+        let file = File::create(place.at)?;
+        match format {
+            Format::Hspy => describe_hspy(&file, scan)?,
+            Format::Emd => describe_emd(&file, scan)?,
+            // Pixels that are only counted need no coordinates.
+            _ if scan.axes().iter().any(|(_, _, axis)| axis.scale.is_some()) => put_dims(&file, scan, 1)?,
+            _ => {}
+        }
+        let kind = Stored::parse(scan.frame.pixel.name()).map(|s| s.kind);
+        let dtype = native_type(kind.ok_or("no stored type for these pixels")?)?;
+        let shape = dims(scan, scan.nav[1]);
+        let mut chunk = dims(scan, Chunks::of(scan).frames);
+        chunk[0] = 1;
+        let builder = file.new_dataset_builder().obj_track_times(false);
+        let builder = match compression {
+            // All space is taken now and nothing of it is written by the library, so that frames can go past it.
+            Compression::None => builder
+                .layout(Layout::Contiguous)
+                .alloc_time(Some(AllocTime::Early))
+                .fill_time(FillTime::Never),
+            Compression::Gzip(level) | Compression::Zstd(level) => builder.chunk(chunk).shuffle().deflate(level.clamp(1, 9)),
+        };
+        let dataset = builder
+            .empty_as(&dtype)
+            .shape(shape)
+            .create(dataset_path(format, scan).as_str())?;
+        if format == Format::Emd {
+            put_text(&dataset, "units", "counts")?;
+        }
+        file.flush()?;
+        Ok((file, dataset))
+    };
+    let (file, dataset) = make().map_err(|e| hdf5_error(place.name, "cannot write", &e))?;
+    let writer = Hdf5Writer::open(file, dataset, place, scan, compression)?;
+    Ok(Box::new(writer))
+}
+
+pub(super) fn resume(format: Format, place: Place<'_>, scan: &NewScan, compression: Compression) -> Option<Box<dyn ScanWriter>> {
+    let file = File::open_rw(place.at).ok()?;
+    let dataset = file.dataset(&dataset_path(format, scan)).ok()?;
+    let kind = kind_of(&dataset.dtype().ok()?)?;
+    let shape = dims(scan, scan.nav[1]);
+    let plain = compression == Compression::None;
+    let same = dataset.shape() == shape
+        && kind.kind.default_pixel() == scan.frame.pixel
+        && (dataset.layout() == Layout::Contiguous) == plain;
+    let writer = Hdf5Writer::open(file, dataset, place, scan, compression);
+    writer.ok().filter(|_| same).map(|w| Box::new(w) as Box<dyn ScanWriter>)
 }
 
 impl Hdf5Writer {
-    /// Starts the file beside `path`.
-    ///
-    /// # Errors
-    /// [`crate::Error::Io`], [`crate::Error::Format`] from the library.
-    pub fn create(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool) -> Result<Self> {
-        Self::start(path, nav, frame, overwrite, None)
-    }
-
-    /// Starts a HyperSpy signal; with three axes, frames of one row are spectra.
-    ///
-    /// # Errors
-    /// As [`Hdf5Writer::create`]; [`crate::Error::Internal`] for axes that do not fit the frames.
-    pub fn create_signal(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool, what: &Description) -> Result<Self> {
-        Self::start(path, nav, frame, overwrite, Some(what))
-    }
-
-    fn start(path: &Path, nav: [usize; 2], frame: FrameShape, overwrite: bool, signal: Option<&Description>) -> Result<Self> {
-        let spectra = signal.is_some_and(|s| s.axes.len() == 3);
-        if signal.is_some_and(|s| s.axes.len() != if spectra { 3 } else { 4 }) || (spectra && frame.height != 1) {
-            return Err(crate::Error::Internal("axes of a signal that do not fit its frames".into()));
-        }
-        let temporary = output::temp_file(path, overwrite)?.into_temp_path();
-        let together = (CHUNK / frame.bytes()).clamp(1, nav[1]);
-        let err = |e: hdf5::Error| fault(path, "file", &e);
-        let file = File::create(&temporary).map_err(err)?;
-        let kind = Stored::parse(frame.pixel.name()).map(|s| s.kind);
-        let kind = kind.ok_or_else(|| crate::Error::Internal(format!("no stored type for {}", frame.pixel)))?;
-        let memory = native_type(kind).map_err(err)?;
-        let mut shape = vec![nav[0], nav[1], frame.height, frame.width];
-        let mut chunk = vec![1, together, frame.height, frame.width];
-        if spectra {
-            shape.remove(2);
-            chunk.remove(2);
-        }
-        let group = signal.map(|s| hspy::put(&file, &shape, s)).transpose().map_err(err)?;
-        let builder = match &group {
-            Some(group) => group.new_dataset_builder(),
-            None => file.new_dataset_builder(),
+    fn open(file: File, dataset: Dataset, place: Place<'_>, scan: &NewScan, compression: Compression) -> Result<Self> {
+        let pixels = match compression {
+            Compression::None => {
+                let start = dataset
+                    .offset()
+                    .ok_or_else(|| Error::Internal("no space was taken for frames".into()))?;
+                let file = std::fs::File::options().write(true).open(place.at);
+                Pixels::Plain(file.map_err(|e| Error::io(place.name, "cannot write", e))?, start)
+            }
+            packed => Pixels::Chunked(Chunks::of(scan), packed),
         };
-        let mut builder = builder.chunk(chunk).obj_track_times(false);
-        if hdf5::filters::deflate_available() {
-            builder = builder.shuffle().deflate(GZIP_LEVEL);
-        }
-        let dataset = builder.empty_as(&memory).shape(shape).create("data").map_err(err)?;
-        let count = Counter::new(path, nav, frame);
         Ok(Hdf5Writer {
             dataset,
             file,
-            temporary,
-            memory,
-            count,
-            overwrite,
-            nx: nav[1],
-            frame,
-            spectra,
-            together,
-            waiting: Vec::new(),
-            written: 0,
+            at: place.at.to_owned(),
+            name: place.name(),
+            scan: scan.clone(),
+            pixels,
         })
     }
 
-    /// Frames from the next one to the end of its chunk.
-    fn room(&self) -> usize {
-        let x = (self.written % self.nx as u64) as usize;
-        (self.together - x % self.together).min(self.nx - x)
-    }
-
-    /// Writes `frames` frames, at most up to the end of their chunk.
-    fn put(&mut self, bytes: &[u8], frames: usize) -> Result<()> {
-        let (y, x) = (
-            (self.written / self.nx as u64) as usize,
-            (self.written % self.nx as u64) as usize,
-        );
-        let part = |start, count| SliceOrIndex::SliceCount {
-            start,
-            step: 1,
-            count,
-            block: 1,
-        };
-        let mut axes = vec![part(y, 1), part(x, frames), part(0, self.frame.width)];
-        if !self.spectra {
-            axes.insert(2, part(0, self.frame.height));
-        }
-        let values = frames * self.frame.pixels();
-        let go = || -> hdf5::Result<()> {
-            if values * self.frame.pixel.bytes() > bytes.len() {
-                return Err("too few bytes for the frames".into());
-            }
-            let target = self.dataset.space()?.select(Selection::new(Hyperslab::from(axes)))?;
-            let source = Dataspace::try_new(values)?;
-            hdf5::sync::sync(|| {
-                // SAFETY: all identifiers are open, `bytes` holds all values (checked above), and the library's lock is held.
-                let status = unsafe {
-                    let default = hdf5_sys::h5p::H5P_DEFAULT;
-                    hdf5_sys::h5d::H5Dwrite(
-                        self.dataset.id(),
-                        self.memory.id(),
-                        source.id(),
-                        target.id(),
-                        default,
-                        bytes.as_ptr().cast(),
-                    )
-                };
-                hdf5::h5check(status).map(|_| ())
-            })
-        };
-        go().map_err(|e| fault(&self.count.path, format!("frame {}", self.written), &e))?;
-        self.written += frames as u64;
-        Ok(())
+    /// Writes a packed chunk past the library's filters.
+    fn put_chunk(&self, [y, x]: [u64; 2], chunk: &[u8]) -> Result<()> {
+        let offset = [y, x, 0, 0];
+        let written = hdf5::sync::sync(|| {
+            // SAFETY: the dataset is open and chunked with three or four dimensions, `offset` has four entries, the chunk's bytes are borrowed
+            // for the call, and the library's lock is held.
+            let status = unsafe {
+                hdf5_sys::h5d::H5Dwrite_chunk(
+                    self.dataset.id(),
+                    hdf5_sys::h5p::H5P_DEFAULT,
+                    0,
+                    offset.as_ptr(),
+                    chunk.len(),
+                    chunk.as_ptr().cast(),
+                )
+            };
+            hdf5::h5check(status).map(|_| ())
+        });
+        written.map_err(|e| hdf5_error(&self.name, "cannot write", &e))
     }
 }
 
-impl FrameWriter for Hdf5Writer {
-    fn write(&mut self, mut frames: &[u8]) -> Result<()> {
-        self.count.add(frames.len())?;
-        let size = self.frame.bytes();
-        while !frames.is_empty() {
-            let chunk = self.room() * size;
-            let n = (chunk - self.waiting.len()).min(frames.len());
-            let (now, rest) = frames.split_at(n);
-            frames = rest;
-            if self.waiting.is_empty() && n == chunk {
-                self.put(now, chunk / size)?;
-                continue;
+impl ScanWriter for Hdf5Writer {
+    fn boundary(&self, at: u64) -> u64 {
+        match &self.pixels {
+            Pixels::Plain(..) => at,
+            Pixels::Chunked(chunks, _) => chunks.boundary(at),
+        }
+    }
+    fn put(&self, first: u64, frames: &[u8]) -> Result<()> {
+        self.scan.check(&self.name, first, frames.len())?;
+        match &self.pixels {
+            Pixels::Plain(file, start) => {
+                let at = start + first * self.scan.frame.bytes() as u64;
+                write_all_at(file, frames, at).map_err(|e| Error::io(&self.name, "cannot write", e))
             }
-            self.waiting.extend_from_slice(now);
-            if self.waiting.len() == chunk {
-                let full = std::mem::take(&mut self.waiting);
-                self.put(&full, chunk / size)?;
-                self.waiting = full;
-                self.waiting.clear();
+            Pixels::Chunked(chunks, compression) => {
+                for (position, bytes) in chunks.cut(first, frames)? {
+                    let packed = pack(chunks.full(bytes), self.scan.frame.pixel.bytes(), *compression)?;
+                    self.put_chunk(position, &packed)?;
+                }
+                Ok(())
             }
         }
-        Ok(())
+    }
+    fn sync(&self) -> Result<()> {
+        match &self.pixels {
+            Pixels::Plain(file, _) => file.sync_data().map_err(|e| Error::io(&self.name, "cannot write", e)),
+            Pixels::Chunked(..) => self.file.flush().map_err(|e| hdf5_error(&self.name, "cannot write", &e)),
+        }
+    }
+    fn survives(&self) -> bool {
+        // The library changes its index of chunks in place: a process that ends in between leaves a file without some of them.
+        matches!(self.pixels, Pixels::Plain(..))
+    }
+    fn suspend(self: Box<Self>) -> Result<()> {
+        self.finish()
     }
     fn finish(self: Box<Self>) -> Result<()> {
-        self.count.complete()?;
+        self.sync()?;
         let Hdf5Writer {
             dataset,
             file,
-            temporary,
-            count,
-            overwrite,
+            at,
+            name,
+            pixels,
             ..
         } = *self;
-        drop(dataset);
-        file.flush().map_err(|e| fault(&count.path, "file", &e))?;
-        file.close().map_err(|e| fault(&count.path, "file", &e))?;
-        output::persist(temporary, &count.path, overwrite)
+        drop((dataset, pixels));
+        crate::io::results::settle(file, &at, &name)
     }
+}
+
+/// Most coordinates of an axis that are written one by one.
+const LONGEST: usize = 1 << 20;
+
+/// Coordinates of the four axes, counted from `first`: `dim1` … beside plain data, `dim0` … in EMD 1.0, where the first two of an axis tell all.
+fn put_dims(group: &Group, scan: &NewScan, first: usize) -> hdf5::Result<()> {
+    for (i, (name, size, axis)) in scan.axes().into_iter().enumerate() {
+        let count = if first == 0 || size > LONGEST { 2 } else { size };
+        let step = axis.scale.unwrap_or(1.0);
+        let values: Vec<f64> = (0..count).map(|k| k as f64 * step).collect();
+        let dataset = group
+            .new_dataset_builder()
+            .obj_track_times(false)
+            .with_data(&values)
+            .create(format!("dim{}", i + first).as_str())?;
+        put_text(&dataset, "name", name)?;
+        let unit = match axis {
+            Axis { scale: None, .. } => "pixels",
+            axis => &axis.unit,
+        };
+        put_text(&dataset, "units", unit)?;
+    }
+    Ok(())
+}
+
+/// Sizes of the array with `columns` columns of the scan: spectra have no axis for their only row.
+fn dims(scan: &NewScan, columns: usize) -> Vec<usize> {
+    match &scan.signal {
+        Some(signal) if signal.axes.len() == 3 => vec![scan.nav[0], columns, scan.frame.width],
+        _ => vec![scan.nav[0], columns, scan.frame.height, scan.frame.width],
+    }
+}
+
+fn describe_hspy(file: &File, scan: &NewScan) -> hdf5::Result<()> {
+    let shape = dims(scan, scan.nav[1]);
+    if let Some(signal) = &scan.signal {
+        return hspy::put(file, &shape, signal).map(|_| ());
+    }
+    let axes = scan.axes().map(|(name, _, step)| Described {
+        name: name.into(),
+        step: step.clone(),
+        offset: 0.0,
+    });
+    let what = Description {
+        title: scan.title.clone(),
+        axes: axes.to_vec(),
+        navigated: 2,
+        ..Description::default()
+    };
+    hspy::put(file, &shape, &what).map(|_| ())
+}
+
+const EMD_ROOT: &str = "datacube_root";
+const EMD_ARRAY: &str = "datacube";
+
+/// EMD 1.0 as emdfile writes it: a root with an array and, in its metadata, py4DSTEM's calibration.
+fn describe_emd(file: &File, scan: &NewScan) -> hdf5::Result<()> {
+    let text = |at: &Group, name: &str, value: &str| put_text(at, name, value);
+    text(file, "emd_group_type", "file")?;
+    for (name, value) in [("version_major", 1i64), ("version_minor", 0)] {
+        file.new_attr::<i64>().create(name)?.write_scalar(&value)?;
+    }
+    text(file, "authoring_program", "emstream")?;
+    let root = file.create_group(EMD_ROOT)?;
+    text(&root, "emd_group_type", "root")?;
+    text(&root, "python_class", "Root")?;
+    let bundle = root.create_group("metadatabundle")?;
+    text(&bundle, "emd_group_type", "metadatabundle")?;
+    let calibration = bundle.create_group("calibration")?;
+    text(&calibration, "emd_group_type", "metadata")?;
+    text(&calibration, "python_class", "Calibration")?;
+    for (letter, axes) in [("R", &scan.nav_axes), ("Q", &scan.sig_axes)] {
+        // py4DSTEM knows one size for both directions.
+        let axis = if axes[0] == axes[1] {
+            axes[0].clone()
+        } else {
+            Axis::default()
+        };
+        let size = calibration
+            .new_dataset::<f64>()
+            .create(format!("{letter}_pixel_size").as_str())?;
+        size.write_scalar(&axis.scale.unwrap_or(1.0))?;
+        put_text(&size, "type", "number")?;
+        let unit = match (axis.scale, axis.unit.as_str()) {
+            (None, _) => "pixels",
+            // py4DSTEM's own words.
+            (_, "1/Å" | "1/A") => "A^-1",
+            (_, "Å") => "A",
+            (_, unit) => unit,
+        };
+        let units = calibration
+            .new_dataset::<VarLenUnicode>()
+            .create(format!("{letter}_pixel_units").as_str())?;
+        let value: VarLenUnicode = crate::io::results::text(unit)?;
+        units.write_scalar(&value)?;
+        put_text(&units, "type", "string")?;
+    }
+    let array = root.create_group(EMD_ARRAY)?;
+    text(&array, "emd_group_type", "array")?;
+    text(&array, "python_class", "DataCube")?;
+    put_dims(&array, scan, 0)
 }

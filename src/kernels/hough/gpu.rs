@@ -8,7 +8,7 @@ use super::peaks::{Maximum, Range, choose};
 use super::{BUTTERFLY, Part, Plan, bin_of};
 use crate::backend::cpu::isa::Isa;
 use crate::backend::gpu::rounds::{Rounds, words_of};
-use crate::backend::gpu::shader::{THREADS, WORKGROUP_WORDS, numbering, prelude};
+use crate::backend::gpu::shader::{THREADS, WORKGROUP_WORDS, numbering, prelude_of_finite};
 use crate::backend::gpu::{Buffer, Gpu, GpuBlock, Pipeline, Recorder};
 use crate::backend::stage::{Cost, GpuStage};
 use crate::error::{Error, Result};
@@ -91,8 +91,7 @@ impl Pipelines {
             number("VOTE_WORDS", pixels.div_ceil(4)),
             flag("SPREAD", pixel != Pixel::U8),
             flag("GREY", plan.params.grey),
-            flag("FLOATS", pixel == Pixel::F32),
-            prelude(pixel),
+            prelude_of_finite(pixel),
             include_str!("../../../shaders/hough_grey.wgsl").to_owned(),
         ]
         .concat();

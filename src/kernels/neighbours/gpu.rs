@@ -3,7 +3,7 @@
 
 use super::{Lists, Measure, Params, Stage, check};
 use crate::backend::gpu::rounds::floats_of;
-use crate::backend::gpu::shader::{THREADS, prelude};
+use crate::backend::gpu::shader::{THREADS, prelude, prelude_of_finite};
 use crate::backend::gpu::{Buffer, Gpu, Pipeline, Recorder, UploadRing};
 use crate::error::{Error, Result};
 use crate::pixel::{Frames, Pixel};
@@ -26,7 +26,7 @@ pub fn stage(gpu: &Arc<Gpu>, params: &Params, frames: usize) -> Result<Box<dyn S
         return Err(Error::TooLargeForDevice(what));
     }
     let (pixel, measure) = (params.frame.pixel, params.measure);
-    let native = format!("{}const FLOATS = {};\n", prelude(pixel), pixel == Pixel::F32);
+    let native = prelude_of_finite(pixel);
     let kind = format!(
         "const CENTRED = {};\nconst UNIT = {};\n",
         measure == Measure::Correlation,

@@ -10,6 +10,7 @@
 pub mod cpu;
 pub mod gpu;
 
+use crate::backend::stage::Work;
 use crate::error::{Error, Result};
 use crate::pixel::FrameShape;
 use std::sync::Arc;
@@ -55,6 +56,18 @@ impl Plan {
             normalise,
             most: sum / (h * w) as f64,
         }))
+    }
+
+    /// Work on one pattern: a real transform along each row and a complex one down each column (5 n log₂ n operations a transform), and
+    /// the power and its weights.
+    pub fn work(&self) -> Work {
+        let (h, w) = (self.frame.height as f64, self.frame.width as f64);
+        let transforms = 2.5 * h * w * w.log2().max(1.0) + 2.5 * h * w * h.log2().max(1.0);
+        Work {
+            read: self.frame.bytes() as u64,
+            written: 4 * WIDTH as u64,
+            operations: (transforms + 4.0 * h * w) as u64,
+        }
     }
 
     /// Rows of the spectrum that are computed.

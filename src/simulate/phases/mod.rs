@@ -13,7 +13,7 @@ use super::purpose;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::output;
-use crate::io::write::{Described, Description, Hdf5Writer, XRays};
+use crate::io::write::{Described, Description, FrameWriter, XRays};
 use crate::pixel::{FrameShape, Pixel};
 use crate::rng::Source;
 use serde::{Deserialize, Serialize};
@@ -413,10 +413,9 @@ impl SimulatedPhases {
         what: &Description,
         overwrite: bool,
         control: &Control,
-    ) -> Result<Box<dyn crate::io::write::FrameWriter>> {
+    ) -> Result<FrameWriter> {
         let info = scan.info();
-        let writer = Hdf5Writer::create_signal(path, info.nav, info.frame, overwrite, what)?;
-        let mut writer: Box<dyn crate::io::write::FrameWriter> = Box::new(writer);
+        let mut writer = FrameWriter::create_signal(path, info.nav, info.frame, overwrite, what)?;
         super::stream::stream(scan, control, |frames| writer.write(frames))?;
         Ok(writer)
     }

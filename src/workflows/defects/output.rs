@@ -1,9 +1,10 @@
 //! What all steps of `defects` write in the same way: provenance, figures, report.
 
+use super::detected::Detected;
 use crate::engine::Backend;
 use crate::error::Result;
 use crate::io::Scan;
-use crate::io::results::{OutputDir, ResultFile};
+use crate::io::results::{Input, OutputDir, Provenance, ResultFile};
 use crate::report::html::Report;
 use crate::workflows::folder::{Named, add_figures, finish};
 use crate::workflows::{Timings, provenance};
@@ -33,27 +34,72 @@ impl Page<'_> {
             self.parameters.to_owned(),
             self.timings,
         )?;
-        file.provenance(&provenance)?;
-        file.finish()?;
         let info = self.scan.info();
-        let name = info.path.file_name().unwrap_or(info.path.as_os_str()).to_string_lossy();
-        let mut report = Report::new(format!("{} in {name}", self.title));
-        report.summary(
-            "Movie",
-            format!(
-                "{} frames of {} × {} pixels, {}",
-                info.frames(),
-                info.frame.height,
-                info.frame.width,
-                info.stored
-            ),
+        let about = format!(
+            "{} frames of {} × {} pixels, {}",
+            info.frames(),
+            info.frame.height,
+            info.frame.width,
+            info.stored
         );
+        let page = Finished {
+            title: self.title,
+            about: ("Movie", about),
+            name: info
+                .path
+                .file_name()
+                .unwrap_or(info.path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
+            provenance,
+            parameters: self.parameters,
+            warnings: self.warnings,
+            summary: self.summary,
+            tables: Vec::new(),
+            figures: self.figures,
+        };
+        page.finish(file, dir)
+    }
+}
+
+/// A table of the report: heading, names of the columns, rows.
+pub struct Table {
+    pub heading: String,
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Everything around the arrays of a result that comes from any kind of input.
+pub struct Finished<'a> {
+    pub title: &'a str,
+    /// What the input is: a name for the line, and its text.
+    pub about: (&'a str, String),
+    /// Name of the input.
+    pub name: String,
+    pub provenance: Provenance,
+    pub parameters: &'a str,
+    pub warnings: &'a [String],
+    pub summary: &'a [(&'a str, String)],
+    pub tables: Vec<Table>,
+    pub figures: Vec<Named>,
+}
+
+impl Finished<'_> {
+    /// Completes the result file, writes figures, parameters and report, and puts the folder in place.
+    pub fn finish(self, file: ResultFile, dir: OutputDir) -> Result<PathBuf> {
+        file.provenance(&self.provenance)?;
+        file.finish()?;
+        let mut report = Report::new(format!("{} in {}", self.title, self.name));
+        report.summary(self.about.0, &self.about.1);
         for (name, value) in self.summary {
             report.summary(name, value);
         }
-        report.summary("Backend", format!("{} ({})", self.backend.name(), self.backend.adapter()));
+        report.summary(
+            "Backend",
+            format!("{} ({})", self.provenance.backend, self.provenance.adapter),
+        );
         report.summary("emstream", env!("CARGO_PKG_VERSION"));
-        for t in &self.timings.steps {
+        for t in &self.provenance.timings {
             let rate = if t.frames > 0 {
                 format!(", {:.1} frames/s", t.frames as f64 / t.seconds.max(1e-9))
             } else {
@@ -64,7 +110,28 @@ impl Page<'_> {
         for warning in self.warnings {
             report.warning(warning);
         }
+        for table in &self.tables {
+            report.section(&table.heading).table(&table.columns, &table.rows);
+        }
         add_figures(&dir, &mut report, &self.figures)?;
         finish(dir, report, self.parameters)
     }
+}
+
+/// Provenance of a step that starts from the result of another.
+pub fn from_result(command: &str, found: &Detected, parameters: &str, timings: &Timings) -> Result<Provenance> {
+    let axes = [("x", &found.pixel), ("y", &found.pixel), ("scan_x", &found.time)];
+    Ok(Provenance {
+        command: command.to_owned(),
+        backend: Backend::Cpu.name().to_owned(),
+        adapter: Backend::Cpu.adapter(),
+        parameters: parameters.to_owned(),
+        timings: timings.steps.clone(),
+        inputs: vec![Input::of(&found.path)?],
+        calibration: axes
+            .into_iter()
+            .filter(|(_, axis)| axis.scale.is_some())
+            .map(|(name, axis)| (name.to_owned(), axis.clone()))
+            .collect(),
+    })
 }

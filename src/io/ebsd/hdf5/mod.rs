@@ -1,7 +1,9 @@
-//! Maps in HDF5: the h5ebsd-like layout in both of its dialects (and Bruker's, from which it comes), kikuchipy, EDAX and Oxford (`.h5oina`).
+//! Maps in HDF5: the h5ebsd-like layout in both of its dialects (and Bruker's, from which it comes), kikuchipy, EDAX and Oxford (`.h5oina`), and
+//! EMsoft's simulated patterns.
 //!
-//! All of them keep a map in a group `…/EBSD` with members `Data` and `Header`; they differ in names, which the tables below list.
+//! All but the last keep a map in a group `…/EBSD` with members `Data` and `Header`; they differ in names, which the tables below list.
 
+mod emsoft;
 mod geometry;
 mod points;
 
@@ -82,6 +84,7 @@ pub(crate) fn open_scan(file: &ReadAt, options: &OpenOptions, control: &Control)
     let h5 = open_file(file.path())?;
     match probe(&h5) {
         Some(layout) if is(&h5, &format!("{}/Header", layout.group), LocationType::Group) => {}
+        None if emsoft::is_emsoft(&h5) => {}
         _ => return Ok(None),
     }
     Ok(open_map(file, options, control)?.map(|m| m.scan))
@@ -94,7 +97,12 @@ pub(crate) fn open_scan(file: &ReadAt, options: &OpenOptions, control: &Control)
 pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) -> Result<Option<PatternMap>> {
     let path = file.path();
     let h5 = open_file(path)?;
-    let Some(layout) = probe(&h5) else { return Ok(None) };
+    let Some(layout) = probe(&h5) else {
+        return match emsoft::is_emsoft(&h5) {
+            true => emsoft::open_map(path, &h5, options, control),
+            false => Ok(None),
+        };
+    };
     let data = format!("{}/Data", layout.group);
     let chosen = match options.dataset.as_deref() {
         None => layout.stacks.first(),
@@ -126,6 +134,7 @@ pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) 
         program,
         count: inner.info().frames() as usize,
     };
+    map.check_grid()?;
     let places = map.places(options.nav_shape)?;
     let steps = [map.header(&STEP_Y), map.header(&STEP_X)];
     let present = places.present();
@@ -207,8 +216,8 @@ impl Source<'_> {
     /// # Errors
     /// [`Error::Format`] if it has another length.
     fn column(&self, names: &[&str]) -> Result<Option<Vec<f64>>> {
-        // kikuchipy keeps what belongs to orientations in an orix crystal map.
-        let folders = ["Data", "CrystalMap/crystal_map/data"];
+        // kikuchipy keeps what belongs to orientations in an orix crystal map, Bruker the positions of a region in `SEM`.
+        let folders = ["Data", "CrystalMap/crystal_map/data", "SEM"];
         let mut paths = folders
             .iter()
             .flat_map(|f| names.iter().map(move |n| format!("{}/{f}/{n}", self.group)));
@@ -231,6 +240,18 @@ impl Source<'_> {
         dataset.read_raw::<f64>().map(Some).map_err(failed)
     }
 
+    /// Refuses hexagonal grids; Bruker calls a square one isometric, EDAX `SqrGrid`.
+    fn check_grid(&self) -> Result<()> {
+        let name = format!("{}/Header/Grid Type", self.group);
+        match text::dataset(self.file, &name) {
+            Some(kind) if kind.to_ascii_lowercase().contains("hex") => {
+                let what = format!("a grid of type '{kind}'; emstream reads square ones");
+                Err(Error::unsupported(self.path, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The shape of the map and where its patterns belong.
     fn places(&self, given: Option<[usize; 2]>) -> Result<Places> {
         if self.count > MAX_POINTS {
@@ -247,13 +268,30 @@ impl Source<'_> {
             }
             Ok(value as usize)
         };
-        let nav = match given {
-            Some(nav) => nav,
-            None => [edge(&ROWS)?, edge(&COLUMNS)?],
+        // Bruker's region of the SEM image: rows and columns of the header are those of the whole image.
+        let region = (self.column(&["IX"])?, self.column(&["IY"])?);
+        let extent = |v: &[f64]| {
+            let (low, high) = v.iter().fold((f64::MAX, f64::MIN), |(l, h), &b| (l.min(b), h.max(b)));
+            let n = high - low + 1.0;
+            (n.fract() == 0.0 && (1.0..=MAX_EDGE as f64).contains(&n)).then_some(n as usize)
+        };
+        let nav = match (given, &region) {
+            (Some(nav), _) => nav,
+            (None, (Some(x), Some(y))) => match (extent(y), extent(x)) {
+                (Some(rows), Some(columns)) => [rows, columns],
+                _ => {
+                    let place = format!("{}/SEM", self.group);
+                    return Err(Error::format(self.path, place, "IX and IY are no positions"));
+                }
+            },
+            _ => [edge(&ROWS)?, edge(&COLUMNS)?],
         };
         limits::check_points(self.path, nav, self.count)?;
         let points = nav[0] * nav[1];
-        let beams = (self.column(&BEAM_X)?, self.column(&BEAM_Y)?);
+        let beams = match region {
+            (Some(x), Some(y)) => (Some(x), Some(y)),
+            _ => (self.column(&BEAM_X)?, self.column(&BEAM_Y)?),
+        };
         let (Some(x), Some(y)) = beams else {
             if points != self.count {
                 let what = format!(

@@ -6,11 +6,11 @@
 use super::normal::Equations;
 use super::{AROUND, ENOUGH, FLOOR, Fit, Lattice, NOTHING, Params, Part, STEPS, Settings, Status, base, enough, window};
 use crate::backend::gpu::rounds::{Rounds, floats_of};
-use crate::backend::gpu::shader::prelude;
+use crate::backend::gpu::shader::prelude_of_finite;
 use crate::backend::gpu::{Buffer, Gpu, GpuBlock, Pipeline, Recorder};
 use crate::backend::stage::{Cost, GpuStage};
 use crate::error::{Error, Result};
-use crate::pixel::{FrameShape, LEAF, Pixel};
+use crate::pixel::{FrameShape, LEAF};
 
 /// Words of a fit on the device.
 const WORDS: usize = 32;
@@ -37,11 +37,10 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn Gp
     let rounds = Rounds::new(gpu, per_frame, u64::from(STEPS) * most as u64 * edge * edge * WORK);
     let frames = rounds.bytes() / per_frame;
     let wgsl = [
-        &prelude(shape.pixel),
+        &prelude_of_finite(shape.pixel),
         &format!(
-            "const FLOATS = {};\nconst STEPS = {STEPS}u;\nconst ENOUGH = f32({ENOUGH});\nconst NOTHING = f32({NOTHING:?});\n\
-             const FLOOR = f32({FLOOR});\nconst FAR = 3.0e38;\n",
-            shape.pixel == Pixel::F32
+            "const STEPS = {STEPS}u;\nconst ENOUGH = f32({ENOUGH});\nconst NOTHING = f32({NOTHING:?});\n\
+             const FLOOR = f32({FLOOR});\nconst FAR = 3.0e38;\n"
         ),
         include_str!("../../../../shaders/correlate_joint.wgsl"),
     ]

@@ -1,6 +1,6 @@
 //! What a stage keeps on the device from its start: pipelines, and the tables of each step.
 
-use crate::backend::gpu::shader::{lanes, numbering, prelude};
+use crate::backend::gpu::shader::{lanes, numbering, prelude_of_finite};
 use crate::backend::gpu::{Buffer, Gpu, Pipeline};
 use crate::error::Result;
 use crate::kernels::pattern::plan::{Axis, Plan, Ready};
@@ -30,9 +30,8 @@ impl Pipelines {
     pub(super) fn new(gpu: &Gpu, plan: &Plan) -> Result<Self> {
         let pixel = plan.frame.pixel;
         let group = numbering();
-        let floats = format!("const FLOATS = {};\n", pixel == Pixel::F32);
         let thread = include_str!("../../../../shaders/common/thread.wgsl");
-        let begin = prelude(pixel) + thread + &floats + include_str!("../../../../shaders/pattern_begin.wgsl");
+        let begin = prelude_of_finite(pixel) + thread + include_str!("../../../../shaders/pattern_begin.wgsl");
         let point = group.clone() + include_str!("../../../../shaders/pattern_point.wgsl");
         let lowpass = group.clone() + include_str!("../../../../shaders/pattern_lowpass.wgsl");
         let range = group.clone()

@@ -5,7 +5,7 @@ mod sink;
 mod write;
 
 pub use params::{Drift, Params};
-pub use write::write;
+pub use write::{figures, put, write};
 
 use self::sink::Sink;
 use super::inference::{Inference, Tiling};

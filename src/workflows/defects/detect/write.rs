@@ -1,13 +1,14 @@
 //! Writes what `defects detect` found.
 
 use super::super::movie::MovieParams;
-use super::super::{figures, output};
+use super::super::output;
 use super::{Detection, Found, Params, Shown};
 use crate::engine::Backend;
 use crate::error::Result;
 use crate::io::Scan;
 use crate::io::keras::Model;
 use crate::io::results::{Meta, OutputDir, ResultFile};
+use crate::workflows::folder::Named;
 use ndarray::{Array2, arr1};
 use std::path::PathBuf;
 
@@ -24,6 +25,39 @@ pub fn write(
     file: ResultFile,
     dir: OutputDir,
 ) -> Result<PathBuf> {
+    let summary = put(&file, found, scan, model, (movie, params))?;
+    let page = output::Page {
+        command: "defects detect",
+        title: "Defects",
+        scan,
+        backend,
+        parameters,
+        timings: &found.timings,
+        warnings: &found.warnings,
+        summary: &summary,
+        figures: figures(found, scan, params),
+    };
+    page.finish(file, dir)
+}
+
+/// The figures of what was found.
+pub fn figures(found: &Found, scan: &dyn Scan, params: &Params) -> Vec<Named> {
+    let mut shown: Vec<&Shown> = found.shown.iter().collect();
+    shown.sort_by_key(|s| params.show_frames.iter().position(|&f| f == s.frame));
+    super::super::figures::detect(&shown, &found.counts, &scan.info().sig_axes[1])
+}
+
+/// Writes the arrays that [`super::run`] has not written, and gives the lines of the report.
+///
+/// # Errors
+/// [`crate::Error::Io`] when the disk says no.
+pub fn put(
+    file: &ResultFile,
+    found: &Found,
+    scan: &dyn Scan,
+    model: &Model,
+    (movie, params): (&MovieParams, &Params),
+) -> Result<Vec<(&'static str, String)>> {
     let d = &found.detections;
     let column = |name: &str, unit: &str, meaning: &str, value: &dyn Fn(&Detection) -> f64| {
         let values: Vec<f64> = d.iter().map(value).collect();
@@ -73,8 +107,19 @@ pub fn write(
     let meaning = "raw values are divided by the first number; the second then became 0, the third 1";
     let meta = Meta::new("", &["scale_low_high"], meaning);
     file.put("movie/scale", arr1(&found.scale).view(), meta)?;
+    let first = found.counts.first().map_or(0, |c| c.0);
+    let frames = arr1(&[first as i64, found.counts.len() as i64]);
+    let meta = Meta::new("", &["first_number"], "first frame that was looked at, and how many");
+    file.put("movie/frames", frames.view(), meta)?;
+    let shape = scan.info().frame;
+    let size = arr1(&[shape.height as i64, shape.width as i64]);
+    file.put(
+        "movie/size",
+        size.view(),
+        Meta::new("px", &["yx"], "height and width of a frame"),
+    )?;
     let kept = with.len();
-    let summary = [
+    Ok(vec![
         ("Detections", format!("{} in {} frames", d.len(), found.counts.len())),
         (
             "With window",
@@ -90,19 +135,5 @@ pub fn write(
             ),
         ),
         ("Recipe", movie.recipe.to_string()),
-    ];
-    let mut shown: Vec<&Shown> = found.shown.iter().collect();
-    shown.sort_by_key(|s| params.show_frames.iter().position(|&f| f == s.frame));
-    let page = output::Page {
-        command: "defects detect",
-        title: "Defects",
-        scan,
-        backend,
-        parameters,
-        timings: &found.timings,
-        warnings: &found.warnings,
-        summary: &summary,
-        figures: figures::detect(&shown, &found.counts, &scan.info().sig_axes[1]),
-    };
-    page.finish(file, dir)
+    ])
 }

@@ -3,7 +3,6 @@
 //! An uncompressed conversion that is interrupted (Ctrl-C, a full disk) leaves `FILE.part` and goes on from there when it is run again:
 //! `FILE.part.means` holds the mean of every pattern that is safely in the file, `FILE.part.toml` what was being done.
 
-mod binning;
 mod part;
 
 use super::points;
@@ -16,24 +15,12 @@ use crate::io::results::Meta;
 use crate::pattern_centre::{Convention, after_binning};
 use crate::pixel::{FrameShape, Frames};
 use crate::with_pixel;
-use binning::{bin, bin_background, binned_frame, mean};
+pub use crate::workflows::binning::BinMode;
+use crate::workflows::binning::{Binning, bin, bin_background, binned_frame, mean};
+use crate::workflows::blocks::Blocks;
 use ndarray::{Array2, Array3};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-/// Bytes of patterns that are converted between two looks at the disk.
-const BLOCK: u64 = 32 << 20;
-/// How a block of pixels becomes one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BinMode {
-    /// Their mean, rounded to the nearest integer, ties to even; the pixel type stays.
-    #[default]
-    Mean,
-    /// Their sum, in the next larger integer type.
-    Sum,
-}
 
 /// The file that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -96,6 +83,15 @@ impl Default for Params {
     }
 }
 
+impl Params {
+    fn binning(&self) -> Binning {
+        Binning {
+            bin: self.bin,
+            mode: self.mode,
+        }
+    }
+}
+
 /// What is known besides the patterns' own file.
 #[derive(Default)]
 pub struct Given {
@@ -131,7 +127,7 @@ pub fn run(
 ) -> Result<Converted> {
     let mut warnings = map.scan.info().notes.clone();
     let from = map.scan.info().frame;
-    let frame = binned_frame(from, params)?;
+    let frame = binned_frame(from, params.binning())?;
     let cropped = [from.height % params.bin, from.width % params.bin];
     if cropped != [0, 0] {
         let [y, x] = cropped;
@@ -143,7 +139,7 @@ pub fn run(
     let steps = merge(&mut map, given, params, &mut warnings)?;
     let background = match &map.static_background {
         None => None,
-        Some(b) if b.dim() == (from.height, from.width) => Some(bin_background(b, frame, params)),
+        Some(b) if b.dim() == (from.height, from.width) => Some(bin_background(b, frame, params.binning())),
         Some(b) => {
             let what = format!("{:?} pixels, the patterns have {} × {}", b.dim(), from.height, from.width);
             return Err(Error::parameter("--background", what));
@@ -258,38 +254,20 @@ impl Job<'_> {
         mut done: impl FnMut(&[f64]) -> Result<()>,
         put: impl Fn(u64, &[u8]) -> Result<()> + Sync,
     ) -> Result<()> {
-        let total = self.selection.len();
-        let bytes = (self.from.stride() + self.frame.bytes()) as u64;
-        // A piece is what one thread reads and writes at a time.
-        let piece = (4 << 20) / bytes;
-        let threads = self.control.threads.max(1) as u64;
-        let piece = piece.min(self.control.memory / 4 / threads / bytes).max(1);
-        let block = (BLOCK.min(self.control.memory / 4) / bytes).max(1).div_ceil(piece) * piece;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.control.threads).build();
-        let pool = pool.map_err(|e| Error::Internal(format!("cannot start threads: {e}")))?;
-        let progress = &self.control.progress;
-        progress.begin("convert", total - start, (total - start) * self.from.bytes() as u64);
-        let mut first = start;
-        let mut result = Ok(());
-        while first < total && result.is_ok() {
-            let end = (first + block).min(total);
-            let pieces: Vec<u64> = (first..end).step_by(piece as usize).collect();
-            result = pool
-                .install(|| {
-                    let work = pieces.par_iter().map(|&at| {
-                        let upto = (at + piece).min(end);
-                        let (binned, means) = self.piece(at, upto)?;
-                        put(at, &binned)?;
-                        progress.advance(upto - at);
-                        Ok(means)
-                    });
-                    work.collect::<Result<Vec<Vec<f64>>>>()
-                })
-                .and_then(|means| done(&means.concat()));
-            first = end;
-        }
-        progress.end();
-        result
+        let blocks = Blocks {
+            title: "convert",
+            start,
+            total: self.selection.len(),
+            read: self.from.bytes(),
+            held: self.from.stride() + self.frame.bytes(),
+            control: self.control,
+        };
+        let work = |range: std::ops::Range<u64>| {
+            let (binned, means) = self.piece(range.start, range.end)?;
+            put(range.start, &binned)?;
+            Ok(means)
+        };
+        blocks.run(|at| at, work, |_, means: Vec<Vec<f64>>| done(&means.concat()))
     }
 
     /// Patterns `from..to` of the selection, binned, tightly packed, and their means before binning.
@@ -311,7 +289,7 @@ impl Job<'_> {
                 if self.params.bin == 1 {
                     place.copy_from_slice(bytemuck::cast_slice(pattern));
                 } else {
-                    bin(pattern, self.from.width, self.frame, self.params, place).map_err(|what| {
+                    bin(pattern, self.from.width, self.frame, self.params.binning(), place).map_err(|what| {
                         let nx = self.scan.info().nav[1] as u64;
                         let (y, x) = (numbers[i] / nx, numbers[i] % nx);
                         Error::parameter("--bin-mode", format!("pattern at row {y}, column {x}: {what}"))

@@ -9,7 +9,7 @@ use crate::analysis::orientation::{Key, Laue, Matrix, Setting, crystal_from_samp
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::OpenOptions;
-use crate::io::ebsd::{self, MapData, Phase, read_ang, read_ctf};
+use crate::io::ebsd::{self, Geometry, MapData, Orientations, Phase, read_ang, read_ctf, write_ang, write_ctf};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
@@ -47,6 +47,7 @@ pub struct Table {
     pub data: MapData,
     /// Steps (y, x) in µm.
     pub steps: [Option<f64>; 2],
+    pub geometry: Geometry,
 }
 
 /// Columns of a `.ctf`, an `.ang`, or a file of patterns that knows orientations.
@@ -64,12 +65,14 @@ pub fn load(path: &Path, options: &OpenOptions, control: &Control) -> Result<Tab
         Some(o) => Table {
             data: o.data,
             steps: o.steps.map(|s| (s > 0.0).then_some(s)),
+            geometry: o.geometry,
         },
         None => {
             let map = ebsd::open(path, options, control)?;
             Table {
                 steps: map.steps(),
                 data: map.data,
+                geometry: map.geometry,
             }
         }
     };
@@ -141,6 +144,58 @@ pub fn run(table: &Table, params: &Params) -> Result<Maps> {
         maps.ipf.push((name.clone(), map));
     }
     Ok(maps)
+}
+
+/// Writes the columns to a `.ctf` or `.ang` file, by its ending. Points that are not shown are written as not indexed. Returns what the user
+/// should know.
+///
+/// # Errors
+/// [`Error::Parameter`] for another ending; as [`write_ctf`] and [`write_ang`].
+pub fn write_table(table: &Table, shown: &Array2<bool>, path: &Path, overwrite: bool) -> Result<Vec<String>> {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
+    let own = match ending.as_str() {
+        "ctf" => "Oxford",
+        "ang" => "EDAX",
+        _ => {
+            let what = format!("{}: columns are written as .ctf or .ang", path.display());
+            return Err(Error::parameter("--write", what));
+        }
+    };
+    let mut data = table.data.clone();
+    let phase = match data.get("phase") {
+        Some(phase) => phase.clone(),
+        None => Array2::ones(shown.dim()),
+    };
+    let phase = ndarray::Zip::from(&phase)
+        .and(shown)
+        .map_collect(|&p, &s| if s { p } else { 0.0 });
+    data.put("phase", "", phase)?;
+    let mut notes = Vec::new();
+    if data.euler().is_none() {
+        notes.push("there are no orientations to write".to_owned());
+    } else if !data.orientation_frame.contains(own) {
+        let frame = match data.orientation_frame.as_str() {
+            "" => "an unknown frame",
+            frame => frame,
+        };
+        notes.push(format!(
+            "orientations keep their numbers, which refer to {frame}; programs take those of .{ending} files for {own}'s"
+        ));
+    }
+    for p in data.phases.iter().filter(|p| p.laue_number().is_none()) {
+        notes.push(format!("the symmetry of {} is not known; it is written as triclinic", p.name));
+    }
+    let map = Orientations {
+        data,
+        steps: table.steps.map(|s| s.unwrap_or(1.0)),
+        geometry: table.geometry.clone(),
+        notes: Vec::new(),
+    };
+    match ending.as_str() {
+        "ctf" => write_ctf(path, &map, overwrite)?,
+        _ => write_ang(path, &map, overwrite)?,
+    }
+    Ok(notes)
 }
 
 /// Where a condition holds; angles count in degrees.

@@ -1,19 +1,37 @@
-//! Blocks of pixels that become one, and the mean of a pattern.
+//! Blocks of pixels that become one, in whole numbers where pixels are.
 
-use super::{BinMode, Params};
 use crate::error::{Error, Result};
 use crate::pixel::{FrameShape, Pixel, Sample};
 use ndarray::Array2;
+use serde::{Deserialize, Serialize};
 
 /// Most that a sum of pixels may take: frames are binned in 32 bits.
 const MAX_BIN: usize = 256;
 
-/// The shape and type of binned patterns.
-pub(super) fn binned_frame(from: FrameShape, params: &Params) -> Result<FrameShape> {
+/// How a block of pixels becomes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BinMode {
+    /// Their mean, rounded to the nearest integer, ties to even; the pixel type stays.
+    #[default]
+    Mean,
+    /// Their sum, in the next larger integer type.
+    Sum,
+}
+
+/// Edge of the blocks and what becomes of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Binning {
+    pub bin: usize,
+    pub mode: BinMode,
+}
+
+/// The shape and type of binned frames.
+pub(crate) fn binned_frame(from: FrameShape, params: Binning) -> Result<FrameShape> {
     let f = params.bin;
     if f == 0 || f > MAX_BIN || f > from.height || f > from.width {
         let what = format!(
-            "{f} for patterns of {} × {}: 1 to {MAX_BIN} and at most the pattern",
+            "{f} for frames of {} × {}: 1 to {MAX_BIN} and at most the frame",
             from.height, from.width
         );
         return Err(Error::parameter("--bin", what));
@@ -34,7 +52,7 @@ pub(super) fn binned_frame(from: FrameShape, params: &Params) -> Result<FrameSha
 }
 
 /// The static background binned like the patterns; rounded where it holds whole numbers, as the layout's own importers do.
-pub(super) fn bin_background(background: &Array2<f64>, frame: FrameShape, params: &Params) -> Array2<f64> {
+pub(crate) fn bin_background(background: &Array2<f64>, frame: FrameShape, params: Binning) -> Array2<f64> {
     let f = params.bin;
     let whole = background.iter().all(|v| v.fract() == 0.0);
     Array2::from_shape_fn((frame.height, frame.width), |(y, x)| {
@@ -47,12 +65,12 @@ pub(super) fn bin_background(background: &Array2<f64>, frame: FrameShape, params
     })
 }
 
-/// Bins one pattern of `width` columns to `out`, in the type of `frame`.
-pub(super) fn bin<T: Sample>(
+/// Bins one frame of `width` columns to `out`, in the type of `frame`.
+pub(crate) fn bin<T: Sample>(
     pattern: &[T],
     width: usize,
     frame: FrameShape,
-    params: &Params,
+    params: Binning,
     out: &mut [u8],
 ) -> Result<(), String> {
     let (f, w) = (params.bin, width);
@@ -83,8 +101,8 @@ pub(super) fn bin<T: Sample>(
     Ok(())
 }
 
-/// Mean of a pattern; exact for integers.
-pub(super) fn mean<T: Sample>(pattern: &[T]) -> f64 {
+/// Mean of a frame; exact for integers.
+pub(crate) fn mean<T: Sample>(pattern: &[T]) -> f64 {
     // Lanes that the compiler can keep in registers; sums of integers below 2⁵³ are exact in any order.
     let mut lanes = [0.0f64; 16];
     let chunks = pattern.chunks_exact(16);
