@@ -154,8 +154,6 @@ fn every_example_of_the_help_works() {
     assert!(examples.len() > 25, "{examples:?}");
     // Simulations first, then whatever has its input: an example may read what another one writes.
     examples.sort_by_key(|e| (!e.starts_with("emstream simulate"), e.clone()));
-    // The explorer serves until it is stopped: `tests/explore.rs`.
-    examples.retain(|e| !e.starts_with("emstream explore"));
     let mut waiting = examples;
     while !waiting.is_empty() {
         let before = waiting.len();

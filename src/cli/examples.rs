@@ -25,7 +25,6 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("cluster", "emstream cluster grains.blo -o crystallites"),
     ("strain", "emstream strain grains.blo -o strain --lattice-peaks 25"),
     ("explore", "emstream explore grains.blo strain/result.h5 --map strain/xx"),
-    ("explore", "emstream explore grains.blo strain/"),
     ("export", "emstream export strain/result.h5 -o arrays --as csv"),
     ("phases", "emstream phases grains.blo --min-cluster-size 20 -o phases"),
     ("defects label", "emstream defects label movie.h5 -o labels"),
