@@ -477,7 +477,7 @@ fn stages_say_what_they_take() {
 
 #[test]
 fn neighbours() {
-    use emstream::kernels::neighbors::{self, Metric};
+    use emstream::kernels::nearest::{self, Metric};
     let gpu = open();
     let mut state = 9u64;
     let points = Array2::from_shape_simple_fn((150, 19), || {
@@ -489,7 +489,7 @@ fn neighbours() {
     });
     let row = |i: usize| points.row(i).to_vec();
     for metric in [Metric::Euclidean, Metric::Chebyshev, Metric::Manhattan, Metric::Cosine] {
-        let found = neighbors::gpu::neighbors(&gpu, points.view(), 6, metric, &emstream::Control::new()).unwrap();
+        let found = nearest::gpu::neighbors(&gpu, points.view(), 6, metric, &emstream::Control::new()).unwrap();
         for i in 0..150 {
             let mut all: Vec<(f64, u32)> = (0..150)
                 .filter(|&j| j != i)

@@ -8,7 +8,7 @@ use emstream::analysis::Recipe;
 use emstream::engine::{Backend, Selection};
 use emstream::io::OpenOptions;
 use emstream::io::memory::MemoryScan;
-use emstream::kernels::neighbors::{self, Metric, Neighbors};
+use emstream::kernels::nearest::{self, Metric, Neighbors};
 use emstream::workflows::phases::{self, AutoOr, BeamMask, Given, Params, Phases, Signal, StdOf};
 use emstream::{Control, Error, Result};
 use lattice_data::{Npz, Random};
@@ -121,8 +121,8 @@ fn neighbours_of(file: &mut Npz, matrix: ArrayView2<f32>, backend: &Backend) {
 
 fn search(matrix: ArrayView2<f32>, k: usize, metric: Metric, backend: &Backend) -> Neighbors {
     match backend {
-        Backend::Cpu => neighbors::neighbors(matrix, k, metric, &Control::new()),
-        Backend::Gpu(device) => neighbors::gpu::neighbors(&device.current(), matrix, k, metric, &Control::new()),
+        Backend::Cpu => nearest::neighbors(matrix, k, metric, &Control::new()),
+        Backend::Gpu(device) => nearest::gpu::neighbors(&device.current(), matrix, k, metric, &Control::new()),
     }
     .unwrap()
 }
@@ -245,7 +245,7 @@ fn approximate_neighbours_are_nearly_the_nearest_and_the_same_for_any_threads() 
         let exact = search(points.view(), 9, metric, &Backend::Cpu);
         let with = |threads: usize, seed: u64| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| neighbors::approximate(points.view(), 9, metric, seed, &Control::new()).unwrap())
+            pool.install(|| nearest::approximate(points.view(), 9, metric, seed, &Control::new()).unwrap())
         };
         let found = with(2, 10);
         let shared = exact.index.rows().into_iter().zip(found.index.rows());
@@ -266,12 +266,12 @@ fn approximate_neighbours_are_nearly_the_nearest_and_the_same_for_any_threads() 
     }
     // Few points, and many at one place.
     let same = Array2::<f32>::zeros((40, 3));
-    let found = neighbors::approximate(same.view(), 5, Metric::Euclidean, 1, &Control::new()).unwrap();
+    let found = nearest::approximate(same.view(), 5, Metric::Euclidean, 1, &Control::new()).unwrap();
     assert!(found.distance.iter().all(|d| *d == 0.0));
     let two = Array2::<f32>::from_shape_fn((2, 3), |(i, _)| i as f32);
-    let found = neighbors::approximate(two.view(), 1, Metric::Manhattan, 1, &Control::new()).unwrap();
+    let found = nearest::approximate(two.view(), 1, Metric::Manhattan, 1, &Control::new()).unwrap();
     assert_eq!((found.index[[0, 0]], found.distance[[1, 0]]), (1, 3.0));
-    assert!(neighbors::approximate(two.view(), 2, Metric::Manhattan, 1, &Control::new()).is_err());
+    assert!(nearest::approximate(two.view(), 2, Metric::Manhattan, 1, &Control::new()).is_err());
 }
 
 #[test]
@@ -280,19 +280,19 @@ fn bad_input_of_neighbours_is_an_error() {
     let points = Array2::<f32>::zeros((5, 2));
     for k in [0, 5] {
         assert!(matches!(
-            neighbors::neighbors(points.view(), k, Metric::Euclidean, &control),
+            nearest::neighbors(points.view(), k, Metric::Euclidean, &control),
             Err(Error::Parameter { .. })
         ));
     }
     let mut nan = points.clone();
     nan[[3, 1]] = f32::NAN;
-    let e = neighbors::neighbors(nan.view(), 2, Metric::Cosine, &control)
+    let e = nearest::neighbors(nan.view(), 2, Metric::Cosine, &control)
         .unwrap_err()
         .to_string();
     assert!(e.contains("point 3"), "{e}");
     control.cancel();
     assert!(matches!(
-        neighbors::neighbors(points.view(), 2, Metric::Euclidean, &control),
+        nearest::neighbors(points.view(), 2, Metric::Euclidean, &control),
         Err(Error::Cancelled)
     ));
 }

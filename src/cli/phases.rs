@@ -10,7 +10,7 @@ use emstream::engine::Selection;
 use emstream::io::OpenOptions;
 use emstream::io::array::{self, MAX_BYTES};
 use emstream::io::results::OutputDir;
-use emstream::kernels::neighbors::Metric;
+use emstream::kernels::nearest::Metric;
 use emstream::workflows::phases::{self, AutoOr, BeamMask, BinMode, Given, Params, Reduce, Signal, StdOf};
 use emstream::{Error, Result, workflows};
 use ndarray::{Array2, ArrayD};

@@ -8,7 +8,7 @@ pub mod hough;
 pub mod logsum;
 pub mod masks;
 pub mod matches;
-pub mod neighbors;
+pub mod nearest;
 pub mod neighbours;
 pub mod network;
 #[doc(hidden)]

@@ -6,8 +6,8 @@ mod framemap;
 mod host;
 mod logsum;
 mod masks;
-mod neighbours;
 mod network;
+mod phases;
 mod statistics;
 
 use super::case::Case;
@@ -30,7 +30,7 @@ pub const KERNELS: [fn(&Arc<Data>) -> Cases; 6] = [
 ];
 
 /// Steps on the host, which know no frames.
-pub const HOST: [fn(&Size, &Control) -> Cases; 3] = [host::cases, network::cases, neighbours::cases];
+pub const HOST: [fn(&Size, &Control) -> Cases; 3] = [host::cases, network::cases, phases::cases];
 
 /// How large the problems of host steps are.
 #[derive(Debug, Clone, Copy)]

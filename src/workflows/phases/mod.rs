@@ -2,7 +2,7 @@
 //!
 //! 1. For each signal one pass for what varies and one for the features ([`features`]).
 //! 2. All signals become one matrix ([`fuse`]).
-//! 3. Nearest neighbours, exact ones up to a number of positions ([`crate::kernels::neighbors`]).
+//! 3. Nearest neighbours, exact ones up to a number of positions ([`crate::kernels::nearest`]).
 //! 4. For each of several seeds: densMAP or UMAP ([`crate::analysis::umap`]), HDBSCAN with memberships
 //!    ([`crate::analysis::hdbscan`]).
 //! 5. Labels of the runs matched; the run that is most like the others gives the answer (the published recipe: the first run).
@@ -40,7 +40,7 @@ use crate::analysis::agreement::Agreement;
 use crate::control::Control;
 use crate::engine::{Backend, Pass, Resident, Selection};
 use crate::error::{Error, Result};
-use crate::kernels::neighbors::{self, Neighbors};
+use crate::kernels::nearest::{self, Neighbors};
 use crate::kernels::statistics;
 use crate::ops::Statistics;
 use features::Run;
@@ -280,9 +280,9 @@ fn graph(matrix: Array2<f32>, run: &Run<'_>, timings: &mut Timings, warnings: &m
         ));
     }
     let found = timings.time("neighbours", || match run.backend {
-        _ if many => neighbors::approximate(matrix.view(), k, metric, run.params.seed, run.control),
-        Backend::Cpu => neighbors::neighbors(matrix.view(), k, metric, run.control),
-        Backend::Gpu(device) => match neighbors::gpu::neighbors(&device.current(), matrix.view(), k, metric, run.control) {
+        _ if many => nearest::approximate(matrix.view(), k, metric, run.params.seed, run.control),
+        Backend::Cpu => nearest::neighbors(matrix.view(), k, metric, run.control),
+        Backend::Gpu(device) => match nearest::gpu::neighbors(&device.current(), matrix.view(), k, metric, run.control) {
             Err(
                 e @ (Error::Kernel(_)
                 | Error::DeviceMemory(_)
@@ -291,7 +291,7 @@ fn graph(matrix: Array2<f32>, run: &Run<'_>, timings: &mut Timings, warnings: &m
                 | Error::Device(_)),
             ) => {
                 log::warn!("{e}: neighbours are searched on the CPU");
-                neighbors::neighbors(matrix.view(), k, metric, run.control)
+                nearest::neighbors(matrix.view(), k, metric, run.control)
             }
             result => result,
         },

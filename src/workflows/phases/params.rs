@@ -4,7 +4,7 @@ use crate::analysis::Recipe;
 use crate::analysis::hdbscan::{Hdbscan, Selection as Choice};
 use crate::analysis::umap::{Density, Umap};
 use crate::error::{Error, Result};
-use crate::kernels::neighbors::Metric;
+use crate::kernels::nearest::Metric;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use crate::analysis::hdbscan::{Clustering, Memberships};
 use crate::analysis::umap::Neighbours;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::kernels::neighbors::Neighbors;
+use crate::kernels::nearest::Neighbors;
 use ndarray::{Array2, ArrayView2};
 
 /// One embedding and what was found in it.

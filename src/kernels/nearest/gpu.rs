@@ -64,7 +64,7 @@ impl<'a> OnDevice<'a> {
         }
         let wgsl = format!("const MODE = {mode}u;\n")
             + include_str!("../../../shaders/common/group.wgsl")
-            + include_str!("../../../shaders/neighbors.wgsl");
+            + include_str!("../../../shaders/nearest.wgsl");
         // Sums of runs of 64 terms, then of these sums.
         let terms = coordinates as f32;
         let relative = match metric {

@@ -1,11 +1,11 @@
-//! The nearest neighbours of positions by their features, for `phases`.
+//! Host steps of `phases`: nearest neighbours of positions by their features, clusters of an embedding.
 
 use super::super::case::{Case, OnHost};
 use super::super::timing::time;
 use super::{Cases, Size};
 use crate::analysis::hdbscan::Hdbscan;
 use crate::control::Control;
-use crate::kernels::neighbors::{Metric, neighbors};
+use crate::kernels::nearest::{Metric, neighbors};
 use crate::rng::Source;
 use ndarray::Array2;
 use std::hint::black_box;
@@ -38,6 +38,7 @@ pub fn cases(size: &Size, control: &Control) -> Cases {
         let mut work = metric.work(size.features);
         // Each position is held against all others.
         work.operations *= n as u64;
+        work.read = 4 * size.features as u64;
         let case = OnHost {
             name,
             note,
@@ -55,7 +56,7 @@ pub fn cases(size: &Size, control: &Control) -> Cases {
         note: "The spanning tree: distances from each new member to all points outside, from the second-level cache.",
         unit: "positions",
         work: crate::backend::stage::Work {
-            read: 0,
+            read: 8 * DIMENSIONS as u64,
             written: 0,
             operations: n as u64 * (3 * DIMENSIONS as u64 + 3) * 3 / 2,
         },
