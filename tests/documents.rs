@@ -16,6 +16,10 @@ const SMALLER: &[(&str, &str)] = &[
     ("--nav-shape 40,60", "--nav-shape 12,14"),
     ("--at 20,30", "--at 7,8"),
     ("--reference 20,30", "--reference 7,8"),
+    ("simulate ws2 -o movie.h5", "simulate ws2 --frames 8 -o movie.h5"),
+    ("--frame 0,8,16", "--frame 0,4"),
+    ("--show-frames 0,5,10,18", "--show-frames 0,5"),
+    ("--seed 2 --grains 6", "--seed 2 --grains 6 --nav-shape 28,32"),
     ("defects train ", "defects train --epochs 1 --patch 64 --step 32 "),
     ("--epochs 30", ""),
     // What one epoch has taught finds nothing: the default network does.
@@ -28,7 +32,6 @@ const SMALL_EXAMPLES: &[(&str, &str)] = &[
     ("simulate polycrystal", "--nav-shape 12,14"),
     ("simulate bullseye", "--nav-shape 6,7"),
     ("simulate ebsd", "--nav-shape 5,6"),
-    ("simulate ws2", "--frames 4"),
 ];
 
 /// Words of a command line: quotes keep spaces.
