@@ -7,6 +7,7 @@ use super::heatmap::{Limits, Marker, marks, paint, position};
 use crate::error::{Error, Result};
 use ndarray::ArrayView2;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 /// Longer side of a frame of the movie, about, in pixels.
 const SIDE: usize = 512;
@@ -45,23 +46,27 @@ impl MovieFrame<'_> {
 /// An animated PNG that is written frame by frame.
 pub struct Movie<W: Write> {
     writer: png::Writer<W>,
+    /// For messages.
+    path: PathBuf,
     size: [usize; 2],
     left: u32,
 }
 
-fn failed(e: png::EncodingError) -> Error {
+fn failed(path: &Path, e: png::EncodingError) -> Error {
     match e {
-        png::EncodingError::IoError(e) => Error::io("movie", "cannot write", e),
-        e => Error::Internal(format!("movie as PNG: {e}")),
+        png::EncodingError::IoError(e) => Error::io(path, "cannot write", e),
+        e => Error::Internal(format!("{} as PNG: {e}", path.display())),
     }
 }
 
 impl<W: Write> Movie<W> {
-    /// Begins a movie of `frames` pictures of the size of `first`, shown for `seconds` each, again and again.
+    /// Begins a movie of `frames` pictures of the size of `first`, shown for `seconds` each, again and again; `path` is
+    /// where `to` writes.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Internal`] for a movie without frames.
-    pub fn begin(to: W, first: &Figure, frames: u32, seconds: f64) -> Result<Self> {
+    pub fn begin(to: W, path: &Path, first: &Figure, frames: u32, seconds: f64) -> Result<Self> {
+        let failed = |e| failed(path, e);
         let mut encoder = png::Encoder::new(to, first.width() as u32, first.height() as u32);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
@@ -70,6 +75,7 @@ impl<W: Write> Movie<W> {
         encoder.set_frame_delay(thousandths, 1000).map_err(failed)?;
         Ok(Movie {
             writer: encoder.write_header().map_err(failed)?,
+            path: path.to_owned(),
             size: [first.height(), first.width()],
             left: frames,
         })
@@ -84,7 +90,7 @@ impl<W: Write> Movie<W> {
             return Err(Error::Internal("a picture that does not fit the movie".into()));
         }
         self.left -= 1;
-        self.writer.write_image_data(picture.rgb()).map_err(failed)
+        self.writer.write_image_data(picture.rgb()).map_err(|e| failed(&self.path, e))
     }
 
     /// Ends the movie; all pictures must have been added.
@@ -92,6 +98,7 @@ impl<W: Write> Movie<W> {
     /// # Errors
     /// [`Error::Io`], [`Error::Internal`].
     pub fn finish(self) -> Result<()> {
-        self.writer.finish().map_err(failed)
+        let path = self.path;
+        self.writer.finish().map_err(|e| failed(&path, e))
     }
 }

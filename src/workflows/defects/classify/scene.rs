@@ -127,7 +127,13 @@ pub fn pictures(
                     let picture = picture.draw();
                     if animated.is_none() {
                         let seconds = if of_movie > 40 { 0.1 } else { 0.25 };
-                        animated = Some(report::Movie::begin(create(&path)?, &picture, of_movie as u32, seconds)?);
+                        animated = Some(report::Movie::begin(
+                            create(&path)?,
+                            &path,
+                            &picture,
+                            of_movie as u32,
+                            seconds,
+                        )?);
                     }
                     if let Some(movie) = &mut animated {
                         movie.add(&picture)?;

@@ -155,7 +155,7 @@ impl<'a> Sink<'a> {
                 std::fs::create_dir_all(folder).map_err(failed)?;
             }
             let to = std::io::BufWriter::new(std::fs::File::create(&self.path).map_err(failed)?);
-            self.movie = Some(report::Movie::begin(to, &picture, self.pictures, self.seconds)?);
+            self.movie = Some(report::Movie::begin(to, &self.path, &picture, self.pictures, self.seconds)?);
         }
         match &mut self.movie {
             Some(movie) => movie.add(&picture),
