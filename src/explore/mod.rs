@@ -3,7 +3,7 @@
 //! 1. Files are opened once ([`Sources`]); a page can ask for what is in them and nothing else.
 //! 2. A small server ([`server`]) answers on 127.0.0.1 to those who have the token of this run.
 //! 3. Frames, maps of results and overlays are read when they are asked for; virtual detectors and means of regions are computed by
-//!    passes that take turns, and published while they go on ([`live`]).
+//!    passes that take turns, and published while they go on (`live`).
 //!
 //! A scan position costs nothing until a map is looked at; a map costs 16 bytes a position while it is shown, and 24 more while it is computed.
 
