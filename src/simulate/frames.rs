@@ -9,8 +9,8 @@ use super::stream::{self, Synthetic};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::{Scan, ScanInfo};
-use crate::pixel::Pixel;
 use crate::rng::{Poisson, Source, math};
+use crate::simulate::counts::put_counts;
 
 /// Steps of the background table per decay length: linear interpolation errs by less than 5e-6 of the amplitude.
 const STEPS: f64 = 160.0;
@@ -156,26 +156,12 @@ impl Simulated {
     pub fn counts(&self, n: u64, scratch: &mut Vec<f32>, out: &mut [u8]) -> Result<()> {
         scratch.resize(self.info.frame.pixels(), 0.0);
         self.expectation(n, scratch)?;
-        if out.len() != self.info.frame.bytes() {
-            return Err(Error::Internal(format!("frame {n} into {} bytes", out.len())));
-        }
-        match self.info.frame.pixel {
-            Pixel::U8 => self
-                .poisson
-                .fill(&self.counts, n, 0, scratch, |i, k| out[i] = k.min(255) as u8),
-            Pixel::U16 => {
-                let (pixels, _) = out.as_chunks_mut::<2>();
-                self.poisson.fill(&self.counts, n, 0, scratch, |i, k| {
-                    pixels[i] = (k.min(65_535) as u16).to_ne_bytes()
-                });
-            }
-            _ => {
-                let (pixels, _) = out.as_chunks_mut::<4>();
-                self.poisson
-                    .fill(&self.counts, n, 0, scratch, |i, k| pixels[i] = (k as f32).to_ne_bytes());
-                for &(i, _) in self.bad.iter().filter(|b| b.1.is_nan()) {
-                    pixels[i] = f32::NAN.to_ne_bytes();
-                }
+        put_counts((&self.poisson, &self.counts), n, self.info.frame, scratch, out, |_| 0.0)?;
+        let (pixels, _) = out.as_chunks_mut::<4>();
+        // Only float32 has pixels that are not a number.
+        for &(i, _) in self.bad.iter().filter(|b| b.1.is_nan()) {
+            if let Some(pixel) = pixels.get_mut(i) {
+                *pixel = f32::NAN.to_ne_bytes();
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 //! and [`SimulatedPhases`] for diffraction patterns and X-ray spectra of the same positions.
 
 mod bullseye;
+mod counts;
 mod ebsd;
 mod field;
 mod frames;

@@ -5,9 +5,9 @@ use super::gold::{self, Reflection, Rotation};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::{Scan, ScanInfo};
-use crate::pixel::Pixel;
 use crate::rng::{Poisson, Source, math};
 use crate::simulate::Parameters;
+use crate::simulate::counts::put_counts;
 use crate::simulate::field::{Descan, Field};
 use crate::simulate::grains::Texture;
 use crate::simulate::parameters;
@@ -266,17 +266,7 @@ impl Synthetic for SimulatedBullseye {
     fn counts(&self, n: u64, scratch: &mut Vec<f32>, out: &mut [u8]) -> Result<()> {
         scratch.resize(self.info.frame.pixels(), 0.0);
         self.expectation(n, scratch)?;
-        if out.len() != self.info.frame.bytes() {
-            return Err(Error::Internal(format!("frame {n} into {} bytes", out.len())));
-        }
-        let size = self.info.frame.pixel.bytes();
-        let pixel = self.info.frame.pixel;
-        self.poisson.fill(&self.counts, n, 0, scratch, |i, k| match pixel {
-            Pixel::U8 => out[i] = k.min(255) as u8,
-            Pixel::U16 => out[size * i..size * i + 2].copy_from_slice(&(k.min(65_535) as u16).to_ne_bytes()),
-            _ => out[size * i..size * i + 4].copy_from_slice(&(k as f32).to_ne_bytes()),
-        });
-        Ok(())
+        put_counts((&self.poisson, &self.counts), n, self.info.frame, scratch, out, |_| 0.0)
     }
 
     fn fill_truth(&self, file: &hdf5::File) -> hdf5::Result<()> {

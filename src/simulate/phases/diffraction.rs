@@ -4,8 +4,8 @@ use super::specimen::Specimen;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::{Axis, Scan, ScanInfo};
-use crate::pixel::Pixel;
 use crate::rng::{Poisson, Source, math};
+use crate::simulate::counts::put_counts;
 use crate::simulate::parameters::{self, Parameters};
 use crate::simulate::purpose;
 use crate::simulate::stream::{self, Synthetic};
@@ -200,33 +200,12 @@ impl Synthetic for SimulatedDiffraction {
     fn counts(&self, n: u64, scratch: &mut Vec<f32>, out: &mut [u8]) -> Result<()> {
         scratch.resize(self.info.frame.pixels(), 0.0);
         self.expectation(n, scratch)?;
-        if out.len() != self.info.frame.bytes() {
-            return Err(Error::Internal(format!("pattern {n} into {} bytes", out.len())));
-        }
-        match self.info.frame.pixel {
-            Pixel::U8 => self
-                .poisson
-                .fill(&self.counts, n, 0, scratch, |i, k| out[i] = k.min(255) as u8),
-            Pixel::U16 => {
-                let (pixels, _) = out.as_chunks_mut::<2>();
-                self.poisson.fill(&self.counts, n, 0, scratch, |i, k| {
-                    pixels[i] = (k.min(65_535) as u16).to_ne_bytes()
-                });
-            }
-            _ => {
-                let (pixels, _) = out.as_chunks_mut::<4>();
-                let noise = self.specimen.parameters().read_noise;
-                self.poisson.fill(&self.counts, n, 0, scratch, |i, k| {
-                    let added = if noise > 0.0 {
-                        noise * self.noise.normal2(n, i as u32)[0]
-                    } else {
-                        0.0
-                    };
-                    pixels[i] = ((k as f64 + added) as f32).to_ne_bytes();
-                });
-            }
-        }
-        Ok(())
+        let read_noise = self.specimen.parameters().read_noise;
+        let noise = |i: usize| match read_noise > 0.0 {
+            true => read_noise * self.noise.normal2(n, i as u32)[0],
+            false => 0.0,
+        };
+        put_counts((&self.poisson, &self.counts), n, self.info.frame, scratch, out, noise)
     }
     fn fill_truth(&self, file: &hdf5::File) -> hdf5::Result<()> {
         self.specimen.put_truth(file)?;
