@@ -1,7 +1,7 @@
 //! Products of rows: against float64, on every instruction set, in any blocks.
 
 use emstream::backend::cpu::isa::Isa;
-use emstream::kernels::product::{Pairs, PairsWorker, Panels, Quantised, Worker, product};
+use emstream::backend::cpu::product::{Pairs, PairsWorker, Panels, Quantised, Worker, product};
 use ndarray::{Array2, s};
 
 /// Numbers between −1 and 1.

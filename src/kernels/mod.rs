@@ -14,7 +14,6 @@ pub mod network;
 #[doc(hidden)]
 pub mod oracle;
 pub mod pattern;
-pub mod product;
 pub mod quality;
 pub mod rebin;
 mod shifted;

@@ -3,9 +3,9 @@
 use super::{Matches, Templates};
 use crate::backend::cpu::isa::{Isa, per_isa};
 use crate::backend::cpu::lanes::{LANES, Lanes};
+use crate::backend::cpu::product::{Pairs, PairsWorker, Quantised};
 use crate::control::Control;
 use crate::error::Result;
-use crate::kernels::product::{Pairs, PairsWorker, Quantised};
 use ndarray::{ArrayView1, ArrayView2, s};
 use rayon::prelude::*;
 

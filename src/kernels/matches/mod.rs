@@ -14,11 +14,11 @@ mod cpu;
 mod gpu;
 
 use crate::backend::cpu::isa::Isa;
+use crate::backend::cpu::product::Pairs;
 use crate::backend::gpu::Gpu;
 use crate::backend::stage::Work;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::kernels::product::Pairs;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 

@@ -42,11 +42,19 @@ impl Panels {
     /// Lays out `rows` (n, d); takes 4·d·n bytes, n rounded up to a multiple of sixteen.
     pub fn new(rows: ArrayView2<'_, f32>) -> Self {
         let (n, depth) = rows.dim();
+        let rows = rows.as_standard_layout();
+        let panels = Panels::of_flat(rows.as_slice().unwrap_or_default(), depth);
+        Panels { rows: n, ..panels }
+    }
+
+    /// [`Panels::new`] for rows of `depth` numbers that lie one after the other.
+    pub fn of_flat(rows: &[f32], depth: usize) -> Self {
+        let n = rows.len().checked_div(depth).unwrap_or(0);
         let mut lanes = vec![Lanes::ZERO; n.div_ceil(LANES) * depth];
         if depth > 0 {
-            let panels = lanes.par_chunks_mut(depth).zip(rows.axis_chunks_iter(Axis(0), LANES));
+            let panels = lanes.par_chunks_mut(depth).zip(rows.par_chunks(LANES * depth));
             panels.for_each(|(panel, rows)| {
-                for (lane, row) in rows.rows().into_iter().enumerate() {
+                for (lane, row) in rows.chunks_exact(depth).enumerate() {
                     for (to, &v) in panel.iter_mut().zip(row) {
                         to.0[lane] = v;
                     }
