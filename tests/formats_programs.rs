@@ -1,6 +1,9 @@
 //! Files that other programs and detectors write: the same pixels, shapes and calibration as an independent reader finds in them, and one clear
 //! error for damaged ones. `tests/data/make_formats.py` writes the files and keeps what the other readers see.
 
+#[path = "common/watched.rs"]
+mod watched;
+
 #[path = "formats_support/bad.rs"]
 mod bad;
 #[path = "formats_support/mutations.rs"]

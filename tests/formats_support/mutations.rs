@@ -2,36 +2,9 @@
 //! `EMSTREAM_MUTATE=SECONDS` goes on with other seeds for so long (each format).
 
 use super::data;
+use super::watched::{BOUND, LARGEST};
 use emstream::io::{FuzzFormat, fuzz_bytes};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Remembers the largest single allocation.
-struct Watched;
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-// SAFETY: hands everything to the system's allocator.
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LARGEST.fetch_max(size, Ordering::Relaxed);
-        unsafe { System.realloc(p, layout, size) }
-    }
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-#[global_allocator]
-static ALLOCATOR: Watched = Watched;
-
-/// What any reader may ask for at once in these tests; the files are small, their claims are not.
-const BOUND: usize = 128 << 20;
+use std::sync::atomic::Ordering;
 
 /// Damages `bytes` by a seed: cuts, bits, extreme bytes, extreme words of two, four and eight bytes, stretches copied elsewhere, and digits
 /// of texts.
