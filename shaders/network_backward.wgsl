@@ -99,6 +99,12 @@ fn stop(
     }
 }
 
+// First of the four numbers, in planes of twice the height and width, that belong to number `at`.
+fn corner(at: u32) -> u32 {
+    let pixels = p.height * p.width;
+    return at / pixels * 4u * pixels + at % pixels / p.width * 4u * p.width + at % p.width * 2u;
+}
+
 // Pooling: the first of equal pixels gets it all, row by row.
 @compute @workgroup_size(256)
 fn unpool(
@@ -107,12 +113,11 @@ fn unpool(
     @builtin(local_invocation_index) local: u32,
 ) {
     let at = group_number(id, count) * THREADS + local;
-    let pixels = p.height * p.width;
-    if at >= pixels * p.planes {
+    if at >= p.height * p.width * p.planes {
         return;
     }
     let width = 2u * p.width;
-    let base = at / pixels * 4u * pixels + at % pixels / p.width * 2u * width + at % p.width * 2u;
+    let base = corner(at);
     let top = after[at];
     let whole = error[at];
     let a = before[base] == top;
@@ -132,11 +137,10 @@ fn unrepeat(
     @builtin(local_invocation_index) local: u32,
 ) {
     let at = group_number(id, count) * THREADS + local;
-    let pixels = p.height * p.width;
-    if at >= pixels * p.planes {
+    if at >= p.height * p.width * p.planes {
         return;
     }
     let width = 2u * p.width;
-    let base = at / pixels * 4u * pixels + at % pixels / p.width * 2u * width + at % p.width * 2u;
+    let base = corner(at);
     made[at] = error[base] + error[base + 1u] + error[base + width] + error[base + width + 1u];
 }
