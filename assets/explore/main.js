@@ -201,6 +201,8 @@ const detectorWork = follow("detector", (head, values) => {
 
 function setMap(id, index = 0) {
   s.map = id; s.index = index;
+  // What is on the canvas is another map until this one arrives.
+  mapView.complete = false;
   $("map-source").value = id;
   const map = maps.find(m => m.id === id);
   $("map-index-box").hidden = !(map && map.count > 1);

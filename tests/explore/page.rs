@@ -91,7 +91,7 @@ fn a_person_explores() {
     browser.eval("document.querySelector('input[name=pattern-tool][value=ring]').click()");
     let (from, to) = (browser.place("pattern", 23.5, 25.5), browser.place("pattern", 23.5, 39.5));
     browser.drag(from, to);
-    browser.until("explorer.shown.map === 'detector' && explorer.map.complete && document.getElementById('map-readout').innerText.includes(' frames in ')");
+    browser.until("explorer.shown.map === 'detector' && explorer.map.complete && document.getElementById('map-readout').innerText.startsWith(`${explorer.shown.detector}: ${explorer.state.nav[0] * explorer.state.nav[1]} frames in `)");
     let spec = browser.eval("explorer.shown.detector").as_str().unwrap().to_owned();
     assert!(spec.starts_with("ring:"), "{spec}");
     let shown = browser.values("map");
