@@ -144,17 +144,22 @@ fn oracle(network: &Network, values: &[f64], example: &Example, weights: &[f64])
     loss
 }
 
-/// Kernels of 1, 3 and 5 pixels, odd numbers of channels, a ReLU that stands alone, three classes.
-fn odd_network() -> Network {
+/// Random convolutions of k × k pixels.
+fn random_convolutions() -> impl FnMut(usize, usize, usize) -> Layer {
     let mut random = Source::new(5, 90).sequence(0);
-    let mut conv = |k: usize, from: usize, to: usize| {
+    move |k: usize, from: usize, to: usize| {
         Layer::Convolution(Convolution {
             kernel: Array4::from_shape_simple_fn((k, k, from, to), || (0.5 * random.normal()) as f32),
             bias: (0..to).map(|i| 0.1 * i as f32 - 0.05).collect(),
         })
-    };
+    }
+}
+
+/// Kernels of 1, 3 and 5 pixels, odd numbers of channels, a ReLU that stands alone, three classes.
+fn odd_network() -> Network {
+    let mut conv = random_convolutions();
     let relu = || Layer::Activation(Activation::Relu);
-    let layers = [
+    chain(vec![
         conv(3, 1, 5),
         relu(),
         Layer::MaxPool,
@@ -165,7 +170,33 @@ fn odd_network() -> Network {
         relu(),
         conv(1, 7, 3),
         Layer::Activation(Activation::Softmax),
-    ];
+    ])
+}
+
+/// Layers that little can be joined with: pooling first, without ReLU, behind an upsampled convolution and by itself, upsampling before 1 × 1 pixels.
+fn bare_network() -> Network {
+    let mut conv = random_convolutions();
+    chain(vec![
+        Layer::MaxPool,
+        Layer::Upsample,
+        conv(3, 1, 4),
+        Layer::MaxPool,
+        Layer::MaxPool,
+        Layer::Activation(Activation::Relu),
+        conv(3, 4, 11),
+        Layer::MaxPool,
+        Layer::Upsample,
+        conv(1, 11, 2),
+        Layer::Activation(Activation::Relu),
+        Layer::Upsample,
+        conv(3, 2, 3),
+        Layer::Upsample,
+        conv(3, 3, 3),
+        Layer::Activation(Activation::Softmax),
+    ])
+}
+
+fn chain(layers: Vec<Layer>) -> Network {
     let named = layers.into_iter().enumerate().map(|(i, layer)| Named {
         name: format!("layer{i}"),
         layer,
@@ -174,8 +205,11 @@ fn odd_network() -> Network {
 }
 
 fn odd_example() -> Example {
+    example([14, 38])
+}
+
+fn example(size: [usize; 2]) -> Example {
     let mut random = Source::new(6, 90).sequence(0);
-    let size = [14, 38];
     let n = size[0] * size[1];
     Example {
         image: (0..n).map(|_| random.normal() as f32).collect(),
@@ -188,21 +222,27 @@ fn odd_example() -> Example {
 
 #[test]
 fn gradients_of_every_layer_are_finite_differences() {
-    let (network, example) = (odd_network(), odd_example());
+    gradients_are_finite_differences(&odd_network(), odd_example());
+    // More rows than are summed at once.
+    gradients_are_finite_differences(&odd_network(), example([70, 8]));
+    gradients_are_finite_differences(&bare_network(), example([40, 24]));
+}
+
+fn gradients_are_finite_differences(network: &Network, example: Example) {
     let weights = [0.5, 1.0, 3.0];
-    let passes = Passes::new(&network).unwrap();
+    let passes = Passes::new(network).unwrap();
     let found = batch(&passes, std::slice::from_ref(&example), &weights, true).unwrap();
-    let values: Vec<f64> = parameters(&network).iter().map(|v| f64::from(*v)).collect();
-    let exact = oracle(&network, &values, &example, &weights);
+    let values: Vec<f64> = parameters(network).iter().map(|v| f64::from(*v)).collect();
+    let exact = oracle(network, &values, &example, &weights);
     assert!((found.loss / exact - 1.0).abs() < 1e-5, "{} and {exact}", found.loss);
     let scale = found.gradient.iter().map(|g| g * g).sum::<f64>().sqrt() / (found.gradient.len() as f64).sqrt();
     for at in (0..values.len()).step_by(7).chain(values.len() - 30..values.len()) {
         let mut moved = values.clone();
         let h = 1e-6;
         moved[at] = values[at] + h;
-        let up = oracle(&network, &moved, &example, &weights);
+        let up = oracle(network, &moved, &example, &weights);
         moved[at] = values[at] - h;
-        let slope = (up - oracle(&network, &moved, &example, &weights)) / (2.0 * h);
+        let slope = (up - oracle(network, &moved, &example, &weights)) / (2.0 * h);
         assert!(
             (found.gradient[at] - slope).abs() < 1e-4 * (scale + slope.abs()),
             "parameter {at}: {} and {slope}",
@@ -215,9 +255,13 @@ fn gradients_of_every_layer_are_finite_differences() {
 
 #[test]
 fn bits_do_not_depend_on_threads_or_instruction_set() {
-    let network = odd_network();
-    let passes = Passes::new(&network).unwrap();
-    let example = odd_example();
+    bits_are_the_same(&odd_network(), &odd_example());
+    bits_are_the_same(&bare_network(), &example([40, 24]));
+    bits_are_the_same(&published(3, 1).unwrap(), &example([36, 52]));
+}
+
+fn bits_are_the_same(network: &Network, example: &Example) {
+    let passes = Passes::new(network).unwrap();
     let run = |isa| -> Contribution {
         Tape::new(isa)
             .run(&passes, &example.image, &example.labels, example.size, &[1.0; 3], true)

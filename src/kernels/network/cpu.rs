@@ -2,7 +2,7 @@
 
 use super::Activation;
 use super::exp::exp;
-use super::plan::{Plan, Step, Task};
+use super::plan::{Filter, Plan, Step, Task};
 use super::planes::{Planes, SIDE, close};
 use super::tile::{CHANNELS, ROWS, Source, Sums, rows_of, sums};
 use crate::backend::cpu::isa::{Isa, per_isa};
@@ -92,7 +92,11 @@ impl Runner {
                 let y = n * band;
                 match task {
                     Task::Convolve(s) if s.upsample => upsampled(isa, s, from, y / 2, rows, pitch),
-                    Task::Convolve(s) => convolved(isa, s, from, y, rows, pitch),
+                    Task::Convolve(s) => {
+                        if let Some(whole) = Whole::of(s) {
+                            convolved(isa, whole, from, y, rows, pitch);
+                        }
+                    }
                     Task::Pool => pooled(from, y, rows, pitch, c),
                     Task::Upsample => repeated(from, y, rows, pitch, c),
                     Task::Relu => positive(from, y, rows),
@@ -130,17 +134,37 @@ impl Runner {
     }
 }
 
-/// Upper left tap of the output pixel at row `y` and column `x` of the image that the taps lie on, `before` rows and columns ahead of it.
-fn source(from: &Planes, y: usize, x: usize, before: [usize; 2]) -> Source<'_> {
+/// The output pixel at row `y` and column `x` of the image that the taps lie on.
+fn source(from: &Planes, y: usize, x: usize) -> Source<'_> {
     Source {
-        data: &from.data,
-        at: (y + from.margin - before[0]) * from.row() + SIDE + x - before[1],
+        data: from.data(),
+        at: (y + from.margin) * from.row() + SIDE + x,
         pitch: from.pitch,
         row: from.row(),
     }
 }
 
-#[inline]
+/// A convolution with what follows it, without upsampling.
+#[derive(Clone, Copy)]
+pub(super) struct Whole<'a> {
+    pub filter: &'a Filter,
+    pub bias: &'a [f32],
+    pub relu: bool,
+    pub pool: bool,
+}
+
+impl<'a> Whole<'a> {
+    pub(super) fn of(step: &'a Step) -> Option<Self> {
+        Some(Whole {
+            filter: step.filters.first()?,
+            bias: &step.bias,
+            relu: step.relu,
+            pool: step.pool,
+        })
+    }
+}
+
+#[inline(always)]
 fn activated(mut v: [f32; LANES], relu: bool) -> [f32; LANES] {
     if relu {
         for v in &mut v {
@@ -150,34 +174,80 @@ fn activated(mut v: [f32; LANES], relu: bool) -> [f32; LANES] {
     v
 }
 
+/// Where the sums of a tile go: its first row and channel, at its first column, and from one row and channel to the next.
+struct Target<'a> {
+    to: &'a mut [f32],
+    row: usize,
+    pitch: usize,
+    channels: usize,
+    relu: bool,
+}
+
+per_isa! {
+    /// Writes the first `rows` rows of a tile.
+    fn put(tile: &Sums, target: Target<'_>, rows: usize) {
+        for (r, sums) in tile[..rows].iter().enumerate() {
+            for (c, sums) in sums[..target.channels].iter().enumerate() {
+                target.to[r * target.row + c * target.pitch..][..LANES].copy_from_slice(&activated(*sums, target.relu));
+            }
+        }
+    }
+}
+
+per_isa! {
+    /// Writes the largest of each 2 × 2 sums.
+    fn put_pooled(tile: &Sums, target: Target<'_>, rows: usize) {
+        for (r, pair) in tile[..rows].as_chunks::<2>().0.iter().enumerate() {
+            for c in 0..target.channels {
+                let (a, b) = (activated(pair[0][c], target.relu), activated(pair[1][c], target.relu));
+                let high: [f32; LANES] = std::array::from_fn(|l| if b[l] > a[l] { b[l] } else { a[l] });
+                let to = &mut target.to[r * target.row + c * target.pitch..][..LANES / 2];
+                for (to, pair) in to.iter_mut().zip(high.as_chunks::<2>().0) {
+                    *to = if pair[1] > pair[0] { pair[1] } else { pair[0] };
+                }
+            }
+        }
+    }
+}
+
+per_isa! {
+    /// Writes the sums of two tiles in turn, along the rows.
+    fn put_pairs(tiles: &[Sums; 2], target: Target<'_>, rows: usize) {
+        for r in 0..rows {
+            for c in 0..target.channels {
+                let (left, right) = (activated(tiles[0][r][c], target.relu), activated(tiles[1][r][c], target.relu));
+                let to = &mut target.to[r * target.row + c * target.pitch..][..2 * LANES];
+                for (to, (l, r)) in to.as_chunks_mut::<2>().0.iter_mut().zip(left.into_iter().zip(right)) {
+                    *to = [l, r];
+                }
+            }
+        }
+    }
+}
+
 /// Output rows from `first` on: a convolution, and pooling if the step has it.
-pub(super) fn convolved(isa: Isa, step: &Step, from: &Planes, first: usize, rows: &mut [f32], pitch: usize) {
-    let Some(filter) = step.filters.first() else { return };
+pub(super) fn convolved(isa: Isa, whole: Whole<'_>, from: &Planes, first: usize, rows: &mut [f32], pitch: usize) {
+    let filter = whole.filter;
     let row = filter.outputs * pitch;
-    let per = if step.pool { 2 } else { 1 };
+    let per = if whole.pool { 2 } else { 1 };
     let (begin, end) = (first * per, first * per + rows.len() / row * per);
-    let half = filter.taps / 2;
     let mut tile: Sums = [[[0.0; LANES]; CHANNELS]; ROWS];
     for (n, block) in filter.blocks.iter().enumerate() {
         let height = rows_of(block.channels);
         for y in (begin..end).step_by(height) {
             let here = height.min(end - y);
             for x in (0..from.width).step_by(LANES) {
-                sums(isa, filter, n, &step.bias, source(from, y, x, [half, half]), &mut tile);
-                for r in (0..here).step_by(per) {
-                    let to = &mut rows[((y + r) / per - first) * row + block.first * pitch..];
-                    for c in 0..block.channels {
-                        let to = &mut to[c * pitch + SIDE + x / per..];
-                        if step.pool {
-                            let (a, b) = (activated(tile[r][c], step.relu), activated(tile[r + 1][c], step.relu));
-                            let high: [f32; LANES] = std::array::from_fn(|l| if b[l] > a[l] { b[l] } else { a[l] });
-                            for (to, pair) in to[..LANES / 2].iter_mut().zip(high.as_chunks::<2>().0) {
-                                *to = if pair[1] > pair[0] { pair[1] } else { pair[0] };
-                            }
-                        } else {
-                            to[..LANES].copy_from_slice(&activated(tile[r][c], step.relu));
-                        }
-                    }
+                sums(isa, filter, n, whole.bias, source(from, y, x), &mut tile);
+                let target = Target {
+                    to: &mut rows[(y / per - first) * row + block.first * pitch + SIDE + x / per..],
+                    row,
+                    pitch,
+                    channels: block.channels,
+                    relu: whole.relu,
+                };
+                match whole.pool {
+                    true => put_pooled(isa, &tile, target, here),
+                    false => put(isa, &tile, target, here),
                 }
             }
         }
@@ -185,7 +255,7 @@ pub(super) fn convolved(isa: Isa, step: &Step, from: &Planes, first: usize, rows
 }
 
 /// Output rows 2 · `first` on: a convolution of the upsampled image, from the small one.
-fn upsampled(isa: Isa, step: &Step, from: &Planes, first: usize, rows: &mut [f32], pitch: usize) {
+pub(super) fn upsampled(isa: Isa, step: &Step, from: &Planes, first: usize, rows: &mut [f32], pitch: usize) {
     let [a, b, c, d] = &step.filters[..] else { return };
     let row = a.outputs * pitch;
     let end = first + rows.len() / row / 2;
@@ -196,20 +266,17 @@ fn upsampled(isa: Isa, step: &Step, from: &Planes, first: usize, rows: &mut [f32
             let here = height.min(end - y);
             for x in (0..from.width).step_by(LANES) {
                 for (p, pair) in [[a, b], [c, d]].into_iter().enumerate() {
-                    for (q, filter) in pair.into_iter().enumerate() {
-                        let from = source(from, y, x, [1 - p, 1 - q]);
-                        sums(isa, filter, n, &step.bias, from, &mut tiles[q]);
+                    for (filter, tile) in pair.into_iter().zip(&mut tiles) {
+                        sums(isa, filter, n, &step.bias, source(from, y, x), tile);
                     }
-                    for r in 0..here {
-                        let to = &mut rows[(2 * (y + r - first) + p) * row + block.first * pitch..];
-                        for c in 0..block.channels {
-                            let (left, right) = (activated(tiles[0][r][c], step.relu), activated(tiles[1][r][c], step.relu));
-                            let to = &mut to[c * pitch + SIDE + 2 * x..][..2 * LANES];
-                            for (to, (l, r)) in to.as_chunks_mut::<2>().0.iter_mut().zip(left.into_iter().zip(right)) {
-                                *to = [l, r];
-                            }
-                        }
-                    }
+                    let target = Target {
+                        to: &mut rows[(2 * (y - first) + p) * row + block.first * pitch + SIDE + 2 * x..],
+                        row: 2 * row,
+                        pitch,
+                        channels: block.channels,
+                        relu: step.relu,
+                    };
+                    put_pairs(isa, &tiles, target, here);
                 }
             }
         }
@@ -242,7 +309,7 @@ fn repeated(from: &Planes, first: usize, rows: &mut [f32], pitch: usize, channel
 
 fn positive(from: &Planes, first: usize, rows: &mut [f32]) {
     let begin = (first + from.margin) * from.row();
-    for (to, v) in rows.iter_mut().zip(&from.data[begin..]) {
+    for (to, v) in rows.iter_mut().zip(&from.data()[begin..]) {
         *to = v.max(0.0);
     }
 }

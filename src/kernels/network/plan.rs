@@ -22,11 +22,18 @@ pub(super) struct Filter {
     pub outputs: usize,
     pub blocks: Vec<Block>,
     pub weights: Vec<f32>,
+    /// The inputs fall into as many groups of the same size: rows and columns from the first tap of each to the output pixel.
+    pub ahead: Vec<[usize; 2]>,
 }
 
 impl Filter {
     /// `weight(row, column, input, output)`.
-    fn new(taps: usize, inputs: usize, outputs: usize, weight: impl Fn(usize, usize, usize, usize) -> f32) -> Self {
+    pub(super) fn new(
+        taps: usize,
+        [inputs, outputs]: [usize; 2],
+        ahead: Vec<[usize; 2]>,
+        weight: impl Fn(usize, usize, usize, usize) -> f32,
+    ) -> Self {
         let mut blocks = Vec::new();
         let mut weights = Vec::with_capacity(taps * taps * inputs * outputs);
         let mut first = 0;
@@ -60,6 +67,7 @@ impl Filter {
             outputs,
             blocks,
             weights,
+            ahead,
         }
     }
 }
@@ -169,29 +177,36 @@ fn is_ending(layer: &Layer) -> bool {
     )
 }
 
+/// Of three rows of an upsampled image two fall on one of the small: rows 2y − 1 | 2y, 2y + 1 around 2y (`p` = 0), 2y, 2y + 1 | 2y + 2 around 2y + 1 (1).
+/// Those on the first or second (`side` 0 or 1).
+pub(super) fn merged(p: usize, side: usize) -> std::ops::Range<usize> {
+    match (p, side) {
+        (0, 0) => 0..1,
+        (0, _) => 1..3,
+        (_, 0) => 0..2,
+        _ => 2..3,
+    }
+}
+
 impl Step {
     pub(super) fn new(c: &Convolution, relu: bool, upsample: bool, pool: bool) -> Self {
         let (k, _, inputs, outputs) = c.kernel.dim();
         let w = &c.kernel;
         let filters = if upsample {
-            // Of three rows of the large image two fall on one of the small: rows 2y − 1 | 2y, 2y + 1 for p = 0, 2y, 2y + 1 | 2y + 2 for p = 1.
-            let parts = |p: usize, side: usize| match (p, side) {
-                (0, 0) => 0..1,
-                (0, _) => 1..3,
-                (_, 0) => 0..2,
-                _ => 2..3,
-            };
             let sum = |p: usize, q: usize| {
-                Filter::new(2, inputs, outputs, |row, column, i, o| {
-                    parts(p, row)
-                        .flat_map(|y| parts(q, column).map(move |x| (y, x)))
+                Filter::new(2, [inputs, outputs], vec![[1 - p, 1 - q]], |row, column, i, o| {
+                    merged(p, row)
+                        .flat_map(|y| merged(q, column).map(move |x| (y, x)))
                         .map(|(y, x)| w[[y, x, i, o]])
                         .sum()
                 })
             };
             vec![sum(0, 0), sum(0, 1), sum(1, 0), sum(1, 1)]
         } else {
-            vec![Filter::new(k, inputs, outputs, |row, column, i, o| w[[row, column, i, o]])]
+            let ahead = vec![[k / 2; 2]];
+            vec![Filter::new(k, [inputs, outputs], ahead, |row, column, i, o| {
+                w[[row, column, i, o]]
+            })]
         };
         Step {
             source: c.clone(),

@@ -15,7 +15,7 @@ pub(super) const CHANNELS: usize = 10;
 /// Sums of a tile, for each row and channel sixteen columns.
 pub(super) type Sums = [[[f32; LANES]; CHANNELS]; ROWS];
 
-/// Where a tile's input begins: the upper left tap of its first output pixel, input channel 0.
+/// Where a tile's input begins: below its first output pixel, input channel 0.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub data: &'a [f32],
@@ -56,14 +56,20 @@ fn by_block<V: Vector, const K: usize>(filter: &Filter, block: usize, bias: &[f3
     let taps = if K > 0 { K } else { filter.taps };
     let weights = &filter.weights[b.at..b.at + filter.inputs * taps * taps * b.channels];
     let bias = &bias[b.first..b.first + b.channels];
-    // The last input that any tile of this block reads; all accesses below lie before it.
+    // Before the last input that any tile of this block reads, and behind the first, all accesses below lie.
+    let ahead = filter.ahead.iter().map(|[y, x]| y * source.row + x);
+    let (least, most) = ahead.fold((usize::MAX, 0), |(a, b), n| (a.min(n), b.max(n)));
     let last = source.at + (filter.inputs - 1) * source.pitch + (rows_of(b.channels) + taps - 2) * source.row + taps - 1 + LANES;
-    assert!(last <= source.data.len(), "a tile beyond the image");
+    assert!(
+        least <= most && most <= source.at && last - least <= source.data.len(),
+        "a tile beyond the image"
+    );
     let job = Tile {
         weights,
         bias,
         source,
-        inputs: filter.inputs,
+        ahead: &filter.ahead,
+        inputs: filter.inputs / filter.ahead.len().max(1),
         taps,
     };
     let many = V::PARTS == 1;
@@ -96,6 +102,9 @@ struct Tile<'a> {
     weights: &'a [f32],
     bias: &'a [f32],
     source: Source<'a>,
+    /// Of each group of inputs.
+    ahead: &'a [[usize; 2]],
+    /// Of a group.
     inputs: usize,
     taps: usize,
 }
@@ -124,24 +133,28 @@ impl Tile<'_> {
             // channel + C ≤ B.
             unsafe {
                 let mut weights = self.weights.as_ptr().add(channel);
-                let mut from = s.data.as_ptr().add(s.at + row * s.row + part * lanes);
-                for _ in 0..self.inputs {
-                    for column in 0..taps {
-                        for tap in 0..taps {
-                            let mut pixels = [V::Register::all(0.0); R];
-                            for (r, pixels) in pixels.iter_mut().enumerate() {
-                                *pixels = V::Register::load_from(from.add((r + tap) * s.row + column));
-                            }
-                            for c in 0..C {
-                                let weight = V::Register::all(*weights.add(c));
-                                for r in 0..R {
-                                    sums[r][c] = pixels[r].fused(weight, sums[r][c]);
+                let mut group = s.data.as_ptr().add(s.at + row * s.row + part * lanes);
+                for [rows, columns] in self.ahead {
+                    let mut from = group.wrapping_sub(rows * s.row + columns);
+                    for _ in 0..self.inputs {
+                        for column in 0..taps {
+                            for tap in 0..taps {
+                                let mut pixels = [V::Register::all(0.0); R];
+                                for (r, pixels) in pixels.iter_mut().enumerate() {
+                                    *pixels = V::Register::load_from(from.add((r + tap) * s.row + column));
                                 }
+                                for c in 0..C {
+                                    let weight = V::Register::all(*weights.add(c));
+                                    for r in 0..R {
+                                        sums[r][c] = pixels[r].fused(weight, sums[r][c]);
+                                    }
+                                }
+                                weights = weights.add(B);
                             }
-                            weights = weights.add(B);
                         }
+                        from = from.wrapping_add(s.pitch);
                     }
-                    from = from.wrapping_add(s.pitch);
+                    group = group.wrapping_add(self.inputs * s.pitch);
                 }
             }
             for (sums, out) in sums.iter().zip(&mut out[row..row + R]) {

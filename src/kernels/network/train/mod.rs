@@ -4,22 +4,28 @@
 //! [`IGNORED`] count for nothing. What a step divides by what is the caller's choice.
 //!
 //! Convolutions run through the tiles of inference: forwards with the weights as they are, backwards with kernels turned by half a circle and channels
-//! exchanged. Gradients of weights are sums over pixels of input times error (`products`). An image is worked on by one thread, so the bits depend neither on
-//! threads nor, as sums run in lanes and a fixed order, on the instruction set.
+//! exchanged. Gradients of weights are sums over pixels of input times error (`products`). A convolution behind an upsampling works on the small image, both
+//! ways (`passes`). An image is worked on by one thread, so the bits depend neither on threads nor, as sums run in lanes and a fixed order, on the instruction
+//! set.
 
 mod adam;
+mod chain;
 pub mod gpu;
+mod loss;
+mod passes;
+mod point;
 mod products;
 mod tape;
 
 pub use adam::{Adam, Rates};
+pub use passes::Passes;
 pub use tape::Tape;
 
-use super::plan::Step;
 use crate::error::{Error, Result};
 use crate::network::{Activation, Convolution, Layer, Named, Network};
 use crate::rng::Source;
 use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
 /// The label of pixels that do not count.
 pub const IGNORED: u8 = 255;
@@ -61,20 +67,37 @@ pub struct Example {
     pub size: [usize; 2],
 }
 
-/// What several images contribute, each on one of the threads of the current rayon pool; added in their order.
+/// What several images contribute, as [`Tapes::batch`], with memory for this once.
 ///
 /// # Errors
 /// As [`Tape::run`].
 pub fn batch(passes: &Passes, examples: &[Example], weights: &[f64], gradient: bool) -> Result<Contribution> {
-    let each: Vec<Contribution> = examples
-        .par_iter()
-        .map_init(Tape::default, |tape, e| {
-            tape.run(passes, &e.image, &e.labels, e.size, weights, gradient)
-        })
-        .collect::<Result<_>>()?;
-    let mut sum = Contribution::default();
-    each.iter().for_each(|c| sum.add(c));
-    Ok(sum)
+    Tapes::default().batch(passes, examples, weights, gradient)
+}
+
+/// Memory for images that are worked on at the same time, kept from batch to batch: fresh pages cost as much time as some layers.
+#[derive(Default)]
+pub struct Tapes(Mutex<Vec<Tape>>);
+
+impl Tapes {
+    /// What several images contribute, each on one of the threads of the current rayon pool; added in their order.
+    ///
+    /// # Errors
+    /// As [`Tape::run`].
+    pub fn batch(&self, passes: &Passes, examples: &[Example], weights: &[f64], gradient: bool) -> Result<Contribution> {
+        let tapes = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = |e: &Example| {
+            let free = tapes().pop();
+            let mut tape = free.unwrap_or_default();
+            let found = tape.run(passes, &e.image, &e.labels, e.size, weights, gradient);
+            tapes().push(tape);
+            found
+        };
+        let each: Vec<Contribution> = examples.par_iter().map(work).collect::<Result<_>>()?;
+        let mut sum = Contribution::default();
+        each.iter().for_each(|c| sum.add(c));
+        Ok(sum)
+    }
 }
 
 /// What random numbers are for.
@@ -157,88 +180,4 @@ pub fn with_parameters(network: &Network, parameters: &[f32]) -> Result<Network>
         }
     });
     Network::new(layers.collect())
-}
-
-/// One layer, forwards and backwards.
-#[derive(Debug)]
-enum Pass {
-    Convolve(Box<Both>),
-    Relu,
-    Pool,
-    Upsample,
-}
-
-#[derive(Debug)]
-struct Both {
-    forward: Step,
-    /// Turned kernels without biases.
-    backward: Step,
-    /// Where its parameters begin.
-    at: usize,
-}
-
-/// A network ready for gradients; made anew after every change of its weights.
-#[derive(Debug)]
-pub struct Passes {
-    passes: Vec<Pass>,
-    inputs: usize,
-    classes: usize,
-    multiple: usize,
-    parameters: usize,
-    /// Rows of zeros around images.
-    margin: usize,
-}
-
-impl Passes {
-    /// Packs the weights both ways.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] for networks that do not end in a softmax: their loss is another one.
-    pub fn new(network: &Network) -> Result<Self> {
-        if network.ending() != Activation::Softmax {
-            return Err(Error::parameter("model", "training needs a network that ends in a softmax"));
-        }
-        let layers: Vec<&Layer> = network.layers().iter().map(|n| &n.layer).collect();
-        let (mut passes, mut at, mut taps) = (Vec::new(), 0, 1);
-        let mut i = 0;
-        while i < layers.len() {
-            let layer = layers[i];
-            i += 1;
-            passes.push(match layer {
-                Layer::Convolution(c) => {
-                    let relu = matches!(layers.get(i), Some(Layer::Activation(Activation::Relu)));
-                    i += usize::from(relu);
-                    taps = taps.max(c.kernel.dim().0);
-                    let both = Both {
-                        forward: Step::new(c, relu, false, false),
-                        backward: Step::new(&turned(c), false, false, false),
-                        at,
-                    };
-                    at += c.kernel.len() + c.bias.len();
-                    Pass::Convolve(Box::new(both))
-                }
-                Layer::MaxPool => Pass::Pool,
-                Layer::Upsample => Pass::Upsample,
-                Layer::Activation(Activation::Relu) => Pass::Relu,
-                Layer::Activation(_) => continue,
-            });
-        }
-        Ok(Passes {
-            passes,
-            inputs: network.inputs(),
-            classes: network.classes(),
-            multiple: network.multiple(),
-            parameters: at,
-            margin: taps / 2 + super::tile::ROWS,
-        })
-    }
-}
-
-/// The convolution that takes errors of the output to those of the input.
-fn turned(c: &Convolution) -> Convolution {
-    let (k, _, inputs, outputs) = c.kernel.dim();
-    Convolution {
-        kernel: ndarray::Array4::from_shape_fn((k, k, outputs, inputs), |(y, x, o, i)| c.kernel[[k - 1 - y, k - 1 - x, i, o]]),
-        bias: vec![0.0; inputs],
-    }
 }

@@ -1,6 +1,6 @@
 //! `defects train`: a network learns to label every pixel of frames as label maps do.
 //!
-//! Memory: 5 bytes a pixel of all patches and frames, and for each thread the activations of one patch (some 700 bytes a pixel for the published network).
+//! Memory: 5 bytes a pixel of all patches and frames, and for each thread the activations of one patch (some 200 bytes a pixel for the published network).
 
 mod checkpoint;
 mod params;

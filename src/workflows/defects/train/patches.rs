@@ -162,24 +162,33 @@ pub(super) fn order(n: usize, seed: u64, epoch: usize, augment: bool) -> Vec<(us
 pub(super) fn turned(example: &Example, how: usize) -> Example {
     let [h, w] = example.size;
     let how = if h == w { how } else { how & 6 };
-    let from = |y: usize, x: usize| {
-        let x = if how & 4 != 0 { w - 1 - x } else { x };
-        match how & 3 {
-            0 => (y, x),
-            1 => (x, w - 1 - y),
-            2 => (h - 1 - y, w - 1 - x),
-            _ => (h - 1 - x, y),
+    // Where the first pixel of row y comes from, and how far on each next one lies.
+    let (w, h) = (w as isize, h as isize);
+    let row = |y: isize| {
+        let (start, step) = match how & 3 {
+            0 => (y * w, 1),
+            1 => (w - 1 - y, w),
+            2 => ((h - 1 - y) * w + w - 1, -1),
+            _ => ((h - 1) * w + y, -w),
+        };
+        if how & 4 != 0 {
+            (start + (w - 1) * step, -step)
+        } else {
+            (start, step)
         }
     };
-    let places = || {
-        (0..h)
-            .flat_map(|y| (0..w).map(move |x| (y, x)))
-            .map(|(y, x)| from(y, x))
-            .map(|(y, x)| y * w + x)
-    };
+    let (mut image, mut labels) = (
+        Vec::with_capacity(example.image.len()),
+        Vec::with_capacity(example.labels.len()),
+    );
+    for (start, step) in (0..h).map(row) {
+        let places = || (0..w).map(|x| (start + x * step) as usize);
+        image.extend(places().map(|at| example.image[at]));
+        labels.extend(places().map(|at| example.labels[at]));
+    }
     Example {
-        image: places().map(|at| example.image[at]).collect(),
-        labels: places().map(|at| example.labels[at]).collect(),
+        image,
+        labels,
         size: example.size,
     }
 }

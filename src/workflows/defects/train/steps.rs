@@ -8,8 +8,9 @@ use crate::control::Control;
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::kernels::network::train::gpu::Trainer;
-use crate::kernels::network::train::{Contribution, Example, Passes, batch, with_parameters};
+use crate::kernels::network::train::{Contribution, Example, Passes, Tapes, with_parameters};
 use crate::network::Network;
+use rayon::prelude::*;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub(super) struct Course<'a> {
 
 /// Where the weights are.
 pub(super) enum Place {
-    Host,
+    Host(Tapes),
     Device(Arc<Gpu>, Box<Trainer>),
 }
 
@@ -39,12 +40,12 @@ impl Course<'_> {
     /// The device if it is wanted and can do it, else a reason goes to `warnings`.
     pub fn place(&self, state: &Checkpoint, warnings: &mut Vec<String>) -> Result<Place> {
         let Backend::Gpu(device) = self.backend else {
-            return Ok(Place::Host);
+            return Ok(Place::Host(Tapes::default()));
         };
         match self.on_device(device.current(), state) {
             Err(Error::TooLargeForDevice(what) | Error::DeviceMemory(what) | Error::Kernel(what)) => {
                 warnings.push(format!("training runs on the CPU: {what}"));
-                Ok(Place::Host)
+                Ok(Place::Host(Tapes::default()))
             }
             place => place,
         }
@@ -77,7 +78,7 @@ impl Course<'_> {
             }
         }
         match place {
-            Place::Host => self.host_epoch(state),
+            Place::Host(tapes) => self.host_epoch(tapes, state),
             Place::Device(gpu, trainer) => self.device_epoch(gpu, trainer, state),
         }
     }
@@ -88,7 +89,10 @@ impl Course<'_> {
     }
 
     fn cut(&self, chosen: &[(usize, usize)]) -> Vec<Example> {
-        chosen.iter().map(|&(i, how)| turned(&self.examples.train[i], how)).collect()
+        chosen
+            .par_iter()
+            .map(|&(i, how)| turned(&self.examples.train[i], how))
+            .collect()
     }
 
     fn network(&self, state: &Checkpoint) -> Result<Network> {
@@ -99,11 +103,11 @@ impl Course<'_> {
         })
     }
 
-    fn host_epoch(&self, state: &mut Checkpoint) -> Result<[Contribution; 2]> {
+    fn host_epoch(&self, tapes: &Tapes, state: &mut Checkpoint) -> Result<[Contribution; 2]> {
         let (mut sum, mut network) = (Contribution::default(), self.network(state)?);
         for chosen in self.batches(state.epochs.len()) {
             self.control.check()?;
-            let mut found = batch(&Passes::new(&network)?, &self.cut(&chosen), self.weights, true)?;
+            let mut found = tapes.batch(&Passes::new(&network)?, &self.cut(&chosen), self.weights, true)?;
             let size = found.weight.max(f64::MIN_POSITIVE);
             found.gradient.iter_mut().for_each(|g| *g /= size);
             state.adam.step(&mut state.weights, &found.gradient);
@@ -112,7 +116,7 @@ impl Course<'_> {
             network = self.network(state)?;
             self.control.progress.advance(chosen.len() as u64);
         }
-        let tried = batch(&Passes::new(&network)?, &self.examples.validate, self.weights, false)?;
+        let tried = tapes.batch(&Passes::new(&network)?, &self.examples.validate, self.weights, false)?;
         Ok([sum, tried])
     }
 

@@ -1,6 +1,6 @@
 //! Kernels of training, and one convolution with its weights in the orders in which kernels read them.
 
-use super::super::Both;
+use super::super::chain::Linked;
 use super::WORK;
 use crate::backend::gpu::{Buffer, Gpu, Pipeline, Recorder};
 use crate::error::{Error, Result};
@@ -92,8 +92,8 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    pub fn new(gpu: &Gpu, both: &Both) -> Result<Self> {
-        let (taps, _, inputs, outputs) = both.forward.source.kernel.dim();
+    pub fn new(gpu: &Gpu, linked: &Linked) -> Result<Self> {
+        let (taps, _, inputs, outputs) = linked.source.kernel.dim();
         if taps > MAX_TAPS {
             return Err(Error::TooLargeForDevice(format!(
                 "kernels of {taps} × {taps} pixels; those up to {MAX_TAPS} × {MAX_TAPS} are trained on GPUs"
@@ -124,15 +124,15 @@ impl Convolution {
             bias: gpu.buffer("biases", biases(outputs))?,
             backward_weights: gpu.buffer("weights backwards", packed(outputs, inputs))?,
             no_bias: gpu.buffer("no biases", biases(inputs))?,
-            forward: convolve(inputs, both.forward.relu)?,
+            forward: convolve(inputs, linked.relu)?,
             backward: convolve(outputs, false)?,
             products: sums("products")?,
             totals: sums("totals")?,
             taps,
             inputs,
             outputs,
-            at: both.at,
-            relu: both.forward.relu,
+            at: linked.at,
+            relu: linked.relu,
         })
     }
 

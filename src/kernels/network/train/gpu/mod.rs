@@ -8,7 +8,8 @@ mod room;
 
 use self::layers::{Convolution, Kernels};
 use self::room::Room;
-use super::{Adam, Contribution, Example, IGNORED, Pass, Passes, Rates, parameters};
+use super::chain::{Chain, Link};
+use super::{Adam, Contribution, Example, IGNORED, Rates, parameters};
 use crate::backend::gpu::rounds::{floats_of, words_of};
 use crate::backend::gpu::shader::THREADS;
 use crate::backend::gpu::{Buffer, Gpu, Pipeline, Recorder, Submission};
@@ -28,7 +29,7 @@ enum Layer {
 
 /// A network that is trained on a device.
 pub struct Trainer {
-    passes: Passes,
+    chain: Chain,
     layers: Vec<Layer>,
     kernels: Kernels,
     weights: Buffer,
@@ -56,10 +57,10 @@ impl Trainer {
     /// Puts the weights of `network` and the state of `adam` on the device. `weights` holds one weight for each class, as in [`super::Tape::run`].
     ///
     /// # Errors
-    /// [`Error::Parameter`] as [`Passes::new`]; [`Error::TooLargeForDevice`] for kernels above 5 × 5 pixels, [`Error::DeviceMemory`], [`Error::Kernel`].
+    /// [`Error::Parameter`] as [`super::Passes::new`]; [`Error::TooLargeForDevice`] for kernels above 5 × 5 pixels, [`Error::DeviceMemory`], [`Error::Kernel`].
     pub fn new(gpu: &Gpu, network: &Network, adam: &Adam, weights: &[f64]) -> Result<Self> {
-        let passes = Passes::new(network)?;
-        if weights.len() != passes.classes || adam.mean.len() != passes.parameters {
+        let chain = Chain::new(network)?;
+        if weights.len() != chain.classes || adam.mean.len() != chain.parameters {
             return Err(Error::Internal(format!(
                 "{} weights of classes, {} of Adam",
                 weights.len(),
@@ -67,12 +68,12 @@ impl Trainer {
             )));
         }
         let mut layers = Vec::new();
-        for pass in &passes.passes {
-            layers.push(match pass {
-                Pass::Convolve(both) => Layer::Convolve(Box::new(Convolution::new(gpu, both)?)),
-                Pass::Relu => Layer::Relu,
-                Pass::Pool => Layer::Pool,
-                Pass::Upsample => Layer::Upsample,
+        for link in &chain.links {
+            layers.push(match link {
+                Link::Convolve(linked) => Layer::Convolve(Box::new(Convolution::new(gpu, linked)?)),
+                Link::Relu => Layer::Relu,
+                Link::Pool => Layer::Pool,
+                Link::Upsample => Layer::Upsample,
             });
         }
         let mut by_class: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
@@ -83,7 +84,7 @@ impl Trainer {
             layers,
             kernels: Kernels::new(gpu)?,
             weights: put("weights", &parameters(network))?,
-            gradient: gpu.buffer("gradient", 4 * passes.parameters as u64)?,
+            gradient: gpu.buffer("gradient", 4 * chain.parameters as u64)?,
             mean: put("mean gradient", &floats(&adam.mean))?,
             square: put("mean square", &floats(&adam.square))?,
             class_weights: put("weights of classes", &by_class)?,
@@ -92,7 +93,7 @@ impl Trainer {
             rooms: Vec::new(),
             rates: adam.rates,
             steps: adam.steps,
-            passes,
+            chain,
         };
         let mut rec = Recorder::new(gpu)?;
         trainer.pack(&mut rec)?;
@@ -105,14 +106,14 @@ impl Trainer {
     /// # Errors
     /// [`Error::Internal`] for sizes that do not fit the network, [`Error::TooLargeForDevice`], [`Error::DeviceMemory`].
     pub fn prepare(&mut self, gpu: &Gpu, size: [usize; 2], images: usize) -> Result<()> {
-        let multiple = self.passes.multiple;
+        let multiple = self.chain.multiple;
         if size.iter().any(|n| *n == 0 || !n.is_multiple_of(multiple)) {
             return Err(Error::Internal(format!("training on {} × {} pixels", size[0], size[1])));
         }
         let enough = |r: &Room| r.size == size && (r.images >= images || r.images == r.most);
         if !self.rooms.iter().any(enough) {
             self.rooms.retain(|r| r.size != size);
-            self.rooms.push(Room::new(gpu, &self.passes, &self.layers, size, images)?);
+            self.rooms.push(Room::new(gpu, &self.chain, &self.layers, size, images)?);
         }
         Ok(())
     }
@@ -132,7 +133,7 @@ impl Trainer {
         } = self.rates;
         let power = |b: f64| b.powi(self.steps.min(1 << 30) as i32);
         let params = layers::Step {
-            count: self.passes.parameters as u32,
+            count: self.chain.parameters as u32,
             rate: (rate * (1.0 - power(second)).sqrt() / (1.0 - power(first))) as f32,
             size: (flight.weight as f32).max(f32::MIN_POSITIVE),
             first: first as f32,
@@ -207,9 +208,9 @@ impl Trainer {
 
     fn read(&self, gpu: &Gpu, buffer: &Buffer) -> Result<Vec<f32>> {
         let mut rec = Recorder::new(gpu)?;
-        rec.read(buffer, 0, 4 * self.passes.parameters as u64)?;
+        rec.read(buffer, 0, 4 * self.chain.parameters as u64)?;
         let submission = rec.finish()?;
-        submission.wait_with(|reads| floats_of("training", reads, self.passes.parameters))?
+        submission.wait_with(|reads| floats_of("training", reads, self.chain.parameters))?
     }
 
     /// Weights in the orders in which convolutions read them.
@@ -267,12 +268,12 @@ impl Trainer {
         let mut sizes: Vec<[usize; 2]> = Vec::new();
         for e in examples {
             let pixels = e.size[0] * e.size[1];
-            if e.image.len() != pixels * self.passes.inputs || e.labels.len() != pixels {
+            if e.image.len() != pixels * self.chain.inputs || e.labels.len() != pixels {
                 return Err(Error::Internal(format!("training on {} × {} pixels", e.size[0], e.size[1])));
             }
             for &label in e.labels.iter().filter(|l| **l != IGNORED) {
                 let weight = self.host_weights.get(usize::from(label)).ok_or_else(|| {
-                    let what = format!("label {label} of a network with {} classes", self.passes.classes);
+                    let what = format!("label {label} of a network with {} classes", self.chain.classes);
                     Error::parameter("--labels", what)
                 })?;
                 flight.weight += weight;
@@ -291,7 +292,7 @@ impl Trainer {
             };
             for some in alike.chunks(room.images) {
                 let mut rec = Recorder::new(gpu)?;
-                room.fill(&mut rec, some, self.passes.inputs)?;
+                room.fill(&mut rec, some, self.chain.inputs)?;
                 self.forwards(&mut rec, room, some.len())?;
                 let groups = room.cross_entropy(&mut rec, &self.kernels.cross_entropy, &self.class_weights, some.len())?;
                 rec.read(&room.losses, 0, 8 * groups)?;

@@ -1,6 +1,7 @@
 //! Memory on the device for batches of images of one size.
 
-use super::super::{Example, Passes};
+use super::super::Example;
+use super::super::chain::Chain;
 use super::Layer;
 use crate::backend::gpu::shader::THREADS;
 use crate::backend::gpu::{Buffer, Gpu, Pipeline, Recorder};
@@ -28,8 +29,8 @@ pub struct Room {
 }
 
 impl Room {
-    pub fn new(gpu: &Gpu, passes: &Passes, layers: &[Layer], size: [usize; 2], images: usize) -> Result<Self> {
-        let sizes = passes.sizes(size[0], size[1]);
+    pub fn new(gpu: &Gpu, chain: &Chain, layers: &[Layer], size: [usize; 2], images: usize) -> Result<Self> {
+        let sizes = chain.sizes(size[0], size[1]);
         let bytes = |&(h, w, c): &(usize, usize, usize)| 16 * (h * w * c.div_ceil(4)) as u64;
         let largest = sizes.iter().map(bytes).max().unwrap_or(16);
         let most = (LARGEST / largest).max(1) as usize;
