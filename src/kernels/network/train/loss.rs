@@ -7,7 +7,7 @@ use crate::backend::cpu::isa::{Isa, per_isa};
 use crate::backend::cpu::lanes::LANES;
 use crate::backend::cpu::ln::ln;
 
-/// Pixels of each class; the last number counts those that are none of the classes nor [`IGNORED`].
+/// Pixels of each class, and a label that is neither a class nor [`IGNORED`] if there is one.
 pub(super) fn counts(labels: &[u8], classes: usize) -> (Vec<u64>, Option<u8>) {
     // Equal neighbours would wait for each other.
     let mut each = [[0u64; 256]; 4];
