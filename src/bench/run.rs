@@ -138,7 +138,7 @@ impl Run<'_> {
         for (n, limits) in counts.iter().zip(self.report.limits.cpu.clone()) {
             let (least, most) = case.items(*n);
             let items = self.enough(least, most, |items| case.cpu(*n, items))?;
-            let spread = self.effort.measure(self.control, || case.cpu(*n, items))?;
+            let spread = self.effort.measure_warm(self.control, || case.cpu(*n, items))?;
             let bounds = of_work(
                 &case.work(),
                 items as f64,
@@ -156,7 +156,7 @@ impl Run<'_> {
             };
             let most = device.count();
             let items = self.enough(most.min(64), most, &mut timed)?;
-            let spread = self.effort.measure(self.control, || timed(items))?;
+            let spread = self.effort.measure_warm(self.control, || timed(items))?;
             if !missing {
                 let bounds = device_bounds(&case.work(), items as f64, &limits);
                 self.push(Measured::of(case, group, "gpu", None, items, spread), &bounds);
@@ -165,15 +165,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// As many items, a multiple of `least`, as take about the time of one run.
+    /// As many items, a multiple of `least`, as take about the time of one run; the last of the runs that find out are so many, or `least`.
     fn enough(&self, least: u64, most: u64, mut run: impl FnMut(u64) -> Result<f64>) -> Result<u64> {
-        if least >= most {
-            return Ok(most);
+        let least = least.min(most);
+        let first = run(least)?;
+        if least == most || first > 2.0 * self.effort.run() {
+            return Ok(least);
         }
-        run(least)?;
         let seconds = run(least)?.max(1e-7);
         let times = (self.effort.run() / seconds) as u64;
-        Ok((least * times.max(1)).min(most / least * least))
+        let items = (least * times.max(1)).min(most / least * least);
+        if items > least {
+            run(items)?;
+        }
+        Ok(items)
     }
 
     fn passes(&mut self, cases: &[Box<dyn Case>], data: &Data) -> Result<()> {

@@ -31,6 +31,14 @@ impl Effort {
     pub fn measure(&self, control: &Control, mut work: impl FnMut() -> Result<f64>) -> Result<Spread> {
         control.check()?;
         work()?;
+        self.measure_warm(control, work)
+    }
+
+    /// [`Effort::measure`] of work that ran just before.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn measure_warm(&self, control: &Control, mut work: impl FnMut() -> Result<f64>) -> Result<Spread> {
         let begun = Instant::now();
         let mut times = Vec::new();
         loop {

@@ -1,5 +1,6 @@
 //! Where parts come together: the fixed binary tree of leaves, rows of per-frame values, an ordered sink.
 
+use crate::backend::cpu::pages::zeros;
 use crate::backend::stage::Merge;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -124,7 +125,7 @@ impl<P> Rows<P> {
     pub fn new(frames: u64, width: usize, split: fn(P) -> (u64, Vec<f32>)) -> Self {
         Rows {
             width,
-            values: vec![0.0; frames as usize * width],
+            values: zeros(frames as usize * width),
             split,
         }
     }

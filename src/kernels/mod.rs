@@ -4,6 +4,7 @@
 pub mod correlate;
 pub mod displace;
 pub mod framemap;
+mod grouped;
 pub mod hough;
 pub mod logsum;
 pub mod masks;

@@ -3,7 +3,7 @@
 use super::canvas::{Align, FAINT, Figure, INK, TEXT, text_width};
 use super::colour::{LABELS, label_colours};
 use super::geometry::{Geometry, TARGET};
-use super::heatmap::Page;
+use super::page::Page;
 use super::scalebar::scale_bar;
 use crate::io::Axis;
 use ndarray::ArrayView2;

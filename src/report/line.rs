@@ -255,7 +255,7 @@ impl Frame {
         }
     }
     pub(super) fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
-        let share = |v: f64, (l, h): (f64, f64), log: bool| super::heatmap::position(v, (l, h), log);
+        let share = |v: f64, (l, h): (f64, f64), log: bool| super::limits::position(v, (l, h), log);
         (
             self.left + share(x, self.x, self.log_x) * (self.right - self.left),
             self.bottom - share(y, self.y, self.log_y) * (self.bottom - self.top),

@@ -3,7 +3,9 @@
 use super::canvas::{Align, FAINT, Figure, INK, TEXT, TITLE, WHITE, fit_text};
 use super::colour::{ColourMap, UNCLASSIFIED};
 use super::geometry::Geometry;
-use super::heatmap::{Limits, Marker, Segment, Vector, marks, paint, position, segments};
+use super::heatmap::paint;
+use super::limits::{Limits, position};
+use super::marks::{Marker, Segment, Vector, marks, segments};
 use super::ticks::number;
 use ndarray::ArrayView2;
 use std::collections::BTreeMap;

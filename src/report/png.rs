@@ -8,11 +8,25 @@ const BPP: usize = 3;
 /// Sizes stay within some percent of the best; higher levels take twice as long.
 const LEVEL: i32 = 5;
 
+/// First bytes of every PNG file.
+pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+
 /// An image of RGB pixels (8 bits each, rows from top to bottom) as a PNG file (W3C, Portable Network Graphics, third edition).
 ///
 /// # Errors
 /// [`Error::Internal`] if the sizes disagree or the compressor refuses.
 pub(crate) fn encode(width: usize, height: usize, rgb: &[u8]) -> Result<Vec<u8>> {
+    let data = compress(width, height, rgb)?;
+    let mut out = Vec::with_capacity(data.len() + 64);
+    out.extend_from_slice(SIGNATURE);
+    chunk(&mut out, b"IHDR", &header(width, height));
+    chunk(&mut out, b"IDAT", &data);
+    chunk(&mut out, b"IEND", &[]);
+    Ok(out)
+}
+
+/// The content of IDAT: rows filtered and compressed.
+pub(super) fn compress(width: usize, height: usize, rgb: &[u8]) -> Result<Vec<u8>> {
     let failed = |e: String| Error::Internal(format!("figure as PNG: {e}"));
     if width == 0 || rgb.len() != width * height * BPP {
         return Err(failed(format!("{} bytes for {width}×{height} pixels", rgb.len())));
@@ -25,23 +39,26 @@ pub(crate) fn encode(width: usize, height: usize, rgb: &[u8]) -> Result<Vec<u8>>
         .zlib_compress(&filtered, &mut data)
         .map_err(|e| failed(e.to_string()))?;
     data.truncate(length);
+    Ok(data)
+}
 
-    let mut out = Vec::with_capacity(length + 64);
-    out.extend_from_slice(b"\x89PNG\r\n\x1a\n");
+/// The content of IHDR: 8 bits, RGB, deflate, adaptive filters, not interlaced.
+pub(super) fn header(width: usize, height: usize) -> [u8; 13] {
     let mut header = [0; 13];
     header[..4].copy_from_slice(&(width as u32).to_be_bytes());
     header[4..8].copy_from_slice(&(height as u32).to_be_bytes());
-    // 8 bits, RGB, deflate, adaptive filters, not interlaced.
     header[8..].copy_from_slice(&[8, 2, 0, 0, 0]);
-    for (kind, content) in [(b"IHDR", &header[..]), (b"IDAT", &data), (b"IEND", &[])] {
-        out.extend_from_slice(&(content.len() as u32).to_be_bytes());
-        let from = out.len();
-        out.extend_from_slice(kind);
-        out.extend_from_slice(content);
-        let checksum = crc32(&out[from..]);
-        out.extend_from_slice(&checksum.to_be_bytes());
-    }
-    Ok(out)
+    header
+}
+
+/// Appends a chunk: length, kind, content, checksum of the last two.
+pub(super) fn chunk(out: &mut Vec<u8>, kind: &[u8; 4], content: &[u8]) {
+    out.extend_from_slice(&(content.len() as u32).to_be_bytes());
+    let from = out.len();
+    out.extend_from_slice(kind);
+    out.extend_from_slice(content);
+    let checksum = crc32(&out[from..]);
+    out.extend_from_slice(&checksum.to_be_bytes());
 }
 
 /// Each row as it is, as differences from the pixel before, or from the row above: whichever has the smallest absolute sum.

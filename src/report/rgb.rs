@@ -3,7 +3,8 @@
 use super::canvas::{Align, FAINT, Figure, INK, TEXT};
 use super::colour::MISSING;
 use super::geometry::{Geometry, TARGET};
-use super::heatmap::{Page, paint_colours};
+use super::heatmap::paint_colours;
+use super::page::Page;
 use super::scalebar::scale_bar;
 use crate::io::Axis;
 use ndarray::{Array2, ArrayView2};

@@ -66,8 +66,6 @@ pub struct State {
     pub log_radius: Vec<f64>,
     /// P: Σ φ over both stored directions of the edges of each vertex.
     pub phi_sum: Vec<f64>,
-    /// e^(−q).
-    inverse: Vec<f64>,
     /// z = R − cov (q − mean q)/s².
     pub weight: Vec<f64>,
     /// Mean of q.
@@ -110,7 +108,6 @@ impl State {
             .map(|(r, q)| r - covariance * (q - mean) / square)
             .collect();
         State {
-            inverse: log_radius.iter().map(|q| (-q).exp()).collect(),
             log_radius,
             phi_sum,
             weight,
@@ -120,30 +117,24 @@ impl State {
         }
     }
 
-    /// Derivative of the radius of vertex `i` with respect to the squared distance of one of its edges, of which φ and
-    /// h = a b D^(b−1)/(1 + a D^b) are given.
+    /// Derivative of the radius of vertex `i` with respect to the squared distance of one of its edges, of which φ and D are given.
     #[inline]
-    fn slope(&self, i: usize, [phi, h]: [f64; 2], b: f64) -> f64 {
-        phi / self.phi_sum[i] * ((1.0 - b * (1.0 - phi)) * self.inverse[i] + h)
+    fn slope(&self, i: usize, phi: f64, h: f64, b: f64) -> f64 {
+        phi / self.phi_sum[i] * ((1.0 - b * (1.0 - phi)) * (-self.log_radius[i]).exp() + h)
     }
 
     /// Coefficient G of the edge (i, j) of strength `mu`: the term moves i by 2 G (y_i − y_j) each time the edge is drawn.
     /// `scale` is λ μ_tot/(s n).
     #[inline]
-    pub fn coefficient(&self, edge: (usize, usize), mu: f64, square: f64, curve: Curve, scale: f64) -> f64 {
+    pub fn coefficient(&self, (i, j): (usize, usize), mu: f64, square: f64, curve: Curve, scale: f64) -> f64 {
         let phi = curve.phi(square);
+        // a b D^(b−1)/(1 + a D^b)
         let h = if square > 0.0 {
             curve.a * curve.b * square.powf(curve.b - 1.0) * phi
         } else {
             0.0
         };
-        self.coefficient_at(edge, mu, [phi, h], curve.b, scale)
-    }
-
-    /// [`State::coefficient`] where φ and h are known.
-    #[inline]
-    pub(super) fn coefficient_at(&self, (i, j): (usize, usize), mu: f64, at: [f64; 2], b: f64, scale: f64) -> f64 {
-        let slopes = self.weight[i] * self.slope(i, at, b) + self.weight[j] * self.slope(j, at, b);
+        let slopes = self.weight[i] * self.slope(i, phi, h, curve.b) + self.weight[j] * self.slope(j, phi, h, curve.b);
         scale / mu * slopes
     }
 }

@@ -272,16 +272,17 @@ fn difference<const D: usize>(a: &[f32; D], b: &[f32; D]) -> [f32; D] {
 fn attraction<const D: usize>(at: &[f32; D], tail: &[f32; D], head: u32, item: &Item, epoch: &Epoch) -> [f32; D] {
     let apart = difference(at, tail);
     let square = square_of(&apart);
-    let (mut phi, mut h) = (1.0, 0.0);
-    if square > 0.0 {
+    let coefficient = if square > 0.0 {
         let p = power(square, epoch.b);
-        phi = 1.0 / (1.0 + epoch.a * p);
-        h = epoch.a * epoch.b * (p / square) * phi;
-    }
-    let coefficient = -2.0 * h;
+        -2.0 * epoch.a * epoch.b * (p / square) / (1.0 + epoch.a * p)
+    } else {
+        0.0
+    };
     let push = epoch.push.as_ref().map_or(0.0, |push| {
-        let (edge, at) = ((head as usize, item.tail as usize), [f64::from(phi), f64::from(h)]);
-        2.0 * push.state.coefficient_at(edge, item.mu, at, push.curve.b, push.scale) as f32
+        let edge = (head as usize, item.tail as usize);
+        2.0 * push
+            .state
+            .coefficient(edge, item.mu, f64::from(square), push.curve, push.scale) as f32
     });
     apart.map(|d| epoch.rate * ((coefficient * d).clamp(-CLIP, CLIP) + (push * d).clamp(-CLIP, CLIP)))
 }

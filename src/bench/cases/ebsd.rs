@@ -231,7 +231,13 @@ impl Dictionary {
         }
         let n = values.len() / pixels;
         let patterns = Array2::from_shape_vec((n, pixels), values).map_err(|e| Error::Internal(format!("patterns: {e}")))?;
-        let template = |(t, p): (usize, usize)| ((t * 31 + p * (7 + t % 97)) % 1009) as f32;
+        // As in a dictionary some templates are much alike a pattern and most are not: shares of a pattern and of a saw tooth.
+        let top = patterns.fold(f32::MIN_POSITIVE, |top, v| top.max(*v));
+        let template = |(t, p): (usize, usize)| {
+            let wave = ((t * 31 + p * (7 + t % 97)) % 1009) as f32 / 1009.0;
+            let share = (t + 1) as f32 / (count + 1) as f32;
+            (1.0 - share) * patterns[[t % n, p]] / top + share * wave
+        };
         let templates = Array2::from_shape_fn((count, pixels), template);
         Ok(Dictionary {
             name: format!("dictionary of {count}"),

@@ -3,7 +3,7 @@
 use super::MovieArgs;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
-use crate::cli::set;
+use crate::cli::{params, set};
 use clap::ValueEnum;
 use emstream::io::keras;
 use emstream::io::results::OutputDir;
@@ -23,7 +23,27 @@ pub struct Args {
     /// Parameters from a file, as an earlier run wrote them; flags win over it
     #[arg(long, value_name = "FILE.toml")]
     params: Option<PathBuf>,
-    /// The network: a model of Keras (.h5, .keras), or weights of one (.h5) [default: one that knows WS2 from simulations]
+    #[command(flatten)]
+    detect: DetectFlags,
+    /// Cut frames into separate patches of the size that the model was trained on, as the published notebook does
+    #[arg(long)]
+    patch_exact: bool,
+    /// Store the probabilities of all frames in the result
+    #[arg(long)]
+    save_probability: bool,
+    /// Measure how the specimen drifts from frame to frame [default: measured]
+    #[arg(long, value_enum)]
+    drift: Option<DriftArg>,
+    #[command(flatten)]
+    scale: MovieArgs,
+    #[command(flatten)]
+    how: ScanArgs,
+}
+
+/// Flags of the detection, alone or as one step of several.
+#[derive(clap::Args)]
+pub(super) struct DetectFlags {
+    /// The network: a model of Keras (.h5, .keras), or weights of one (.h5) [default: one trained on simulated movies of WS2]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Pixels with a higher probability belong to defects [default: 0.5]
@@ -38,25 +58,29 @@ pub struct Args {
     /// Side of the window cut out around each defect, in pixels [default: 32]
     #[arg(long, value_name = "PX")]
     window: Option<usize>,
-    /// Cut frames into separate patches of the size that the model was trained on, as the published notebook does
-    #[arg(long)]
-    patch_exact: bool,
-    /// Store the probabilities of all frames in the result
-    #[arg(long)]
-    save_probability: bool,
     /// Frames A to B, counted from 0, B not included [default: all]
     #[arg(long, value_name = "A..B")]
     frames: Option<String>,
     /// Frames to show in figures [default: four over the movie]
     #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
     show_frames: Vec<u64>,
-    /// Measure how the specimen drifts from frame to frame [default: measured]
-    #[arg(long, value_enum)]
-    drift: Option<DriftArg>,
-    #[command(flatten)]
-    scale: MovieArgs,
-    #[command(flatten)]
-    how: ScanArgs,
+}
+
+impl DetectFlags {
+    pub(super) fn apply(self, p: &mut Params) -> Result<()> {
+        p.model = self.model.or(p.model.take());
+        set(&mut p.threshold, self.threshold);
+        set(&mut p.min_area, self.min_area);
+        set(&mut p.max_area, self.max_area);
+        set(&mut p.window, self.window);
+        if let Some(text) = &self.frames {
+            p.frames = Some(range(text)?);
+        }
+        if !self.show_frames.is_empty() {
+            p.show_frames = self.show_frames;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -75,7 +99,7 @@ struct ParamsFile {
 }
 
 /// `A..B`, either end may be missing.
-pub(super) fn range(text: &str) -> Result<[u64; 2]> {
+fn range(text: &str) -> Result<[u64; 2]> {
     let wrong = || Error::parameter("--frames", format!("'{text}' is no range like 0..20"));
     let (a, b) = text.split_once("..").ok_or_else(wrong)?;
     let number = |t: &str| t.trim().parse::<u64>().map_err(|_| wrong());
@@ -83,27 +107,13 @@ pub(super) fn range(text: &str) -> Result<[u64; 2]> {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let mut file = ParamsFile::default();
-    if let Some(path) = &args.params {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "cannot read", e))?;
-        file = toml::from_str(&text).map_err(|e| Error::format(path, "parameters", e.to_string()))?;
-    }
+    let mut file: ParamsFile = params::read(args.params.as_deref())?;
     file.scan = args.how.or(file.scan);
     args.scale.apply(&mut file.movie)?;
     let p = &mut file.detect;
-    p.model = args.model.or(p.model.take());
-    set(&mut p.threshold, args.threshold);
-    set(&mut p.min_area, args.min_area);
-    set(&mut p.max_area, args.max_area);
-    set(&mut p.window, args.window);
+    args.detect.apply(p)?;
     p.patch_exact |= args.patch_exact;
     p.save_probability |= args.save_probability;
-    if let Some(text) = &args.frames {
-        p.frames = Some(range(text)?);
-    }
-    if !args.show_frames.is_empty() {
-        p.show_frames = args.show_frames;
-    }
     let drift = args.drift.map(|d| match d {
         DriftArg::None => Drift::None,
         DriftArg::Measured => Drift::Measured,

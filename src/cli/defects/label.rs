@@ -3,11 +3,11 @@
 use super::MovieArgs;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
-use crate::cli::set;
+use crate::cli::{params, set};
 use emstream::io::results::OutputDir;
 use emstream::workflows::defects::MovieParams;
 use emstream::workflows::defects::label::{self, Params};
-use emstream::{Error, Result, workflows};
+use emstream::{Result, workflows};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -52,11 +52,7 @@ struct ParamsFile {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let mut file = ParamsFile::default();
-    if let Some(path) = &args.params {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "cannot read", e))?;
-        file = toml::from_str(&text).map_err(|e| Error::format(path, "parameters", e.to_string()))?;
-    }
+    let mut file: ParamsFile = params::read(args.params.as_deref())?;
     file.scan = args.how.or(file.scan);
     args.scale.apply(&mut file.movie)?;
     let p = &mut file.label;

@@ -1,5 +1,6 @@
 //! `emstream defects run`: every step in one command.
 
+use super::detect::DetectFlags;
 use super::{MovieArgs, classify, track};
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
@@ -24,9 +25,6 @@ pub struct Args {
     /// Parameters from a file, as an earlier run wrote them; flags win over it
     #[arg(long, value_name = "FILE.toml")]
     params: Option<PathBuf>,
-    /// The network: a model of Keras (.h5, .keras), or weights of one (.h5) [default: one trained on simulated movies of WS2]
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
     /// Train a network first, on this label map of one frame (result.h5 of `defects label`, or an image), or on labels found as by `defects label`
     #[arg(long, value_name = "FILE|auto")]
     labels: Option<PathBuf>,
@@ -36,24 +34,8 @@ pub struct Args {
     /// Times that all patches of it are learnt from, at most [default: 80; published: 50]
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
-    /// Pixels with a higher probability belong to defects [default: 0.5]
-    #[arg(long, value_name = "P")]
-    threshold: Option<f32>,
-    /// Smallest area of a defect in pixels [default: 5]
-    #[arg(long, value_name = "PX")]
-    min_area: Option<u32>,
-    /// Largest area of a defect in pixels [default: 700]
-    #[arg(long, value_name = "PX")]
-    max_area: Option<u32>,
-    /// Side of the window cut out around each defect, in pixels [default: 32]
-    #[arg(long, value_name = "PX")]
-    window: Option<usize>,
-    /// Frames A to B, counted from 0, B not included [default: all]
-    #[arg(long, value_name = "A..B")]
-    frames: Option<String>,
-    /// Frames to show in figures [default: four over the movie]
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
-    show_frames: Vec<u64>,
+    #[command(flatten)]
+    detect: DetectFlags,
     /// Seed of all random numbers [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -90,18 +72,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         track: file.track,
     };
     args.scale.apply(&mut p.movie)?;
-    let d = &mut p.detect;
-    d.model = args.model.or(d.model.take());
-    set(&mut d.threshold, args.threshold);
-    set(&mut d.min_area, args.min_area);
-    set(&mut d.max_area, args.max_area);
-    set(&mut d.window, args.window);
-    if let Some(text) = &args.frames {
-        d.frames = Some(super::detect::range(text)?);
-    }
-    if !args.show_frames.is_empty() {
-        d.show_frames = args.show_frames;
-    }
+    args.detect.apply(&mut p.detect)?;
     args.classify.apply(&mut p.classify);
     args.track.apply(&mut p.track);
     set(&mut p.classify.seed, args.seed);

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::io::dtype::Stored;
 use crate::io::h5::native_type;
 use crate::io::results::{hdf5_error, put_text, put_texts};
-use crate::io::write::{deflate, shuffle, write_all_at};
+use crate::io::write::{deflate, shuffle, write_all_at, write_chunk};
 use crate::pixel::FrameShape;
 use hdf5::Group;
 use hdf5::dataset::{Dataset, Layout};
@@ -178,7 +178,7 @@ impl PatternWriter {
                 encoded
                     .iter()
                     .zip(first..)
-                    .try_for_each(|(chunk, number)| self.write_chunk(place(number), chunk))
+                    .try_for_each(|(chunk, number)| write_chunk(&self.dataset, &self.path, &[place(number), 0, 0], chunk))
             }
         }
     }
@@ -191,27 +191,6 @@ impl PatternWriter {
     /// A pattern as HDF5's filters shuffle and deflate make it.
     fn encode(&self, pattern: &[u8]) -> Result<Vec<u8>> {
         deflate(&shuffle(pattern, self.frame.pixel.bytes()), self.level)
-    }
-
-    /// Writes an encoded chunk past the library's filters.
-    fn write_chunk(&self, place: u64, chunk: &[u8]) -> Result<()> {
-        let offset = [place, 0, 0];
-        let written = hdf5::sync::sync(|| {
-            // SAFETY: the dataset is open and chunked with three dimensions, `offset` has three entries, the chunk's bytes are borrowed
-            // for the call, and the library's lock is held.
-            let status = unsafe {
-                hdf5_sys::h5d::H5Dwrite_chunk(
-                    self.dataset.id(),
-                    hdf5_sys::h5p::H5P_DEFAULT,
-                    0,
-                    offset.as_ptr(),
-                    chunk.len(),
-                    chunk.as_ptr().cast(),
-                )
-            };
-            hdf5::h5check(status).map(|_| ())
-        });
-        written.map_err(|e| hdf5_error(&self.path, "cannot write", &e))
     }
 
     /// Waits until what was put so far is on the disk; nothing to do for compressed stacks, which the library writes.

@@ -1,8 +1,11 @@
-//! Packing of chunks, as HDF5's and Zarr's filters do it.
+//! Packing of chunks, as HDF5's and Zarr's filters do it, and their way into HDF5.
 
 use super::Compression;
 use crate::error::{Error, Result};
+use crate::io::results::hdf5_error;
+use hdf5::dataset::Dataset;
 use std::cell::RefCell;
+use std::path::Path;
 
 thread_local! {
     /// Compressors keep tables of up to a megabyte, one for each level that was asked for last.
@@ -113,6 +116,35 @@ impl Chunks {
         out.resize(self.frames * self.frame_bytes, 0);
         out
     }
+}
+
+/// Writes a packed chunk whose first element lies at `offset` past the library's filters.
+///
+/// # Errors
+/// What the library reports; [`Error::Internal`] if the dataset has another number of dimensions.
+pub(crate) fn write_chunk(dataset: &Dataset, path: &Path, offset: &[u64], chunk: &[u8]) -> Result<()> {
+    if dataset.ndim() != offset.len() {
+        return Err(Error::Internal(format!(
+            "a chunk at {offset:?} of {} dimensions",
+            dataset.ndim()
+        )));
+    }
+    let written = hdf5::sync::sync(|| {
+        // SAFETY: the dataset is open and has as many dimensions as `offset` has entries (the library refuses one without chunks), the chunk's bytes are
+        // borrowed for the call, and the library's lock is held.
+        let status = unsafe {
+            hdf5_sys::h5d::H5Dwrite_chunk(
+                dataset.id(),
+                hdf5_sys::h5p::H5P_DEFAULT,
+                0,
+                offset.as_ptr(),
+                chunk.len(),
+                chunk.as_ptr().cast(),
+            )
+        };
+        hdf5::h5check(status).map(|_| ())
+    });
+    written.map_err(|e| hdf5_error(path, "cannot write", &e))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! HDF5 files: plain, HyperSpy's, EMD 1.0. Uncompressed pixels go past the library to their places; chunks are packed by the threads that bring
 //! them and handed to the library whole.
 
-use super::codec::{Chunks, pack};
+use super::codec::{Chunks, pack, write_chunk};
 use super::flat::write_all_at;
 use super::hspy::{self, Described, Description};
 use super::hyperspy::group_name;
@@ -124,27 +124,6 @@ impl Hdf5Writer {
             pixels,
         })
     }
-
-    /// Writes a packed chunk past the library's filters.
-    fn put_chunk(&self, [y, x]: [u64; 2], chunk: &[u8]) -> Result<()> {
-        let offset = [y, x, 0, 0];
-        let written = hdf5::sync::sync(|| {
-            // SAFETY: the dataset is open and chunked with three or four dimensions, `offset` has four entries, the chunk's bytes are borrowed
-            // for the call, and the library's lock is held.
-            let status = unsafe {
-                hdf5_sys::h5d::H5Dwrite_chunk(
-                    self.dataset.id(),
-                    hdf5_sys::h5p::H5P_DEFAULT,
-                    0,
-                    offset.as_ptr(),
-                    chunk.len(),
-                    chunk.as_ptr().cast(),
-                )
-            };
-            hdf5::h5check(status).map(|_| ())
-        });
-        written.map_err(|e| hdf5_error(&self.name, "cannot write", &e))
-    }
 }
 
 impl ScanWriter for Hdf5Writer {
@@ -164,7 +143,9 @@ impl ScanWriter for Hdf5Writer {
             Pixels::Chunked(chunks, compression) => {
                 for (position, bytes) in chunks.cut(first, frames)? {
                     let packed = pack(chunks.full(bytes), self.scan.frame.pixel.bytes(), *compression)?;
-                    self.put_chunk(position, &packed)?;
+                    let offset = [position[0], position[1], 0, 0];
+                    let offset = &offset[..self.dataset.ndim().clamp(2, 4)];
+                    write_chunk(&self.dataset, &self.name, offset, &packed)?;
                 }
                 Ok(())
             }

@@ -10,7 +10,7 @@ mod in_order;
 mod tiff;
 mod zarr;
 
-pub(crate) use codec::{deflate, shuffle};
+pub(crate) use codec::{deflate, shuffle, write_chunk};
 pub(crate) use flat::write_all_at;
 pub use hspy::{Described, Description, XRays};
 pub use in_order::FrameWriter;

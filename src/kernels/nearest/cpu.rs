@@ -2,16 +2,15 @@
 
 use super::{Metric, Tiles};
 use crate::backend::cpu::isa::{Isa, per_isa};
-use crate::backend::cpu::lanes::Lanes;
-use crate::backend::cpu::product::{self, Panels, Worker};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use ndarray::ArrayView2;
+use ndarray::linalg::general_mat_mul;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 /// Points of a block.
-const BLOCK: usize = product::BLOCK;
+const BLOCK: usize = 512;
 /// Coordinates that are worked on together, so that 16 points of them stay in the first-level cache.
 const CHUNK: usize = 256;
 /// Points in a vector, and points against which a vector is held.
@@ -27,42 +26,10 @@ pub struct Prepared<'a> {
     coordinates: usize,
     /// Centred (Euclidean), of unit length (cosine), or as they are.
     points: Cow<'a, [f32]>,
-    products: Option<Products>,
+    /// |p|² of each, for products.
+    squares: Vec<f32>,
     relative: f32,
     absolute: Vec<f32>,
-}
-
-/// What a metric that is a product needs.
-struct Products {
-    panels: Panels,
-    /// |p|² of each point.
-    squares: Vec<f32>,
-    /// Buffers that no thread is using.
-    workers: Mutex<Vec<Worker>>,
-}
-
-impl Products {
-    /// |a − b|² = |a|² + |b|² − 2 a·b of points `rows`, whose coordinates are `left`, with points `columns`.
-    fn tile(&self, isa: Isa, left: &[f32], rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) -> Result<()> {
-        let idle = || self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let panels = columns.start / LANES..columns.end.div_ceil(LANES);
-        let (Some(own), Some(others)) = (self.squares.get(rows), self.squares.get(columns.clone())) else {
-            return Err(Error::Internal(format!("points {columns:?} of {}", self.squares.len())));
-        };
-        let mut worker = idle().pop().unwrap_or_else(|| Worker::new(isa));
-        let products = bytemuck::cast_slice::<Lanes, f32>(worker.times(left, &self.panels, panels.clone()));
-        let skipped = columns.start % LANES;
-        let rows = out
-            .chunks_exact_mut(columns.len().max(1))
-            .zip(products.chunks_exact(panels.len().max(1) * LANES));
-        for ((out, products), &own) in rows.zip(own) {
-            for ((d, &product), &other) in out.iter_mut().zip(&products[skipped..]).zip(others) {
-                *d = (own + other) - 2.0 * product;
-            }
-        }
-        idle().push(worker);
-        Ok(())
-    }
 }
 
 impl<'a> Prepared<'a> {
@@ -75,32 +42,27 @@ impl<'a> Prepared<'a> {
             _ => (Cow::Borrowed(points), coordinates, false),
         };
         let terms = coordinates as f32;
-        let (products, absolute, relative) = if product {
+        let (squares, absolute, relative) = if product {
             let square = |p: &[f32]| p.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>() as f32;
             let squares: Vec<f32> = points.par_chunks_exact(coordinates).map(square).collect();
-            // The product adds runs of terms, then their sums; |a·b| is at most half of |a|² + |b|². Preparing the points and
+            // The product adds runs of at most 256 terms, then their sums; |a·b| is at most half of |a|² + |b|². Preparing the points and
             // adding the three terms costs a few more roundings of numbers of that size.
-            let error = UNIT * (terms.min(product::DEPTH as f32) + terms / product::DEPTH as f32 + 16.0);
+            let error = UNIT * (terms.min(256.0) + terms / 256.0 + 16.0);
             let absolute = squares.iter().map(|s| error * s + f32::MIN_POSITIVE).collect();
-            let products = Products {
-                panels: Panels::of_flat(&points, coordinates),
-                squares,
-                workers: Mutex::default(),
-            };
-            (Some(products), absolute, 4.0 * UNIT)
+            (squares, absolute, 4.0 * UNIT)
         } else {
             let relative = match metric {
                 Metric::Chebyshev => 4.0 * UNIT,
                 _ => UNIT * (terms + 4.0),
             };
-            (None, vec![f32::MIN_POSITIVE; n], relative)
+            (Vec::new(), vec![f32::MIN_POSITIVE; n], relative)
         };
         Prepared {
             isa: Isa::active(),
             metric,
             coordinates,
             points,
-            products,
+            squares,
             relative,
             absolute,
         }
@@ -108,6 +70,24 @@ impl<'a> Prepared<'a> {
 
     fn rows(&self, range: Range<usize>) -> &[f32] {
         &self.points[range.start * self.coordinates..range.end * self.coordinates]
+    }
+
+    fn product(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
+        let (n, m) = (rows.len(), columns.len());
+        let matrix = |range: Range<usize>| ArrayView2::from_shape((range.len(), self.coordinates), self.rows(range));
+        let (Ok(a), Ok(b)) = (matrix(rows.clone()), matrix(columns.clone())) else {
+            return;
+        };
+        let Ok(mut product) = ndarray::ArrayViewMut2::from_shape((n, m), &mut *out) else {
+            return;
+        };
+        general_mat_mul(-2.0, &a, &b.t(), 0.0, &mut product);
+        let of_columns = &self.squares[columns];
+        for (row, &own) in out.chunks_exact_mut(m).zip(&self.squares[rows]) {
+            for (d, &other) in row.iter_mut().zip(of_columns) {
+                *d += own + other;
+            }
+        }
     }
 
     /// Differences: 16 columns side by side against 8 rows at a time, a chunk of coordinates after the other.
@@ -202,10 +182,10 @@ fn few(row: &[f32], columns: &[f32], maximum: bool, sums: &mut [f32; LANES]) {
 
 impl Tiles for Prepared<'_> {
     fn tile(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) -> Result<()> {
-        if let Some(products) = &self.products {
-            return products.tile(self.isa, self.rows(rows.clone()), rows, columns, out);
+        match self.metric {
+            Metric::Euclidean | Metric::Cosine => self.product(rows, columns, out),
+            Metric::Chebyshev | Metric::Manhattan => self.differences(rows, columns, out),
         }
-        self.differences(rows, columns, out);
         Ok(())
     }
     fn block(&self) -> usize {

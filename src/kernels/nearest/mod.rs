@@ -11,7 +11,7 @@
 //! | `Manhattan` | Σ \|aᵢ − bᵢ\| | the same |
 //! | `Cosine` | 1 − a·b/(\|a\| \|b\|); between zero vectors 0, with one zero vector 1 | product of unit rows |
 //!
-//! Each pair of blocks is computed once and serves both. Memory beyond the points: two copies, centred or of unit length, where the metric is a product, some
+//! Each pair of blocks is computed once and serves both. Memory beyond the points: a centred or unit copy where the metric needs one, some
 //! 2 KiB a point of candidates at most, and tiles of about 1 MiB a thread. Points with thousands of equally near others
 //! (duplicates everywhere) are searched alone, in float64.
 //!

@@ -4,18 +4,15 @@ use super::{Params, Scale};
 use crate::backend::gpu::shader::{THREADS, ln_of_numbers, prelude};
 use crate::backend::gpu::{Buffer, Gpu, GpuBlock, Pipeline, Recorder};
 use crate::backend::stage::{Cost, GpuStage};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::kernels::grouped::{self, Grouped};
 use crate::pixel::{FrameShape, Pixel};
-use std::collections::VecDeque;
-
-/// Frames are rebinned in groups of a multiple of this, as cuts inside a leaf must be.
-const CUT: u64 = 8;
 
 /// A stage that rebins frames of `shape` and hands them to `inner`, a stage for frames of shape [`Params::output`].
 ///
 /// # Errors
-/// Those of [`Params::output`]; [`Error::TooLargeForDevice`] when eight rebinned frames do not fit a binding, [`Error::Device`],
-/// [`Error::DeviceMemory`].
+/// Those of [`Params::output`]; [`crate::Error::TooLargeForDevice`] when eight rebinned frames do not fit a binding, [`crate::Error::Device`],
+/// [`crate::Error::DeviceMemory`].
 pub fn stage<P: 'static>(
     gpu: &Gpu,
     shape: FrameShape,
@@ -25,11 +22,7 @@ pub fn stage<P: 'static>(
     let to = params.output(shape)?;
     let (h, w) = params.binned(shape)?;
     let stride = to.stride() as u64;
-    if gpu.max_binding() / stride < CUT {
-        let what = format!("rebinned frames of {} MiB do not fit this device's bindings", stride >> 20);
-        return Err(Error::TooLargeForDevice(what));
-    }
-    let group = (gpu.output_bytes() / stride / CUT * CUT).max(CUT);
+    let group = grouped::group(gpu, "rebinned frames", stride)?;
     let exact = params.exact(shape);
     let head = format!(
         "const EXACT = {};\nconst SIGNED = {};\n",
@@ -45,14 +38,12 @@ pub fn stage<P: 'static>(
         pipeline: gpu.pipeline(&format!("rebin {}", shape.pixel), &wgsl, "rebin", &[], 2, 1)?,
         chosen: gpu.buffer_with("chosen pixels", bytemuck::cast_slice(&chosen))?,
         frames: gpu.buffer("rebinned frames", group * stride)?,
-        group: group as usize,
         bins: (if shape.height == 1 { 1 } else { params.bin }, params.bin),
         out_width: w,
         shape,
         to,
         params: params.clone(),
-        flying: VecDeque::new(),
-        inner,
+        inner: Grouped::new(inner, group),
     }))
 }
 
@@ -65,11 +56,7 @@ struct Stage<P> {
     pipeline: Pipeline,
     chosen: Buffer,
     frames: Buffer,
-    /// Frames rebinned at a time.
-    group: usize,
-    /// For each block under way: first frame, number of frames and number of reads of each group.
-    flying: VecDeque<Vec<(u64, usize, usize)>>,
-    inner: Box<dyn GpuStage<Part = P>>,
+    inner: Grouped<P>,
 }
 
 impl<P> GpuStage for Stage<P> {
@@ -93,48 +80,38 @@ impl<P> GpuStage for Stage<P> {
             (Pixel::F32, Scale::Root) => 4,
             _ => 0,
         };
-        let mut groups = Vec::new();
-        for from in (0..block.count).step_by(self.group) {
-            let (first, count) = (block.first + from as u64, self.group.min(block.count - from));
+        let (width, bins, factor) = (self.shape.width as u32, self.bins, self.params.factor.to_bits());
+        let Stage {
+            to,
+            out_width,
+            pipeline,
+            chosen,
+            frames,
+            inner,
+            ..
+        } = self;
+        inner.encode(rec, block, (frames, *to), |rec, from, _, count| {
             let params = [
                 from as u32,
                 count as u32,
                 block.stride_words,
-                (self.to.stride() / 4) as u32,
-                self.shape.width as u32,
-                self.to.pixels() as u32,
-                self.out_width as u32,
-                self.bins.0 as u32,
-                self.bins.1 as u32,
+                (to.stride() / 4) as u32,
+                width,
+                to.pixels() as u32,
+                *out_width as u32,
+                bins.0 as u32,
+                bins.1 as u32,
                 mode,
-                self.params.factor.to_bits(),
+                factor,
                 chunks as u32,
             ];
-            let buffers = [block.buffer, &self.chosen, &self.frames];
-            rec.dispatch(&self.pipeline, bytemuck::cast_slice(&params), &buffers, count as u64 * chunks)?;
-            let before = rec.reads();
-            self.inner.encode(rec, &GpuBlock::new(self.to, first, count, &self.frames)?)?;
-            groups.push((first, count, rec.reads() - before));
-        }
-        self.flying.push_back(groups);
-        Ok(())
+            let buffers = [block.buffer, chosen, frames];
+            rec.dispatch(pipeline, bytemuck::cast_slice(&params), &buffers, count as u64 * chunks)
+        })
     }
 
     fn results(&mut self, first: u64, _count: usize, reads: &[&[u8]]) -> Result<Vec<(u64, P)>> {
-        let groups = self.flying.pop_front().unwrap_or_default();
-        if groups.first().map(|g| g.0) != Some(first) || groups.iter().map(|g| g.2).sum::<usize>() != reads.len() {
-            return Err(Error::Internal(format!(
-                "results of another block than that of frame {first}"
-            )));
-        }
-        let mut parts = Vec::new();
-        let mut rest = reads;
-        for (first, count, n) in groups {
-            let (of_group, later) = rest.split_at(n);
-            parts.extend(self.inner.results(first, count, of_group)?);
-            rest = later;
-        }
-        Ok(parts)
+        self.inner.results(first, reads)
     }
 
     fn encode_finish(&mut self, rec: &mut Recorder<'_>) -> Result<()> {

@@ -2,6 +2,7 @@
 //!
 //! Formulas and their sources: `docs/workflows.md`.
 
+mod animation;
 pub mod classify;
 mod default_model;
 pub mod detect;

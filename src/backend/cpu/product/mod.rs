@@ -1,5 +1,5 @@
 //! Scalar products of all rows of one matrix with all rows of another (A·Bᵀ), in blocks that stay in the cache: the inner loop of dictionary
-//! comparison and of nearest neighbours.
+//! comparison.
 //!
 //! The right matrix is laid out once as [`Panels`] of sixteen rows side by side; then any thread multiplies rows of the left one with some of the
 //! panels ([`Worker::times`]) and looks at the block of products while it is in the cache. There is one order of additions: within blocks of
@@ -42,19 +42,11 @@ impl Panels {
     /// Lays out `rows` (n, d); takes 4·d·n bytes, n rounded up to a multiple of sixteen.
     pub fn new(rows: ArrayView2<'_, f32>) -> Self {
         let (n, depth) = rows.dim();
-        let rows = rows.as_standard_layout();
-        let panels = Panels::of_flat(rows.as_slice().unwrap_or_default(), depth);
-        Panels { rows: n, ..panels }
-    }
-
-    /// [`Panels::new`] for rows of `depth` numbers that lie one after the other.
-    pub fn of_flat(rows: &[f32], depth: usize) -> Self {
-        let n = rows.len().checked_div(depth).unwrap_or(0);
         let mut lanes = vec![Lanes::ZERO; n.div_ceil(LANES) * depth];
         if depth > 0 {
-            let panels = lanes.par_chunks_mut(depth).zip(rows.par_chunks(LANES * depth));
+            let panels = lanes.par_chunks_mut(depth).zip(rows.axis_chunks_iter(Axis(0), LANES));
             panels.for_each(|(panel, rows)| {
-                for (lane, row) in rows.chunks_exact(depth).enumerate() {
+                for (lane, row) in rows.rows().into_iter().enumerate() {
                     for (to, &v) in panel.iter_mut().zip(row) {
                         to.0[lane] = v;
                     }

@@ -1,5 +1,6 @@
 //! Frames of the movie with what was found in class colours.
 
+use super::super::animation::Animation;
 use super::super::detected::Detected;
 use super::super::movie::Movie;
 use crate::control::Control;
@@ -7,12 +8,11 @@ use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::results::OutputDir;
 use crate::report::colour::label_colour;
-use crate::report::{self, Limits, Marker, MovieFrame};
+use crate::report::{self, Marker};
 use ndarray::Array2;
-use std::path::Path;
+use rayon::prelude::*;
 
-/// Frames of the movie of results, and frames shown unless others are asked for.
-const MOVIE: usize = 120;
+/// Frames shown unless others are asked for.
 const SHOWN: usize = 4;
 /// Frames shown at most.
 const MOST_SHOWN: usize = 64;
@@ -40,7 +40,7 @@ fn markers(found: &Detected, class: &[i32], members: std::ops::Range<usize>) -> 
         .collect()
 }
 
-/// Chosen frames of a `scan` with all detections, in the colours of `class` (one number for each detection), and the movie `figures/NAME` in `dir`. One frame at a time is in memory beside those
+/// Chosen frames of a `scan` with all detections, in the colours of `class` (one number for each detection), and the movie `figures/NAME` in `dir`. Two frames a thread are in memory beside those
 /// chosen.
 ///
 /// # Errors
@@ -92,80 +92,57 @@ pub fn pictures(
         high: found.scale[2],
         warnings: Vec::new(),
     };
-    let step = found.frames.div_ceil(MOVIE);
-    let of_movie = found.frames.div_ceil(step);
-    let path = dir.path().join(format!("figures/{name}"));
-    let mut animated: Option<report::Movie<_>> = None;
-    let mut limits = None;
+    let first = movie.frame_f64(u64::from(found.first), control)?;
+    let time = found.time.scale.map(|s| (s, found.time.unit.clone()));
+    let animation = Animation::new(u64::from(range.start)..u64::from(range.end), first.view(), time);
+    let mut animated = animation.create(&dir.path().join(format!("figures/{name}")))?;
+    let frames = u64::from(range.start)..u64::from(range.end);
+    let wanted: Vec<u64> = frames
+        .filter(|f| animation.shows(*f) || show.iter().any(|s| u64::from(*s) == *f))
+        .collect();
+    let draw = |&number: &u64| -> Result<Drawn> {
+        control.check()?;
+        let frame = number as u32;
+        let members = found.frame.partition_point(|f| *f < frame)..found.frame.partition_point(|f| *f <= frame);
+        let image = movie.frame_f64(number, control)?;
+        let markers = markers(found, class, members.clone());
+        let animated = match animation.shows(number) {
+            true => Some(animation.draw(number, image.view(), &markers, members.len())?),
+            false => None,
+        };
+        let shown = show.contains(&frame).then_some(Picture {
+            frame,
+            image,
+            markers,
+            found: members.len(),
+        });
+        control.progress.advance(1);
+        Ok(Drawn { animated, shown })
+    };
     let mut out = Vec::new();
-    control.progress.begin("pictures", found.frames as u64, 0);
-    let mut at = 0;
+    control.progress.begin("pictures", wanted.len() as u64, 0);
     let mut work = || -> Result<()> {
-        for frame in range.clone() {
-            control.check()?;
-            let members = at..at + found.frame[at..].iter().take_while(|f| **f == frame).count();
-            at = members.end;
-            let in_movie = (frame - found.first).is_multiple_of(step as u32);
-            let shown = show.contains(&frame);
-            if in_movie || shown {
-                let image = movie.frame_f64(u64::from(frame), control)?;
-                let marks = markers(found, class, members.clone());
-                if in_movie {
-                    let limits = *limits.get_or_insert_with(|| {
-                        let (low, high) = Limits::Auto.resolve(image.view(), false);
-                        Limits::Fixed(low, high)
-                    });
-                    let time = found.time.scale.map_or(String::new(), |s| {
-                        format!(", {:.1} {}", f64::from(frame) * s, found.time.unit)
-                    });
-                    let picture = MovieFrame {
-                        data: image.view(),
-                        limits,
-                        markers: &marks,
-                        caption: format!("frame {frame}{time}: {} defects", members.len()),
-                    };
-                    let picture = picture.draw();
-                    if animated.is_none() {
-                        let seconds = if of_movie > 40 { 0.1 } else { 0.25 };
-                        animated = Some(report::Movie::begin(
-                            create(&path)?,
-                            &path,
-                            &picture,
-                            of_movie as u32,
-                            seconds,
-                        )?);
-                    }
-                    if let Some(movie) = &mut animated {
-                        movie.add(&picture)?;
-                    }
+        for some in wanted.chunks(2 * rayon::current_num_threads()) {
+            let drawn: Vec<Drawn> = some.par_iter().map(draw).collect::<Result<_>>()?;
+            for one in drawn {
+                if let Some(picture) = &one.animated {
+                    animated.add(picture)?;
                 }
-                if shown {
-                    out.push(Picture {
-                        frame,
-                        image,
-                        markers: marks,
-                        found: members.len(),
-                    });
-                }
+                out.extend(one.shown);
             }
-            control.progress.advance(1);
         }
         Ok(())
     };
     let done = work();
     control.progress.end();
     done?;
-    if let Some(movie) = animated {
-        movie.finish()?;
-    }
+    animated.finish()?;
     out.sort_by_key(|p| show.iter().position(|&f| f == p.frame));
     Ok(Pictures(out))
 }
 
-fn create(path: &Path) -> Result<std::io::BufWriter<std::fs::File>> {
-    let failed = |e| Error::io(path, "cannot write", e);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    Ok(std::io::BufWriter::new(std::fs::File::create(path).map_err(failed)?))
+/// What one frame becomes.
+struct Drawn {
+    animated: Option<report::Picture>,
+    shown: Option<Picture>,
 }

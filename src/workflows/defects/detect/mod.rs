@@ -8,6 +8,8 @@ pub use params::{Drift, Params};
 pub use write::{figures, put, write};
 
 use self::sink::Sink;
+use super::animation::Animation;
+use super::figures::markers;
 use super::inference::{Inference, Tiling};
 use super::movie::{Movie, MovieParams};
 use crate::analysis::Recipe;
@@ -19,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::keras::Model;
 use crate::io::results::{OutputDir, ResultFile};
+use crate::report;
 use crate::workflows::Timings;
 use ndarray::{Array2, Array3, Axis};
 use rayon::prelude::*;
@@ -110,7 +113,11 @@ pub fn run(
     let mut timings = Timings::default();
     let recipe = movie.recipe;
     let movie = Movie::open(scan, movie, backend, &mut timings, control)?;
-    let mut sink = Sink::new(params, &range, &network, size, dir, file, scan)?;
+    let time = &scan.info().nav_axes[1];
+    let time = time.scale.map(|s| (s, time.unit.clone()));
+    let animation = Animation::new(range.clone(), movie.frame_f64(range.start, control)?.view(), time);
+    let animated = animation.create(&dir.path().join("figures/movie.png"))?;
+    let mut sink = Sink::new(params, &range, &network, size, animated, file)?;
     sink.warnings.extend(model.notes.iter().cloned());
     sink.warnings.extend(movie.warnings.iter().cloned());
     let total = range.end - range.start;
@@ -130,7 +137,7 @@ pub fn run(
                 .into_par_iter()
                 .zip(images)
                 .zip(probabilities)
-                .map(|((n, image), p)| analyse(n, image, p, params, recipe))
+                .map(|((n, image), p)| analyse(n, image, p, params, recipe, &animation))
                 .collect::<Result<_>>()?;
             for result in results {
                 sink.take(result)?;
@@ -170,9 +177,18 @@ struct Analysed {
     defect: Array2<f32>,
     found: Vec<Detection>,
     spectrum: Option<drift::Spectrum>,
+    /// For the movie of results.
+    picture: Option<report::Picture>,
 }
 
-fn analyse(frame: u64, image: Array2<f32>, probabilities: Array3<f32>, params: &Params, recipe: Recipe) -> Result<Analysed> {
+fn analyse(
+    frame: u64,
+    image: Array2<f32>,
+    probabilities: Array3<f32>,
+    params: &Params,
+    recipe: Recipe,
+    animation: &Animation,
+) -> Result<Analysed> {
     let defect = defect_probability(&probabilities);
     let (h, w) = image.dim();
     let found = components(defect.view(), params.threshold)?;
@@ -192,7 +208,11 @@ fn analyse(frame: u64, image: Array2<f32>, probabilities: Array3<f32>, params: &
             corner: corner.unwrap_or_default(),
         }
     });
-    let found = found.collect();
+    let found: Vec<Detection> = found.collect();
+    let picture = match animation.shows(frame) {
+        true => Some(animation.draw(frame, image.mapv(f64::from).view(), &markers(&found), found.len())?),
+        false => None,
+    };
     let spectrum = (params.drift == Drift::Measured).then(|| drift::spectrum(image.view()));
     Ok(Analysed {
         frame,
@@ -201,5 +221,6 @@ fn analyse(frame: u64, image: Array2<f32>, probabilities: Array3<f32>, params: &
         defect,
         found,
         spectrum,
+        picture,
     })
 }

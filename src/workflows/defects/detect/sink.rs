@@ -1,20 +1,15 @@
 //! Where frames go when they are done: windows and probabilities to the result file, pictures to the movie, the rest to memory.
 
-use super::super::figures;
 use super::{Analysed, Detection, Found, Params, Shown};
 use crate::analysis::drift;
-use crate::error::{Error, Result};
-use crate::io::Scan;
-use crate::io::results::{Meta, OutputDir, ResultFile, Stream};
+use crate::error::Result;
+use crate::io::results::{Meta, ResultFile, Stream};
 use crate::network::Network;
-use crate::report::{self, Limits, MovieFrame};
+use crate::report;
 use crate::workflows::Timings;
-use ndarray::{ArrayView2, s};
+use ndarray::s;
 use std::ops::Range;
-use std::path::PathBuf;
 
-/// Frames of the movie of results.
-const MOVIE: u64 = 120;
 /// Frames shown unless others are asked for.
 const SHOWN: u64 = 4;
 /// Farthest drift from one frame to the next, in pixels.
@@ -31,15 +26,7 @@ pub(super) struct Sink<'a> {
     last: Option<drift::Spectrum>,
     shown: Vec<Shown>,
     show: Vec<u64>,
-    /// Every so many frames one goes into the movie; how many in all.
-    step: u64,
-    pictures: u32,
-    first: u64,
-    movie: Option<report::Movie<std::io::BufWriter<std::fs::File>>>,
-    path: PathBuf,
-    limits: Option<Limits>,
-    seconds: f64,
-    frame_time: Option<(f64, String)>,
+    movie: report::Movie,
     pub warnings: Vec<String>,
 }
 
@@ -49,9 +36,8 @@ impl<'a> Sink<'a> {
         range: &Range<u64>,
         network: &Network,
         size: [usize; 2],
-        dir: &OutputDir,
+        movie: report::Movie,
         file: &ResultFile,
-        scan: &dyn Scan,
     ) -> Result<Self> {
         let total = range.end - range.start;
         let window = [params.window; 2];
@@ -71,8 +57,6 @@ impl<'a> Sink<'a> {
                 .map(|i| range.start + i * (total - 1) / (SHOWN.min(total) - 1).max(1))
                 .collect(),
         };
-        let step = total.div_ceil(MOVIE);
-        let time = &scan.info().nav_axes[1];
         Ok(Sink {
             params,
             windows,
@@ -83,14 +67,7 @@ impl<'a> Sink<'a> {
             last: None,
             shown: Vec::new(),
             show,
-            step,
-            pictures: total.div_ceil(step) as u32,
-            first: range.start,
-            movie: None,
-            path: dir.path().join("figures/movie.png"),
-            limits: None,
-            seconds: if total.div_ceil(step) > 40 { 0.1 } else { 0.25 },
-            frame_time: time.scale.map(|s| (s, time.unit.clone())),
+            movie,
             warnings: Vec::new(),
         })
     }
@@ -116,8 +93,8 @@ impl<'a> Sink<'a> {
             self.drift.push([before[0] + step[0], before[1] + step[1]]);
             self.last = Some(spectrum);
         }
-        if (a.frame - self.first).is_multiple_of(self.step) {
-            self.picture(a.frame, a.image.view(), &a.found)?;
+        if let Some(picture) = &a.picture {
+            self.movie.add(picture)?;
         }
         self.detections.extend_from_slice(&a.found);
         if self.show.contains(&a.frame) {
@@ -131,46 +108,12 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    fn picture(&mut self, frame: u64, image: ArrayView2<'_, f32>, found: &[Detection]) -> Result<()> {
-        let data = image.mapv(f64::from);
-        let limits = *self.limits.get_or_insert_with(|| {
-            let (low, high) = Limits::Auto.resolve(data.view(), false);
-            Limits::Fixed(low, high)
-        });
-        let marks = figures::markers(found);
-        let time = self
-            .frame_time
-            .as_ref()
-            .map_or(String::new(), |(step, unit)| format!(", {:.1} {unit}", frame as f64 * step));
-        let picture = MovieFrame {
-            data: data.view(),
-            limits,
-            markers: &marks,
-            caption: format!("frame {frame}{time}: {} defects", found.len()),
-        };
-        let picture = picture.draw();
-        if self.movie.is_none() {
-            let failed = |e| Error::io(&self.path, "cannot write", e);
-            if let Some(folder) = self.path.parent() {
-                std::fs::create_dir_all(folder).map_err(failed)?;
-            }
-            let to = std::io::BufWriter::new(std::fs::File::create(&self.path).map_err(failed)?);
-            self.movie = Some(report::Movie::begin(to, &self.path, &picture, self.pictures, self.seconds)?);
-        }
-        match &mut self.movie {
-            Some(movie) => movie.add(&picture),
-            None => Ok(()),
-        }
-    }
-
     pub fn finish(mut self) -> Result<Found> {
         self.windows.flush()?;
         if let Some(stream) = &mut self.probability {
             stream.flush()?;
         }
-        if let Some(movie) = self.movie.take() {
-            movie.finish()?;
-        }
+        self.movie.finish()?;
         Ok(Found {
             detections: self.detections,
             counts: self.counts,
