@@ -213,9 +213,9 @@ per_isa! {
 per_isa! {
     /// Writes the sums of two tiles in turn, along the rows.
     fn put_pairs(tiles: &[Sums; 2], target: Target<'_>, rows: usize) {
-        for r in 0..rows {
-            for c in 0..target.channels {
-                let (left, right) = (activated(tiles[0][r][c], target.relu), activated(tiles[1][r][c], target.relu));
+        for (r, (even, odd)) in tiles[0][..rows].iter().zip(&tiles[1]).enumerate() {
+            for (c, (left, right)) in even[..target.channels].iter().zip(odd).enumerate() {
+                let (left, right) = (activated(*left, target.relu), activated(*right, target.relu));
                 let to = &mut target.to[r * target.row + c * target.pitch..][..2 * LANES];
                 for (to, (l, r)) in to.as_chunks_mut::<2>().0.iter_mut().zip(left.into_iter().zip(right)) {
                     *to = [l, r];
