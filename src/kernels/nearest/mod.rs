@@ -12,8 +12,8 @@
 //! | `Cosine` | 1 − a·b/(\|a\| \|b\|); between zero vectors 0, with one zero vector 1 | product of unit rows |
 //!
 //! Each pair of blocks is computed once and serves both. Memory beyond the points: a centred or unit copy where the metric needs one, some
-//! 2 KiB a point of candidates at most, and tiles of about 1 MiB a thread. Points with thousands of equally near others
-//! (duplicates everywhere) are searched alone, in float64.
+//! kilobyte a point of candidates (12 bytes for each of four times the neighbours asked for and 48), and tiles of about 1 MiB a thread. Of points with many equally near
+//! others (duplicates, integers) the candidates are settled in float64 as they come.
 //!
 //! The search looks at all pairs. [`approximate`] does not, for scans of so many positions that this takes too long.
 

@@ -9,8 +9,6 @@ use std::sync::{Mutex, PoisonError};
 
 /// Candidates of a point before the hopeless ones are dropped, beyond four times those wanted.
 const SPARE: usize = 48;
-/// A point with more candidates than this is searched alone.
-const MOST: usize = 4096;
 /// Lanes of sums in float64.
 const LANES: usize = 8;
 
@@ -55,34 +53,41 @@ struct Candidate {
     index: u32,
 }
 
+/// Exact distance of two points by their numbers.
+type Exact<'a> = dyn Fn(usize, u32) -> f64 + Sync + 'a;
+
 /// Candidates of the points of one block.
-struct Block {
+struct Block<'a> {
+    /// Number of the first point.
+    first: usize,
     k: usize,
+    exact: &'a Exact<'a>,
     /// The k-th smallest `most` so far of each point: whatever is farther at least does not count.
     limit: Vec<f32>,
     lists: Vec<Vec<Candidate>>,
-    /// Points with too many candidates.
-    crowded: Vec<bool>,
 }
 
-impl Block {
-    fn new(points: usize, k: usize) -> Block {
+impl<'a> Block<'a> {
+    fn new(points: std::ops::Range<usize>, k: usize, exact: &'a Exact<'a>) -> Block<'a> {
         Block {
+            first: points.start,
             k,
-            limit: vec![f32::INFINITY; points],
-            lists: vec![Vec::new(); points],
-            crowded: vec![false; points],
+            exact,
+            limit: vec![f32::INFINITY; points.len()],
+            lists: vec![Vec::new(); points.len()],
         }
     }
 
     #[cold]
     fn offer(&mut self, point: usize, candidate: Candidate) {
-        let list = &mut self.lists[point];
-        list.push(candidate);
-        // Lists that stay long are looked at again only when they have doubled.
         let room = 4 * self.k + SPARE;
-        if list.len() >= room && (list.len() == room || list.len().is_power_of_two()) {
+        self.lists[point].push(candidate);
+        if self.lists[point].len() >= room {
             self.prune(point);
+            // Bounds that overlap tell no more: many others are equally far, or nearly.
+            if self.lists[point].len() > room / 2 {
+                self.settle(point);
+            }
         }
     }
 
@@ -92,18 +97,25 @@ impl Block {
             return;
         }
         let (_, kth, _) = list.select_nth_unstable_by(self.k - 1, |a, b| a.most.total_cmp(&b.most));
-        let limit = kth.most;
+        let limit = self.limit[point].min(kth.most);
         list.retain(|c| c.least <= limit);
         self.limit[point] = limit;
-        if list.len() > MOST {
-            self.crowded[point] = true;
-            self.lists[point] = Vec::new();
-            self.limit[point] = f32::NEG_INFINITY;
-        }
+    }
+
+    /// Keeps the k nearest by exact distance and number: none of the others can be among the nearest of all.
+    fn settle(&mut self, point: usize) {
+        let own = self.first + point;
+        let list = &mut self.lists[point];
+        let mut exact: Vec<(f64, Candidate)> = list.iter().map(|&c| ((self.exact)(own, c.index), c)).collect();
+        let order = |a: &(f64, Candidate), b: &(f64, Candidate)| a.0.total_cmp(&b.0).then(a.1.index.cmp(&b.1.index));
+        exact.select_nth_unstable_by(self.k - 1, order);
+        list.clear();
+        list.extend(exact[..self.k].iter().map(|e| e.1));
+        self.prune(point);
     }
 }
 
-fn lock(block: &Mutex<Block>) -> std::sync::MutexGuard<'_, Block> {
+fn lock<'a, 'b>(block: &'a Mutex<Block<'b>>) -> std::sync::MutexGuard<'a, Block<'b>> {
     block.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -118,7 +130,7 @@ struct Offer<'a> {
 
 impl Offer<'_> {
     /// Hands every pair that may matter to its row's block.
-    fn own(&self, to: &mut Block, count: [usize; 2]) {
+    fn own(&self, to: &mut Block<'_>, count: [usize; 2]) {
         for r in 0..count[0] {
             for c in (0..count[1]).filter(|c| self.columns + c != self.rows + r) {
                 let candidate = self.candidate(r, c, count[1]);
@@ -136,7 +148,7 @@ impl Offer<'_> {
     }
 
     /// The same for both blocks.
-    fn both(&self, of_rows: &mut Block, of_columns: &mut Block, count: [usize; 2]) {
+    fn both(&self, of_rows: &mut Block<'_>, of_columns: &mut Block<'_>, count: [usize; 2]) {
         for r in 0..count[0] {
             for c in 0..count[1] {
                 let candidate = self.candidate(r, c, count[1]);
@@ -187,7 +199,9 @@ pub(super) fn search(
     let size = tiles.block();
     let blocks = n.div_ceil(size);
     let range = |b: usize| b * size..((b + 1) * size).min(n);
-    let state: Vec<Mutex<Block>> = (0..blocks).map(|b| Mutex::new(Block::new(range(b).len(), k))).collect();
+    let point = |i: usize| &points[i * coordinates..][..coordinates];
+    let exact = |a: usize, b: u32| metric.distance(point(a), point(b as usize));
+    let state: Vec<Mutex<Block<'_>>> = (0..blocks).map(|b| Mutex::new(Block::new(range(b), k, &exact))).collect();
     // Along diagonals, so that threads work on different blocks.
     let pairs: Vec<(usize, usize)> = (0..blocks)
         .flat_map(|apart| (0..blocks - apart).map(move |b| (b, b + apart)))
@@ -222,21 +236,17 @@ pub(super) fn search(
     );
     control.progress.end();
     done?;
-    choose(points, coordinates, k, metric, state, size, control)
+    choose([n, k], state, size, &exact, control)
 }
 
 /// Distances of the candidates in float64, and the nearest of them.
 fn choose(
-    points: &[f32],
-    coordinates: usize,
-    k: usize,
-    metric: Metric,
-    state: Vec<Mutex<Block>>,
+    [n, k]: [usize; 2],
+    state: Vec<Mutex<Block<'_>>>,
     size: usize,
+    exact_of: &Exact<'_>,
     control: &Control,
 ) -> Result<Neighbors> {
-    let n = points.len() / coordinates;
-    let point = |i: usize| &points[i * coordinates..][..coordinates];
     let mut index = Array2::zeros((n, k));
     let mut distance = Array2::zeros((n, k));
     let (index_flat, distance_flat) = (
@@ -255,20 +265,7 @@ fn choose(
             exact.clear();
             let order = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
             block.prune(r);
-            if block.crowded[r] {
-                for j in (0..n).filter(|&j| j != own) {
-                    exact.push((metric.distance(point(own), point(j)), j as u32));
-                    if exact.len() >= 4 * k + SPARE {
-                        exact.select_nth_unstable_by(k - 1, order);
-                        exact.truncate(k);
-                    }
-                }
-            } else {
-                exact.extend(block.lists[r].iter().map(|c| {
-                    let j = c.index as usize;
-                    (metric.distance(point(own), point(j)), c.index)
-                }));
-            }
+            exact.extend(block.lists[r].iter().map(|c| (exact_of(own, c.index), c.index)));
             exact.sort_unstable_by(order);
             if exact.len() < k {
                 return Err(Error::Internal(format!(
