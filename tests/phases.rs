@@ -210,8 +210,8 @@ fn neighbours_are_exact_on_both_backends_also_with_ties_and_duplicates() {
 }
 
 #[test]
-fn crowds_of_equal_points_are_searched_alone() {
-    // More than 4096 points at one place, and a few elsewhere: ties go to the smaller index.
+fn crowds_of_equal_points_are_settled_by_number() {
+    // Thousands of points at one place, and a few elsewhere: ties go to the smaller index.
     let points = Array2::from_shape_fn((4300, 2), |(i, k)| if i % 1000 == 999 { (i + k) as f32 } else { 7.0 });
     let found = search(points.view(), 3, Metric::Euclidean, &Backend::Cpu);
     assert_eq!(found.index.row(0).to_vec(), [1, 2, 3]);
