@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Measure every kernel and workflow step on the CPU and the GPU, as a share of what this machine can do
 #[derive(clap::Args)]
 pub struct Args {
-    /// One frame size and short runs: about a minute
+    /// One frame size and short runs: about half a minute
     #[arg(long)]
     quick: bool,
     /// Frames of this scan instead of simulated ones
