@@ -52,7 +52,7 @@ pub struct Args {
     /// Share of the frame (published: of the patches) that only tells when to stop [default: 0.2]
     #[arg(long, value_name = "SHARE")]
     validation: Option<f64>,
-    /// Epochs without progress after which training ends, 0 never [default: 20; published: 0]
+    /// Epochs without progress after which training ends, 0 never [default: 40; published: 0]
     #[arg(long, value_name = "N")]
     patience: Option<usize>,
     /// Turn and mirror patches at random [default: true; published: false]

@@ -80,7 +80,7 @@ impl Params {
             epochs: self.epochs.unwrap_or(pick(50, 80)),
             batch: self.batch.unwrap_or(pick(32, 8)),
             validation: self.validation.unwrap_or(0.2),
-            patience: self.patience.unwrap_or(pick(0, 20)),
+            patience: self.patience.unwrap_or(pick(0, 40)),
             augment: self.augment.unwrap_or(!published),
             balance: self.balance.unwrap_or(if published { 0.0 } else { 0.25 }),
             rate: self.rate.unwrap_or(Rates::default().rate),
