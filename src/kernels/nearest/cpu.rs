@@ -133,26 +133,17 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Columns with one number of each of eight rows, without a check of each index.
-macro_rules! in_step {
-    ($columns:expr, $rows:expr) => {{
-        let [a, b, c, d, e, f, g, h] = $rows;
-        let rows = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h);
-        $columns
-            .iter()
-            .zip(rows.map(|(((((((a, b), c), d), e), f), g), h)| [*a, *b, *c, *d, *e, *f, *g, *h]))
-    }};
-}
-
 per_isa! {
     /// max |a − b| of 8 rows with 16 columns.
     fn maxima(rows: [&[f32]; ROWS], columns: &[f32], sums: &mut [[f32; LANES]; ROWS]) {
         let mut all = *sums;
         let (columns, _) = columns.as_chunks::<LANES>();
-        for (column, a) in in_step!(columns, rows) {
+        let rows = rows.map(|r| &r[..columns.len()]);
+        for (i, column) in columns.iter().enumerate() {
             for r in 0..ROWS {
+                let a = rows[r][i];
                 for l in 0..LANES {
-                    let d = (a[r] - column[l]).abs();
+                    let d = (a - column[l]).abs();
                     all[r][l] = if d > all[r][l] { d } else { all[r][l] };
                 }
             }
@@ -166,10 +157,12 @@ per_isa! {
     fn totals(rows: [&[f32]; ROWS], columns: &[f32], sums: &mut [[f32; LANES]; ROWS]) {
         let mut all = *sums;
         let (columns, _) = columns.as_chunks::<LANES>();
-        for (column, a) in in_step!(columns, rows) {
+        let rows = rows.map(|r| &r[..columns.len()]);
+        for (i, column) in columns.iter().enumerate() {
             for r in 0..ROWS {
+                let a = rows[r][i];
                 for l in 0..LANES {
-                    all[r][l] += (a[r] - column[l]).abs();
+                    all[r][l] += (a - column[l]).abs();
                 }
             }
         }
