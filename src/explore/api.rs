@@ -67,7 +67,7 @@ fn state(inner: &Inner) -> Value {
     let scan = |s: &super::sources::Source| {
         let info = s.scan().info();
         json!({
-            "name": info.path.file_name().unwrap_or(info.path.as_os_str()).to_string_lossy(),
+            "name": info.name(),
             "format": info.format, "dataset": info.dataset, "stored": info.stored, "notes": info.notes,
             "height": info.frame.height, "width": info.frame.width, "pixel": info.frame.pixel.name(),
             "axes": axes(&info.sig_axes), "nav_axes": axes(&info.nav_axes), "spectrum": s.is_spectrum(),

@@ -3,6 +3,7 @@
 use super::sources::Sources;
 use crate::error::{Error, Result};
 use crate::io::browse::Listed;
+use crate::io::file_name;
 use ndarray::{Array1, Array2, Axis, Ix1, Ix2};
 use serde_json::{Value, json};
 
@@ -145,10 +146,6 @@ pub fn list(sources: &Sources) -> Vec<Shown> {
         _ => 2,
     });
     shown
-}
-
-fn file_name(path: &std::path::Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn role(l: &Listed, nav: [usize; 2]) -> Option<Role> {

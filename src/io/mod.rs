@@ -116,10 +116,19 @@ impl ScanInfo {
             reading: Reading::default(),
         }
     }
+    /// Name of the file or folder, without the folders around it.
+    pub fn name(&self) -> String {
+        file_name(&self.path)
+    }
     /// Number of frames.
     pub fn frames(&self) -> u64 {
         self.nav[0] as u64 * self.nav[1] as u64
     }
+}
+
+/// The last part of a path as people read it; all of a path without one.
+pub(crate) fn file_name(path: &std::path::Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// A scan on disk (or in memory). Frames are numbered in scan order, y slow, x fast.

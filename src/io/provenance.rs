@@ -79,7 +79,7 @@ impl Input {
         let path = path.as_ref();
         let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, "cannot read", e))?;
         Ok(Input {
-            name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            name: crate::io::file_name(path),
             bytes: metadata.len(),
             modified: metadata.modified().map(iso_time).unwrap_or_default(),
             fingerprint: fingerprint(path)?,

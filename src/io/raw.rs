@@ -5,7 +5,7 @@ use super::limits;
 use super::open::OpenOptions;
 use super::readat::ReadAt;
 use super::stack::Stack;
-use super::{Axis, Reading, Scan, ScanInfo, ShapeFrom};
+use super::{Reading, Scan, ScanInfo, ShapeFrom};
 use crate::error::{Error, Result};
 
 /// Opens raw frames; `--sig-shape` and `--dtype` are needed, without `--nav-shape` all frames make the scan (1, n).
@@ -52,19 +52,8 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         return Err(Error::format(path, "size of the file", what));
     }
     let info = ScanInfo {
-        path: path.to_owned(),
-        format: "raw",
-        dataset: None,
-        nav: sizes.nav,
-        frame: sizes.frame(pixel),
-        stored: stored.to_string(),
-        nav_axes: [Axis::default(), Axis::default()],
-        sig_axes: [Axis::default(), Axis::default()],
-        together: 1,
-        costly: false,
-        file_bytes: file.len(),
-        notes: stored.note(pixel).into_iter().collect(),
         reading: Reading::shape(options, ShapeFrom::Unknown),
+        ..ScanInfo::new(&file, "raw", &sizes, stored, pixel)
     };
     let mut flat = Flat::new(file, offset, Marker::None, &sizes, stored, pixel);
     flat.hint = "--dtype STORED:f32, e.g. u64:f32, reads such values rounded";

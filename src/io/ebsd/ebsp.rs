@@ -11,13 +11,13 @@ use super::data::{Geometry, MapData};
 use super::mapped::{Mapped, Places};
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::io::ScanInfo;
 use crate::io::dtype::{Kind, Stored as StoredType};
 use crate::io::flat::overflow;
 use crate::io::limits;
 use crate::io::open::OpenOptions;
 use crate::io::readat::ReadAt;
 use crate::io::stack::{Stack, Stored};
-use crate::io::{Axis, ScanInfo};
 use crate::pixel::Pixel;
 use std::path::Path;
 
@@ -118,19 +118,8 @@ pub(super) fn open(file: ReadAt, options: &OpenOptions) -> Result<PatternMap> {
     let places = Places::new(&path, "table of patterns", nav, at)?;
     let present = places.present();
     let info = ScanInfo {
-        path: path.clone(),
-        format: "ebsp",
-        dataset: None,
-        nav: sizes.nav,
-        frame: sizes.frame(pixel),
-        stored: stored.to_string(),
-        nav_axes: [Axis::default(), Axis::default()],
-        sig_axes: [Axis::default(), Axis::default()],
-        together: 1,
-        costly: false,
-        file_bytes: ebsp.file.len(),
         notes,
-        reading: Default::default(),
+        ..ScanInfo::new(&ebsp.file, "ebsp", &sizes, stored, pixel)
     };
     Ok(PatternMap {
         scan: Box::new(Mapped::new(Box::new(Stack::new(info, ebsp, 0)?), places, steps)?),

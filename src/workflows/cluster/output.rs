@@ -139,7 +139,7 @@ fn values(result: &Clustering) -> Result<CowArray<'_, f32, Ix3>> {
 
 /// The head of the report about `what` (in a scan).
 pub(in crate::workflows) fn summary(what: &str, result: &Clustering, info: &ScanInfo, backend: &Backend) -> Report {
-    let name = info.path.file_name().unwrap_or(info.path.as_os_str()).to_string_lossy();
+    let name = info.name();
     let mut report = Report::new(format!("{what} in {name}"));
     let [ny, nx] = info.nav;
     report.summary("Scan", format!("{ny} × {nx} positions, {} selected", result.selection.len()));

@@ -3,8 +3,8 @@
 use super::detected::Detected;
 use crate::engine::Backend;
 use crate::error::Result;
-use crate::io::Scan;
 use crate::io::results::{Input, OutputDir, Provenance, ResultFile};
+use crate::io::{Scan, ScanInfo};
 use crate::report::html::Report;
 use crate::workflows::folder::{Named, add_figures, finish};
 use crate::workflows::{Timings, provenance};
@@ -35,22 +35,10 @@ impl Page<'_> {
             self.timings,
         )?;
         let info = self.scan.info();
-        let about = format!(
-            "{} frames of {} × {} pixels, {}",
-            info.frames(),
-            info.frame.height,
-            info.frame.width,
-            info.stored
-        );
         let page = Finished {
             title: self.title,
-            about: ("Movie", about),
-            name: info
-                .path
-                .file_name()
-                .unwrap_or(info.path.as_os_str())
-                .to_string_lossy()
-                .into_owned(),
+            about: of_movie(info),
+            name: info.name(),
             provenance,
             parameters: self.parameters,
             warnings: self.warnings,
@@ -60,6 +48,19 @@ impl Page<'_> {
         };
         page.finish(file, dir)
     }
+}
+
+/// What the report says of a movie.
+pub(super) fn of_movie(info: &ScanInfo) -> (&'static str, String) {
+    let size = [info.frame.height, info.frame.width];
+    let about = format!(
+        "{} frames of {} × {} pixels, {}",
+        info.frames(),
+        size[0],
+        size[1],
+        info.stored
+    );
+    ("Movie", about)
 }
 
 /// A table of the report: heading, names of the columns, rows.

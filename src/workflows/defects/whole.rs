@@ -4,7 +4,7 @@ use super::classify::{self, Classified};
 use super::detect::{self, Found};
 use super::detected::Detected;
 use super::movie::MovieParams;
-use super::output::{Finished, Table};
+use super::output::{Finished, Table, of_movie};
 use super::track;
 use crate::control::Control;
 use crate::engine::Backend;
@@ -104,22 +104,10 @@ pub fn run(
     warnings.extend(tracked.warnings.iter().cloned());
 
     let info = scan.info();
-    let about = format!(
-        "{} frames of {} × {} pixels, {}",
-        info.frames(),
-        info.frame.height,
-        info.frame.width,
-        info.stored
-    );
     let page = Finished {
         title: "Defects",
-        about: ("Movie", about),
-        name: info
-            .path
-            .file_name()
-            .unwrap_or(info.path.as_os_str())
-            .to_string_lossy()
-            .into_owned(),
+        about: of_movie(info),
+        name: info.name(),
         provenance: provenance("defects run", scan, backend, parameters.to_owned(), &timings)?,
         parameters,
         warnings: &warnings,
