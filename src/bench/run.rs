@@ -165,7 +165,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// As many items, a multiple of `least`, as take about the time of one run; the last of the runs that find out are so many, or `least`.
+    /// As many items, a multiple of `least`, as take about the time of one run. The last trial is of as many, so what follows is warm.
     fn enough(&self, least: u64, most: u64, mut run: impl FnMut(u64) -> Result<f64>) -> Result<u64> {
         let least = least.min(most);
         let first = run(least)?;

@@ -3,8 +3,8 @@
 /// From this many bytes on large pages are asked for.
 const LARGE: usize = 8 << 20;
 
-/// `n` zeros. Where the system gives pages of some MiB on request (Linux: `madvise`), a large array asks for them: the first write to each
-/// page of 4 KiB otherwise costs as much as filling it several times, while other threads wait for the same collector.
+/// `n` zeros. Where the system gives pages of some MiB on request (Linux: `madvise`), a large array asks for them: to have
+/// pages of 4 KiB cleared one by one at the first write took a fifth of a pass of small masks, under the collector's lock.
 pub fn zeros(n: usize) -> Vec<f32> {
     let mut values = vec![0.0f32; n];
     if size_of_val(values.as_slice()) >= LARGE {
