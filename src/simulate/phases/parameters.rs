@@ -172,7 +172,7 @@ impl Phases {
     /// Checks all values and fills in every default, so that the result describes the scan completely.
     ///
     /// # Errors
-    /// [`Error::Parameter`] names the first value that makes no sense.
+    /// [`crate::Error::Parameter`] names the first value that makes no sense.
     pub fn resolved(&self) -> Result<Self> {
         let mut p = self.clone();
         let positions = check_shapes(p.nav, p.frame(), 16..=4096)?;
