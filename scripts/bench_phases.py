@@ -1,10 +1,10 @@
 """Speed of `emstream phases` beside umap-learn, hdbscan and scikit-learn, in one run.
 
     OMP_NUM_THREADS=2 NUMBA_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 python scripts/bench_phases.py [--program target/release/emstream] [--points 7500]
-        [--features 7300] [--threads 2] [--skip-umap] [--skip-chebyshev]
+        [--features 7300] [--threads 2] [--skip-umap] [--skip-chebyshev] [--shuffle]
 
-Features: groups with a smooth variation inside and unit noise. Wall seconds of each step, and CPU seconds (all threads) of the whole program and of
-each step of the others; on a shared machine CPU seconds are steadier. Brute-force chebyshev by scikit-learn is timed for 1/30 of the
+Features: groups with a smooth variation inside and unit noise, group after group as regions of a scan are, or in any order with
+`--shuffle`. Wall seconds of each step, and CPU seconds (all threads) of the whole program and of each step of the others; on a shared machine CPU seconds are steadier. Brute-force chebyshev by scikit-learn is timed for 1/30 of the
 points and multiplied. Every call of the others comes after one on small data, so that numba has compiled; what umap-learn compiles anew in every
 densMAP fit belongs to it. Needs: pip install h5py scikit-learn umap-learn hdbscan
 """
@@ -72,9 +72,12 @@ def main():
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--skip-umap", action="store_true")
     options.add_argument("--skip-chebyshev", action="store_true")
+    options.add_argument("--shuffle", action="store_true")
     options = options.parse_args()
     print(f"load average {os.getloadavg()}, {options.threads} threads", flush=True)
     x = data(options.points, options.features)
+    if options.shuffle:
+        np.random.default_rng(1).shuffle(x)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         np.save(folder / "features.npy", x)

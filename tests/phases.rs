@@ -185,6 +185,14 @@ fn neighbours_are_exact_on_both_backends_also_with_ties_and_duplicates() {
         "far",
         Array2::from_shape_simple_fn((150, 5), || (1e4 + random.uniform(-1.0, 1.0)) as f32),
     ));
+    // Groups in several runs of coordinates: pairs of different groups are given up early.
+    cases.push((
+        "groups",
+        Array2::from_shape_fn((1090, 300), |(i, k)| {
+            let own = if i / 200 == k % 6 { 5.0 } else { 0.0 };
+            (own + random.uniform(-1.0, 1.0)) as f32
+        }),
+    ));
     // Few values: nearly every distance occurs many times.
     cases.push((
         "ties",

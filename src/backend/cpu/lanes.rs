@@ -50,6 +50,10 @@ pub trait Register: Copy {
     fn times(self, o: Self) -> Self;
     /// self · a + b, rounded once. Exact everywhere; where the instruction set lacks it, each number calls a library function.
     fn fused(self, a: Self, b: Self) -> Self;
+    /// This or |a − b|, whichever is larger. This must not be negative.
+    fn or_apart(self, a: Self, b: Self) -> Self;
+    /// self + |a − b|
+    fn plus_apart(self, a: Self, b: Self) -> Self;
     /// As many numbers as it holds, from any address.
     ///
     /// # Safety
@@ -124,6 +128,17 @@ impl Register for [f32; 4] {
     #[inline(always)]
     fn fused(self, a: Self, b: Self) -> Self {
         std::array::from_fn(|l| self[l].mul_add(a[l], b[l]))
+    }
+    #[inline(always)]
+    fn or_apart(self, a: Self, b: Self) -> Self {
+        std::array::from_fn(|l| {
+            let d = (a[l] - b[l]).abs();
+            if self[l] > d { self[l] } else { d }
+        })
+    }
+    #[inline(always)]
+    fn plus_apart(self, a: Self, b: Self) -> Self {
+        std::array::from_fn(|l| self[l] + (a[l] - b[l]).abs())
     }
     #[inline(always)]
     unsafe fn load_from(from: *const f32) -> Self {

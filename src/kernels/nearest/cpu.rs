@@ -1,7 +1,8 @@
-//! Tiles on the CPU: a matrix product for Euclidean and cosine distances, 16 points in lanes for sums and maxima of differences.
+//! Tiles on the CPU: a matrix product for Euclidean and cosine distances, [`differences`] for sums and maxima of differences.
 
-use super::{Metric, Tiles};
-use crate::backend::cpu::isa::{Isa, per_isa};
+use super::differences::{self, Square};
+use super::{Bounds, Metric, Tiles};
+use crate::backend::cpu::isa::Isa;
 use crate::error::Result;
 use ndarray::ArrayView2;
 use ndarray::linalg::general_mat_mul;
@@ -11,11 +12,6 @@ use std::ops::Range;
 
 /// Points of a block.
 const BLOCK: usize = 512;
-/// Coordinates that are worked on together, so that 16 points of them stay in the first-level cache.
-const CHUNK: usize = 256;
-/// Points in a vector, and points against which a vector is held.
-const LANES: usize = 16;
-const ROWS: usize = 8;
 /// Half a unit in the last place.
 const UNIT: f32 = 6.0e-8;
 
@@ -89,110 +85,33 @@ impl<'a> Prepared<'a> {
             }
         }
     }
-
-    /// Differences: 16 columns side by side against 8 rows at a time, a chunk of coordinates after the other.
-    fn differences(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
-        let (f, m) = (self.coordinates, columns.len());
-        let (rows, columns) = (self.rows(rows), self.rows(columns));
-        let maximum = self.metric == Metric::Chebyshev;
-        out.fill(0.0);
-        let mut packed = vec![0.0f32; CHUNK.min(f) * LANES];
-        for from in (0..f).step_by(CHUNK) {
-            let width = CHUNK.min(f - from);
-            for column in (0..m).step_by(LANES) {
-                let count = LANES.min(m - column);
-                for (l, point) in columns[column * f..].chunks_exact(f).take(count).enumerate() {
-                    for (to, &v) in packed.chunks_exact_mut(LANES).zip(&point[from..from + width]) {
-                        to[l] = v;
-                    }
-                }
-                let packed = &packed[..width * LANES];
-                for (rows, out) in rows.chunks(ROWS * f).zip(out.chunks_mut(ROWS * m)) {
-                    let mut sums = [[0.0f32; LANES]; ROWS];
-                    for (s, o) in sums.iter_mut().zip(out.chunks_exact(m)) {
-                        s[..count].copy_from_slice(&o[column..column + count]);
-                    }
-                    if rows.len() == ROWS * f {
-                        let eight: [&[f32]; ROWS] = std::array::from_fn(|r| &rows[r * f + from..][..width]);
-                        if maximum {
-                            maxima(self.isa, eight, packed, &mut sums);
-                        } else {
-                            totals(self.isa, eight, packed, &mut sums);
-                        }
-                    } else {
-                        for (row, s) in rows.chunks_exact(f).zip(&mut sums) {
-                            few(&row[from..from + width], packed, maximum, s);
-                        }
-                    }
-                    for (s, o) in sums.iter().zip(out.chunks_exact_mut(m)) {
-                        o[column..column + count].copy_from_slice(&s[..count]);
-                    }
-                }
-            }
-        }
-    }
-}
-
-per_isa! {
-    /// max |a − b| of 8 rows with 16 columns.
-    fn maxima(rows: [&[f32]; ROWS], columns: &[f32], sums: &mut [[f32; LANES]; ROWS]) {
-        let mut all = *sums;
-        let (columns, _) = columns.as_chunks::<LANES>();
-        let rows = rows.map(|r| &r[..columns.len()]);
-        for (i, column) in columns.iter().enumerate() {
-            for r in 0..ROWS {
-                let a = rows[r][i];
-                for l in 0..LANES {
-                    let d = (a - column[l]).abs();
-                    all[r][l] = if d > all[r][l] { d } else { all[r][l] };
-                }
-            }
-        }
-        *sums = all;
-    }
-}
-
-per_isa! {
-    /// Σ |a − b| of 8 rows with 16 columns.
-    fn totals(rows: [&[f32]; ROWS], columns: &[f32], sums: &mut [[f32; LANES]; ROWS]) {
-        let mut all = *sums;
-        let (columns, _) = columns.as_chunks::<LANES>();
-        let rows = rows.map(|r| &r[..columns.len()]);
-        for (i, column) in columns.iter().enumerate() {
-            for r in 0..ROWS {
-                let a = rows[r][i];
-                for l in 0..LANES {
-                    all[r][l] += (a - column[l]).abs();
-                }
-            }
-        }
-        *sums = all;
-    }
-}
-
-/// The rows that are left over.
-fn few(row: &[f32], columns: &[f32], maximum: bool, sums: &mut [f32; LANES]) {
-    for (&a, column) in row.iter().zip(columns.as_chunks::<LANES>().0) {
-        for (s, &b) in sums.iter_mut().zip(column) {
-            let d = (a - b).abs();
-            *s = if maximum { s.max(d) } else { *s + d };
-        }
-    }
 }
 
 impl Tiles for Prepared<'_> {
-    fn tile(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) -> Result<()> {
-        match self.metric {
-            Metric::Euclidean | Metric::Cosine => self.product(rows, columns, out),
-            Metric::Chebyshev | Metric::Manhattan => self.differences(rows, columns, out),
-        }
+    fn tile(&self, rows: Range<usize>, columns: Range<usize>, limits: [&[f32]; 2], out: &mut [f32]) -> Result<()> {
+        let maximum = match self.metric {
+            Metric::Euclidean | Metric::Cosine => {
+                self.product(rows, columns, out);
+                return Ok(());
+            }
+            Metric::Chebyshev => true,
+            Metric::Manhattan => false,
+        };
+        let square = Square {
+            coordinates: self.coordinates,
+            rows: self.rows(rows.clone()),
+            columns: self.rows(columns.clone()),
+            limits,
+            bounds: self.bounds().of(rows.start, columns.start),
+        };
+        differences::tile(self.isa, maximum, &square, out);
         Ok(())
     }
     fn block(&self) -> usize {
         BLOCK
     }
-    fn error(&self) -> (f32, &[f32]) {
-        (self.relative, &self.absolute)
+    fn bounds(&self) -> Bounds<'_> {
+        Bounds::new(self.relative, &self.absolute)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tiles on a device: 64 × 64 distances a workgroup, coordinates through workgroup memory. Tiles come back to the host, which keeps the
 //! candidates; two tiles are under way at a time, each of its own thread.
 
-use super::{Metric, Neighbors, Tiles, check, cpu, select};
+use super::{Bounds, Metric, Neighbors, Tiles, check, cpu, select};
 use crate::backend::gpu::rounds::words_of;
 use crate::backend::gpu::{Buffer, Gpu, Pipeline, Recorder};
 use crate::control::Control;
@@ -106,7 +106,7 @@ impl<'a> OnDevice<'a> {
 }
 
 impl Tiles for OnDevice<'_> {
-    fn tile(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) -> Result<()> {
+    fn tile(&self, rows: Range<usize>, columns: Range<usize>, _limits: [&[f32]; 2], out: &mut [f32]) -> Result<()> {
         let (a, b) = (self.upload(rows.clone())?, self.upload(columns.clone())?);
         let bytes = 4 * out.len() as u64;
         let tile = self.gpu.buffer("distances", bytes)?;
@@ -146,7 +146,7 @@ impl Tiles for OnDevice<'_> {
     fn block(&self) -> usize {
         self.block
     }
-    fn error(&self) -> (f32, &[f32]) {
-        (self.relative, &self.absolute)
+    fn bounds(&self) -> Bounds<'_> {
+        Bounds::new(self.relative, &self.absolute)
     }
 }

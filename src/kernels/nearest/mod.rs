@@ -7,7 +7,7 @@
 //! | [`Metric`] | distance of a and b | tiles on the CPU |
 //! |---|---|---|
 //! | `Euclidean` | √Σ (aᵢ − bᵢ)² | matrix product of centred rows, \|a\|² + \|b\|² − 2 a·b |
-//! | `Chebyshev` | max \|aᵢ − bᵢ\| | 16 points in the lanes of a vector |
+//! | `Chebyshev` | max \|aᵢ − bᵢ\| | 16 points in the lanes of a vector, given up once both points have enough nearer ones |
 //! | `Manhattan` | Σ \|aᵢ − bᵢ\| | the same |
 //! | `Cosine` | 1 − a·b/(\|a\| \|b\|); between zero vectors 0, with one zero vector 1 | product of unit rows |
 //!
@@ -19,6 +19,7 @@
 
 pub mod cpu;
 mod descent;
+mod differences;
 pub mod gpu;
 mod select;
 
@@ -93,14 +94,50 @@ pub struct Neighbors {
     pub distance: Array2<f64>,
 }
 
+/// How far float32 distances may be off: one of points i and j by rel·d + abs_i + abs_j.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds<'a> {
+    relative: f32,
+    rows: &'a [f32],
+    columns: &'a [f32],
+}
+
+impl<'a> Bounds<'a> {
+    /// `absolute` of all points.
+    fn new(relative: f32, absolute: &'a [f32]) -> Self {
+        Bounds {
+            relative,
+            rows: absolute,
+            columns: absolute,
+        }
+    }
+
+    /// For a tile that starts at these points.
+    fn of(self, row: usize, column: usize) -> Self {
+        Bounds {
+            rows: &self.rows[row..],
+            columns: &self.columns[column..],
+            ..self
+        }
+    }
+
+    /// The least and the most that distance `d` of a row and a column can be.
+    #[inline(always)]
+    fn around(&self, d: f32, row: usize, column: usize) -> [f32; 2] {
+        let error = self.relative * d + (self.rows[row] + self.columns[column]);
+        [d - error, d + error]
+    }
+}
+
 /// What proposes: float32 distances of any two ranges of points, in any monotone scale.
 pub(crate) trait Tiles: Sync {
-    /// Distances of points `rows` to points `columns`, row after row.
-    fn tile(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) -> Result<()>;
+    /// Distances of points `rows` to points `columns`, row after row. Those that are above the limit of their row and above that of their
+    /// column may be too small, as long as the least they can be stays above both.
+    fn tile(&self, rows: Range<usize>, columns: Range<usize>, limits: [&[f32]; 2], out: &mut [f32]) -> Result<()>;
     /// Points of a block.
     fn block(&self) -> usize;
-    /// A distance d of points i and j is off by at most rel·d + abs_i + abs_j.
-    fn error(&self) -> (f32, &[f32]);
+    /// What the distances may be off.
+    fn bounds(&self) -> Bounds<'_>;
 }
 
 /// The `k` nearest others of each of `points` (n, coordinates) on the CPU, by rayon's threads.

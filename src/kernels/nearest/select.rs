@@ -1,6 +1,6 @@
 //! From proposed distances to the nearest points: candidates by bounds, the choice in float64.
 
-use super::{Metric, Neighbors, Tiles};
+use super::{Bounds, Metric, Neighbors, Tiles};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use ndarray::Array2;
@@ -122,8 +122,7 @@ fn lock<'a, 'b>(block: &'a Mutex<Block<'b>>) -> std::sync::MutexGuard<'a, Block<
 /// Distances of a pair of blocks, in a tile, with their error.
 struct Offer<'a> {
     tile: &'a [f32],
-    relative: f32,
-    absolute: &'a [f32],
+    bounds: Bounds<'a>,
     rows: usize,
     columns: usize,
 }
@@ -176,13 +175,8 @@ impl Offer<'_> {
 
     #[inline(always)]
     fn candidate(&self, r: usize, c: usize, width: usize) -> Candidate {
-        let d = self.tile[r * width + c];
-        let error = self.relative * d + (self.absolute[self.rows + r] + self.absolute[self.columns + c]);
-        Candidate {
-            least: d - error,
-            most: d + error,
-            index: 0,
-        }
+        let [least, most] = self.bounds.around(self.tile[r * width + c], r, c);
+        Candidate { least, most, index: 0 }
     }
 }
 
@@ -206,7 +200,6 @@ pub(super) fn search(
     let pairs: Vec<(usize, usize)> = (0..blocks)
         .flat_map(|apart| (0..blocks - apart).map(move |b| (b, b + apart)))
         .collect();
-    let (relative, absolute) = tiles.error();
     control.progress.begin("neighbours", pairs.len() as u64, 0);
     let done = pairs.par_iter().try_for_each_init(
         || vec![0.0f32; size * size],
@@ -215,11 +208,12 @@ pub(super) fn search(
             let (rows, columns) = (range(a), range(b));
             let count = [rows.len(), columns.len()];
             let tile = &mut tile[..count[0] * count[1]];
-            tiles.tile(rows.clone(), columns.clone(), tile)?;
+            // Limits only fall: those of now hold for what is offered later.
+            let limits = [a, b].map(|block| lock(&state[block]).limit.clone());
+            tiles.tile(rows.clone(), columns.clone(), [&limits[0], &limits[1]], tile)?;
             let offer = Offer {
                 tile,
-                relative,
-                absolute,
+                bounds: tiles.bounds().of(rows.start, columns.start),
                 rows: rows.start,
                 columns: columns.start,
             };

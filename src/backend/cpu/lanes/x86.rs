@@ -16,7 +16,7 @@ pub(crate) struct Registers<R, const N: usize>([R; N]);
 
 macro_rules! vector {
     ($register:ty, $n:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $fused:ident,
-         $div:ident, $sqrt:ident, $max:ident, $below:ident, $turn:ident, $whole:ident, $float:ident, $madd:ident, $plus:ident, $pairs:ident) => {
+         $div:ident, $sqrt:ident, $max:ident, $magnitude:ident, $larger:ident, $below:ident, $turn:ident, $whole:ident, $float:ident, $madd:ident, $plus:ident, $pairs:ident) => {
         // Safety of all: `per_vector!` uses the type only in functions that are compiled for, and called after detecting, its
         // instruction set; pointers are those of 16 numbers.
         impl Register for $register {
@@ -49,6 +49,14 @@ macro_rules! vector {
             #[inline(always)]
             fn fused(self, a: Self, b: Self) -> Self {
                 unsafe { $fused(self, a, b) }
+            }
+            #[inline(always)]
+            fn or_apart(self, a: Self, b: Self) -> Self {
+                unsafe { $larger(self, $sub(a, b)) }
+            }
+            #[inline(always)]
+            fn plus_apart(self, a: Self, b: Self) -> Self {
+                unsafe { $add(self, $magnitude($sub(a, b))) }
             }
             #[inline(always)]
             unsafe fn load_from(from: *const f32) -> Self {
@@ -262,6 +270,31 @@ unsafe fn turn_512(from: *const f32, pitch: usize, to: *mut f32) {
     }
 }
 
+#[inline(always)]
+unsafe fn magnitude_128(v: __m128) -> __m128 {
+    unsafe { _mm_andnot_ps(_mm_set1_ps(-0.0), v) }
+}
+#[inline(always)]
+unsafe fn magnitude_256(v: __m256) -> __m256 {
+    unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), v) }
+}
+
+// The larger magnitude of a number that is not negative and any number. AVX-512 has an instruction for it.
+#[inline(always)]
+unsafe fn larger_128(a: __m128, b: __m128) -> __m128 {
+    unsafe { _mm_max_ps(a, magnitude_128(b)) }
+}
+#[inline(always)]
+unsafe fn larger_256(a: __m256, b: __m256) -> __m256 {
+    unsafe { _mm256_max_ps(a, magnitude_256(b)) }
+}
+#[inline(always)]
+unsafe fn larger_512(a: __m512, b: __m512) -> __m512 {
+    /// The larger of the magnitudes (0b11), its sign cleared (0b10 in the upper bits).
+    const LARGER_MAGNITUDE: i32 = 0b10_11;
+    unsafe { _mm512_range_ps::<LARGER_MAGNITUDE>(a, b) }
+}
+
 /// SSE2 has no fused multiply-add: one number after the other, in the library.
 #[inline(always)]
 unsafe fn fused_128(a: __m128, b: __m128, c: __m128) -> __m128 {
@@ -290,6 +323,8 @@ vector!(
     _mm_div_ps,
     _mm_sqrt_ps,
     _mm_max_ps,
+    magnitude_128,
+    larger_128,
     below_128,
     turn_128,
     _mm_castps_si128,
@@ -311,6 +346,8 @@ vector!(
     _mm256_div_ps,
     _mm256_sqrt_ps,
     _mm256_max_ps,
+    magnitude_256,
+    larger_256,
     below_256,
     turn_256,
     _mm256_castps_si256,
@@ -332,6 +369,8 @@ vector!(
     _mm512_div_ps,
     _mm512_sqrt_ps,
     _mm512_max_ps,
+    _mm512_abs_ps,
+    larger_512,
     below_512,
     turn_512,
     _mm512_castps_si512,
