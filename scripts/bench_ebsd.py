@@ -4,8 +4,8 @@
     python -m venv venv && venv/bin/pip install kikuchipy==0.13.1 pyebsdindex==0.3.10.1 h5py scipy
     venv/bin/python scripts/bench_ebsd.py [--emstream PROGRAM] [--work DIR] [--patterns N] [--templates N] [--only NAME,…] [--json FILE]
 
-Patterns are made by `emstream simulate ebsd`. emstream runs as a program from file to file: starting, reading, writing and the report
-count. The others work on arrays in memory, after one run to warm up. Both use as many threads as there are cores (--threads). Given for each
+Patterns are made by `emstream simulate ebsd`. emstream runs as a program from file to file on the CPU: starting, reading, writing and the
+report count. The others work on arrays in memory, after one run to warm up. Both use as many threads as there are cores (--threads). Given for each
 are patterns a second by the clock and by CPU seconds (user and system time of all threads), the best of --repeat runs: on a machine with
 other work only the latter means much. Ratios are emstream's rate over the other's.
 
@@ -76,7 +76,7 @@ def program(*args):
     start = time.perf_counter()
     # HDF5's locks would not let the next run open a file that this process still has open.
     environment = dict(os.environ, HDF5_USE_FILE_LOCKING="FALSE")
-    args = [str(options.emstream), *map(str, args), "--threads", str(options.threads), "-q", "--overwrite"]
+    args = [str(options.emstream), *map(str, args), "--backend", "cpu", "--threads", str(options.threads), "-q", "--overwrite"]
     subprocess.run(args, check=True, env=environment, stdout=subprocess.DEVNULL)
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,4 +1,5 @@
-//! CPU path: products of 16-bit integers, whose error is bounded, leave a few candidates of each pattern; these are compared in float64.
+//! CPU path: products of 16-bit integers, whose error is bounded, leave some candidates of each pattern, products in float32 a few of these,
+//! which are compared in float64.
 
 use super::{Matches, Templates};
 use crate::backend::cpu::isa::{Isa, per_isa};
@@ -6,25 +7,26 @@ use crate::backend::cpu::lanes::{LANES, Lanes};
 use crate::backend::cpu::product::{Pairs, PairsWorker, Quantised};
 use crate::control::Control;
 use crate::error::Result;
-use ndarray::{ArrayView1, ArrayView2, s};
+use ndarray::{ArrayView2, s};
 use rayon::prelude::*;
 
-/// Patterns of a tile.
+/// Patterns of a tile at most.
 const TILE: usize = 96;
 
 /// [`Templates::best`] for unit rows, on all threads.
 pub(super) fn best(templates: &Templates, patterns: ArrayView2<'_, f32>, k: usize, control: &Control) -> Result<Matches> {
-    let tiles: Vec<Vec<Vec<(u32, f64)>>> = (0..patterns.nrows())
-        .step_by(TILE)
-        .collect::<Vec<_>>()
+    let n = patterns.nrows();
+    // As many tiles for each thread, so that none works alone at the end.
+    let count = n.div_ceil(TILE).next_multiple_of(rayon::current_num_threads());
+    let tiles: Vec<Vec<Vec<(u32, f64)>>> = (0..count)
         .into_par_iter()
-        .map(|first| {
+        .map(|number| {
             control.check()?;
-            let end = (first + TILE).min(patterns.nrows());
+            let [first, end] = [number, number + 1].map(|t| t * n / count);
             tile(Isa::active(), templates, patterns.slice(s![first..end, ..]), k, control)
         })
         .collect::<Result<_>>()?;
-    Ok(Matches::from_rows(tiles.into_iter().flatten(), patterns.nrows(), k))
+    Ok(Matches::from_rows(tiles.into_iter().flatten(), n, k))
 }
 
 /// The best templates of each row of one tile of patterns.
@@ -51,7 +53,7 @@ fn tile(
     }
     let rows = kept.into_iter().zip(patterns.rows());
     Ok(rows
-        .map(|(kept, pattern)| templates.exact(isa, pattern, kept.finish().into_iter().map(|c| c.0), k))
+        .map(|(kept, pattern)| templates.exact(isa, pattern.as_slice().unwrap_or_default(), kept.finish(), k))
         .collect())
 }
 
@@ -63,8 +65,10 @@ struct Candidates {
     list: Vec<(u32, f32)>,
     /// Scores below are out.
     least: f32,
-    /// Twice the error.
+    /// Twice the error, in the same units.
     margin: f32,
+    /// The unit.
+    unit: f64,
     /// Length of the list at which it is looked through.
     full: usize,
 }
@@ -85,6 +89,7 @@ impl Candidates {
             },
             least: if flat { f32::INFINITY } else { f32::NEG_INFINITY },
             margin: margin as f32 * (1.0 + 1e-6),
+            unit: pattern.unit,
             full: 4 * k + 64,
         }
     }
@@ -120,9 +125,11 @@ impl Candidates {
         self.full = self.full.max(2 * self.list.len());
     }
 
-    fn finish(mut self) -> Vec<(u32, f32)> {
+    /// What is left, and the most that each may score.
+    fn finish(mut self) -> Vec<(u32, f64)> {
         self.prune();
-        self.list
+        let most = |score: f32| f64::from(score + 0.5 * self.margin) * self.unit + 1e-6;
+        self.list.iter().map(|&(number, score)| (number, most(score))).collect()
     }
 }
 
@@ -142,16 +149,51 @@ per_isa! {
     }
 }
 
-/// The scalar product in float64: sixteen sums, then these in order.
-pub(super) fn product(isa: Isa, a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f64 {
-    match (a.as_slice(), b.as_slice()) {
-        (Some(a), Some(b)) => sixteen_sums(isa, a, b),
-        _ => sixteen_sums(isa, &a.to_vec(), &b.to_vec()),
+/// Products in float32 are off by less: each term is rounded as a product, as one of at most [`RUN`] terms of a sum, and when sums are joined;
+/// the lengths of rows are 1.
+pub(super) const SINGLE_ERROR: f64 = (RUN + 4) as f64 * 6.0e-8;
+/// Terms of a sum in float32.
+const RUN: usize = 32;
+/// Rows that are read side by side: what one waits for from memory, the others use.
+pub(super) const ABREAST: usize = 4;
+
+per_isa! {
+    /// Scalar products of `a` with each of the rows in float32, runs of them joined in float64.
+    pub(super) fn singles(a: &[f32], rows: [&[f32]; ABREAST]) -> [f64; ABREAST] {
+        let mut totals = [[0f64; LANES]; ABREAST];
+        let (a, rest) = a.as_chunks::<LANES>();
+        let chunks = rows.map(|row| &row.as_chunks::<LANES>().0[..a.len()]);
+        for from in (0..a.len()).step_by(RUN) {
+            let run = from..(from + RUN).min(a.len());
+            let a = &a[run.clone()];
+            let rows = chunks.map(|row| &row[run.clone()][..a.len()]);
+            let mut sums = [[0f32; LANES]; ABREAST];
+            for (i, a) in a.iter().enumerate() {
+                for r in 0..ABREAST {
+                    for l in 0..LANES {
+                        sums[r][l] += a[l] * rows[r][i][l];
+                    }
+                }
+            }
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                for l in 0..LANES {
+                    total[l] += f64::from(sum[l]);
+                }
+            }
+        }
+        let mut out = totals.map(|total| total.iter().sum::<f64>());
+        for (out, row) in out.iter_mut().zip(rows) {
+            for (a, b) in rest.iter().zip(row.as_chunks::<LANES>().1) {
+                *out += f64::from(a * b);
+            }
+        }
+        out
     }
 }
 
 per_isa! {
-    fn sixteen_sums(a: &[f32], b: &[f32]) -> f64 {
+    /// The scalar product in float64: sixteen sums, then these in order.
+    pub(super) fn product(a: &[f32], b: &[f32]) -> f64 {
         let mut sums = [0f64; LANES];
         let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
         for (a, b) in a.iter().zip(b) {

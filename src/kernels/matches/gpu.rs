@@ -110,7 +110,9 @@ pub(super) fn best(
         .map(|(i, mut list)| {
             list.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             list.truncate(keep);
-            templates.exact(Isa::active(), patterns.row(i), list.into_iter().map(|c| c.0), k)
+            let candidates = list.into_iter().map(|c| (c.0, f64::INFINITY)).collect();
+            let pattern = patterns.row(i);
+            templates.exact(Isa::active(), pattern.as_slice().unwrap_or_default(), candidates, k)
         })
         .collect();
     Ok(Matches::from_rows(rows.into_iter(), n, k))

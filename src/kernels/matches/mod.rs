@@ -19,7 +19,7 @@ use crate::backend::gpu::Gpu;
 use crate::backend::stage::Work;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, Axis, CowArray, Ix2};
 use rayon::prelude::*;
 
 /// Candidates beyond those wanted that a GPU proposes.
@@ -79,12 +79,13 @@ pub fn work(pixels: usize, templates: usize, k: usize) -> Work {
 }
 
 impl Templates {
-    /// Prepares `templates` (n, pixels); only pixels where `mask` is true count, all without one. Takes 6 bytes a pixel that counts.
+    /// Prepares `templates` (n, pixels), a view or an array, which then is not copied; only pixels where `mask` is true count, all without one.
+    /// Takes 6 bytes a pixel that counts.
     ///
     /// # Errors
     /// [`Error::Parameter`] without templates or pixels, or for a mask of another length.
-    pub fn new(templates: ArrayView2<'_, f32>, mask: Option<&[bool]>, metric: Metric) -> Result<Self> {
-        let rows = prepared(templates, mask, metric)?;
+    pub fn new<'a>(templates: impl Into<CowArray<'a, f32, Ix2>>, mask: Option<&[bool]>, metric: Metric) -> Result<Self> {
+        let rows = prepared(templates.into(), mask, metric)?;
         if rows.is_empty() || u32::try_from(rows.nrows()).is_err() {
             let what = format!("{} templates of {} pixels", rows.nrows(), rows.ncols());
             return Err(Error::parameter("templates", what));
@@ -102,13 +103,19 @@ impl Templates {
         false
     }
 
-    /// The `k` best templates of each of `patterns` (n, pixels), with the mask that the templates were made with, on the CPU. Beyond the inputs it takes
-    /// a float32 copy of the patterns, and for each thread 200 KiB, 2·96 bytes a pixel and its candidates.
+    /// The `k` best templates of each of `patterns` (n, pixels), a view or an array, with the mask that the templates were made with, on the CPU.
+    /// Beyond the inputs it takes a float32 copy of a view, and for each thread 200 KiB, 2·96 bytes a pixel and its candidates.
     ///
     /// # Errors
     /// [`Error::Parameter`] for patterns of another size or a `k` above the number of templates; [`Error::Cancelled`].
-    pub fn best(&self, patterns: ArrayView2<'_, f32>, mask: Option<&[bool]>, k: usize, control: &Control) -> Result<Matches> {
-        let patterns = self.fitting(patterns, mask, k)?;
+    pub fn best<'a>(
+        &self,
+        patterns: impl Into<CowArray<'a, f32, Ix2>>,
+        mask: Option<&[bool]>,
+        k: usize,
+        control: &Control,
+    ) -> Result<Matches> {
+        let patterns = self.fitting(patterns.into(), mask, k)?;
         cpu::best(self, patterns.view(), k, control)
     }
 
@@ -116,15 +123,15 @@ impl Templates {
     ///
     /// # Errors
     /// As [`Templates::best`].
-    pub fn best_on(
+    pub fn best_on<'a>(
         &self,
         gpu: &Gpu,
-        patterns: ArrayView2<'_, f32>,
+        patterns: impl Into<CowArray<'a, f32, Ix2>>,
         mask: Option<&[bool]>,
         k: usize,
         control: &Control,
     ) -> Result<Matches> {
-        let patterns = self.fitting(patterns, mask, k)?;
+        let patterns = self.fitting(patterns.into(), mask, k)?;
         match gpu::best(gpu, self, patterns.view(), k, control) {
             Err(
                 e @ (Error::TooLargeForDevice(_)
@@ -141,7 +148,7 @@ impl Templates {
     }
 
     /// Unit rows of `patterns`, if they and `k` fit.
-    fn fitting(&self, patterns: ArrayView2<'_, f32>, mask: Option<&[bool]>, k: usize) -> Result<Array2<f32>> {
+    fn fitting(&self, patterns: CowArray<'_, f32, Ix2>, mask: Option<&[bool]>, k: usize) -> Result<Array2<f32>> {
         let patterns = prepared(patterns, mask, self.metric)?;
         if patterns.ncols() != self.rows.ncols() {
             let what = format!("{} pixels, the templates have {}", patterns.ncols(), self.rows.ncols());
@@ -153,42 +160,62 @@ impl Templates {
         Ok(patterns)
     }
 
-    /// The best `k` of `candidates` by float64 scores.
-    fn exact(&self, isa: Isa, pattern: ArrayView1<'_, f32>, candidates: impl Iterator<Item = u32>, k: usize) -> Vec<(u32, f64)> {
-        let score = |i: u32| (i, cpu::product(isa, pattern, self.rows.row(i as usize)));
-        let mut exact: Vec<(u32, f64)> = candidates.map(score).collect();
-        exact.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    /// The best `k` of `candidates` by float64 scores. Each comes with a score that it cannot exceed. Products in float32 of the most promising tell
+    /// where the others are out of reach, and those of the rest, who need not be looked at in float64.
+    fn exact(&self, isa: Isa, pattern: &[f32], mut candidates: Vec<(u32, f64)>, k: usize) -> Vec<(u32, f64)> {
+        let row = |i: u32| &self.rows.as_slice().unwrap_or_default()[i as usize * pattern.len()..][..pattern.len()];
+        let singles = |candidates: &[(u32, f64)], to: &mut Vec<(u32, f64)>| {
+            for some in candidates.chunks(cpu::ABREAST) {
+                // The last one stands in for those that are missing.
+                let rows = std::array::from_fn(|r| row(some[r.min(some.len() - 1)].0));
+                let scores = cpu::singles(isa, pattern, rows);
+                to.extend(some.iter().map(|c| c.0).zip(scores));
+            }
+        };
+        let best_first = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        let kth = |close: &mut [(u32, f64)]| match close.len() > k {
+            true => close.select_nth_unstable_by(k - 1, best_first).1.1,
+            false => f64::NEG_INFINITY,
+        };
+        candidates.sort_unstable_by(best_first);
+        let first = candidates.len().min(k + 1);
+        let mut close = Vec::with_capacity(candidates.len());
+        singles(&candidates[..first], &mut close);
+        let least = kth(&mut close) - cpu::SINGLE_ERROR;
+        let reach = candidates.partition_point(|c| c.1 >= least).max(first);
+        singles(&candidates[first..reach], &mut close);
+        let least = kth(&mut close) - 2.0 * cpu::SINGLE_ERROR;
+        close.retain(|c| c.1 >= least);
+        let mut exact: Vec<(u32, f64)> = close
+            .into_iter()
+            .map(|(i, _)| (i, cpu::product(isa, pattern, row(i))))
+            .collect();
+        exact.sort_unstable_by(best_first);
         exact.truncate(k);
         exact
     }
 }
 
 /// Unit rows of the pixels inside the mask; a row without contrast is zero, so that its scores are 0.
-fn prepared(rows: ArrayView2<'_, f32>, mask: Option<&[bool]>, metric: Metric) -> Result<Array2<f32>> {
-    let pixels: Vec<usize> = match mask {
+fn prepared(rows: CowArray<'_, f32, Ix2>, mask: Option<&[bool]>, metric: Metric) -> Result<Array2<f32>> {
+    let mut out = match mask {
+        None if rows.is_standard_layout() => rows.into_owned(),
+        None => rows.as_standard_layout().into_owned(),
         Some(mask) if mask.len() != rows.ncols() => {
             let what = format!("a mask of {} pixels for patterns of {}", mask.len(), rows.ncols());
             return Err(Error::parameter("mask", what));
         }
-        Some(mask) => (0..mask.len()).filter(|&i| mask[i]).collect(),
-        None => (0..rows.ncols()).collect(),
+        Some(mask) => {
+            let pixels: Vec<usize> = (0..mask.len()).filter(|&i| mask[i]).collect();
+            Array2::from_shape_fn((rows.nrows(), pixels.len()), |(i, j)| rows[[i, pixels[j]]])
+        }
     };
-    if pixels.is_empty() {
+    if out.ncols() == 0 {
         return Err(Error::parameter("mask", "no pixel is left"));
     }
-    let all = pixels.len() == rows.ncols();
-    let mut out = Array2::<f32>::zeros((rows.nrows(), pixels.len()));
-    let both = out
-        .axis_iter_mut(Axis(0))
-        .into_par_iter()
-        .zip(rows.axis_iter(Axis(0)).into_par_iter());
-    both.for_each(|(mut out, row)| {
-        match all {
-            true => out.assign(&row),
-            false => out.iter_mut().zip(&pixels).for_each(|(o, &i)| *o = row[i]),
-        }
-        if let Some(out) = out.as_slice_mut() {
-            cpu::to_unit(Isa::active(), out, metric == Metric::Correlation);
+    out.axis_iter_mut(Axis(0)).into_par_iter().for_each(|mut row| {
+        if let Some(row) = row.as_slice_mut() {
+            cpu::to_unit(Isa::active(), row, metric == Metric::Correlation);
         }
     });
     Ok(out)

@@ -64,14 +64,19 @@ per_isa! {
     }
 }
 
-/// Frames as rows (frames, pixels) whose products are the measure, or whose squared differences are: times the root of the weights, and for
-/// correlations without their mean, for all but differences of unit length; zeros without contrast.
+/// Frames as rows (frames, pixels) whose products are the measure, or whose squared differences are, into `out`: times the root of the weights, and
+/// for correlations without their mean, for all but differences of unit length; zeros without contrast.
 ///
 /// # Errors
-/// [`Error::Parameter`] for weights that do not fit, [`Error::Internal`] for frames of another shape.
-pub fn rows(params: &Params, frames: Frames<'_>) -> Result<Vec<f32>> {
+/// [`Error::Parameter`] for weights that do not fit, [`Error::Internal`] for frames or rows of another shape.
+pub fn rows(params: &Params, frames: Frames<'_>, out: &mut [f32]) -> Result<()> {
     check(params, frames)?;
-    Ok(OnCpu::new(Isa::active(), params)?.rows(frames))
+    let expected = frames.count() * params.frame.pixels();
+    if out.len() != expected {
+        return Err(Error::Internal(format!("rows of {} pixels, not {expected}", out.len())));
+    }
+    OnCpu::new(Isa::active(), params)?.rows(frames, out);
+    Ok(())
 }
 
 /// A stage on the CPU.
@@ -109,13 +114,14 @@ impl OnCpu {
         })
     }
 
-    fn rows(&self, frames: Frames<'_>) -> Vec<f32> {
-        let pixels = self.params.frame.pixels();
-        let mut rows = vec![0.0f32; frames.count() * pixels];
-        rows.par_chunks_exact_mut(pixels)
+    fn rows(&self, frames: Frames<'_>, out: &mut [f32]) {
+        out.par_chunks_exact_mut(self.params.frame.pixels())
             .enumerate()
-            .for_each(|(i, row)| with_pixel!(self.params.frame.pixel, T => self.row::<T>(frames.frame(i), row)));
-        rows
+            .for_each(|(i, out)| {
+                with_pixel!(self.params.frame.pixel, T => {
+                    row::<T>(self.isa, self.params.measure, frames.frame(i), &self.roots, self.sum, out)
+                })
+            });
     }
 
     fn mean<T: Sample>(&self, frames: Frames<'_>, list: &[(u32, f32)], out: &mut [f32]) {
@@ -138,31 +144,41 @@ impl OnCpu {
             out.iter_mut().for_each(|o| *o /= total);
         }
     }
+}
 
-    /// A frame as the measure takes it: times the root of the weights, and for correlations without its mean and of unit length.
-    fn row<T: Sample>(&self, frame: &[T], out: &mut [f32]) {
-        let finite = |v: f64| if v.is_finite() { v } else { 0.0 };
-        let weighted = |v: &T, r: f32| f64::from(r) * finite(v.to_f64());
-        let mean = match self.params.measure {
-            Measure::Correlation => {
-                let pixels = frame.iter().zip(&self.roots);
-                pixels.map(|(v, &r)| f64::from(r) * weighted(v, r)).sum::<f64>() / self.sum
+per_isa! {
+    /// A frame as the measure takes it: times the root of the weights, and for correlations without its mean and of unit length. `total` is the
+    /// sum of the weights. Sums are sixteen that run side by side.
+    fn row[T: Sample][T](measure: Measure, frame: &[T], roots: &[f32], total: f64, out: &mut [f32]) {
+        let value = |v: T, r: f32, mean: f64| {
+            let v = v.to_f64();
+            if v.is_finite() { f64::from(r) * (v - mean) } else { 0.0 }
+        };
+        let sum = |of: fn(f64, f64) -> f64, mean: f64| -> f64 {
+            let mut sums = [0.0; 16];
+            let ((frame, rest), (roots, rest_roots)) = (frame.as_chunks::<16>(), roots.as_chunks::<16>());
+            for (v, r) in frame.iter().zip(roots) {
+                for l in 0..16 {
+                    sums[l] += of(value(v[l], r[l], mean), f64::from(r[l]));
+                }
             }
+            let rest = rest.iter().zip(rest_roots);
+            let rest = rest.map(|(&v, &r)| of(value(v, r, mean), f64::from(r)));
+            sums.into_iter().chain(rest).sum()
+        };
+        let mean = match measure {
+            Measure::Correlation => sum(|v, root| v * root, 0.0) / total,
             _ => 0.0,
         };
-        let value = |v: &T, r: f32| match v.to_f64() {
-            v if v.is_finite() => f64::from(r) * (v - mean),
-            _ => 0.0,
-        };
-        let scale = match self.params.measure {
+        let scale = match measure {
             Measure::Difference => 1.0,
             _ => {
-                let squares: f64 = frame.iter().zip(&self.roots).map(|(v, &r)| value(v, r).powi(2)).sum();
+                let squares = sum(|v, _| v * v, mean);
                 if squares > 0.0 { squares.sqrt().recip() } else { 0.0 }
             }
         };
-        for ((o, v), &r) in out.iter_mut().zip(frame).zip(&self.roots) {
-            *o = (value(v, r) * scale) as f32;
+        for ((o, &v), &r) in out.iter_mut().zip(frame).zip(roots) {
+            *o = (value(v, r, mean) * scale) as f32;
         }
     }
 }
@@ -185,7 +201,8 @@ impl Stage for OnCpu {
             return Err(Error::Internal(format!("pattern {p} of {}", frames.count())));
         }
         let pixels = self.params.frame.pixels();
-        let rows = self.rows(frames);
+        let mut rows = vec![0.0f32; frames.count() * pixels];
+        self.rows(frames, &mut rows);
         let row = |i: u32| rows[i as usize * pixels..(i as usize + 1) * pixels].chunks(RUN);
         let measure = |&[a, b]: &[u32; 2]| {
             let runs = row(a).zip(row(b));

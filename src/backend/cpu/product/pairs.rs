@@ -1,13 +1,14 @@
 //! Rows as 16-bit integers, and their scalar products as exact 32-bit ones: two products an operation and lane.
 
 use super::BLOCK;
-use super::cpu::{Term, all_products};
+use super::blocks::{Term, all_products};
 #[cfg(target_arch = "x86_64")]
 use crate::backend::cpu::isa::Level;
 use crate::backend::cpu::isa::{Isa, per_isa};
 #[cfg(target_arch = "x86_64")]
 use crate::backend::cpu::lanes::Avx512;
 use crate::backend::cpu::lanes::{LANES, Lanes, Vector, per_vector};
+use crate::backend::cpu::pages::ZeroLanes;
 use ndarray::parallel::prelude::*;
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -82,7 +83,7 @@ per_isa! {
 per_isa! {
     /// Numbers times `scale` as integers; the sum of the squares of what is lost.
     fn rounded(row: &[f32], scale: f64, unit: f64, out: &mut [i16]) -> f64 {
-        // Adding and taking away 1.5 · 2⁵² rounds to a whole number, on every instruction set.
+        // Adding and taking away 1.5 · 2⁵² rounds to a whole number, on every instruction set; in between, the lowest bits are that number.
         const WHOLE: f64 = 1.5 * (1u64 << 52) as f64;
         let mut squares = [0f64; LANES];
         let (chunks, rest) = row.as_chunks::<LANES>();
@@ -90,29 +91,31 @@ per_isa! {
         for (chunk, out) in chunks.iter().zip(outs) {
             for l in 0..LANES {
                 let v = f64::from(chunk[l]);
-                let q = v * scale + WHOLE - WHOLE;
-                let lost = v - q * unit;
+                let raised = v * scale + WHOLE;
+                let lost = v - (raised - WHOLE) * unit;
                 squares[l] += lost * lost;
-                out[l] = q as i32 as i16;
+                out[l] = raised.to_bits() as i16;
             }
         }
         for (l, v) in rest.iter().enumerate() {
             let v = f64::from(*v);
-            let q = v * scale + WHOLE - WHOLE;
-            let lost = v - q * unit;
+            let raised = v * scale + WHOLE;
+            let lost = v - (raised - WHOLE) * unit;
             squares[l] += lost * lost;
-            rest_out[l] = q as i32 as i16;
+            rest_out[l] = raised.to_bits() as i16;
         }
         squares.iter().sum()
     }
 }
 
-/// Rows of integers laid out for the inner loop, as [`super::Panels`].
-#[derive(Debug, Clone)]
+/// Rows of integers laid out for the inner loop: sixteen rows in lanes, the last panel filled up with zeros.
+#[derive(Debug)]
 pub struct Pairs {
     rows: usize,
+    /// Pairs of a row.
     depth: usize,
-    lanes: Vec<Lanes>,
+    /// Pair k of the rows of panel p at `p * depth + k`.
+    lanes: ZeroLanes,
     /// One for each lane: [`Quantised::unit`], 0 beyond the last row.
     units: Vec<Lanes>,
     error: f64,
@@ -123,11 +126,15 @@ impl Pairs {
     pub fn new(rows: ArrayView2<'_, f32>) -> Self {
         let (n, depth) = (rows.nrows(), rows.ncols().div_ceil(2));
         let panels = n.div_ceil(LANES);
-        let mut lanes = vec![Lanes::ZERO; panels * depth];
+        let mut lanes = ZeroLanes::new(panels * depth);
         let mut units = vec![Lanes::ZERO; panels];
         let mut errors = vec![0f64; panels];
         // Rows without numbers have products of 0.
-        let each = lanes.par_chunks_mut(depth.max(1)).zip(&mut units).zip(&mut errors);
+        let each = lanes
+            .lanes_mut()
+            .par_chunks_mut(depth.max(1))
+            .zip(&mut units)
+            .zip(&mut errors);
         each.zip(rows.axis_chunks_iter(Axis(0), LANES))
             .for_each(|(((panel, units), error), rows)| {
                 for (lane, row) in rows.rows().into_iter().enumerate() {
@@ -199,11 +206,11 @@ impl PairsWorker {
     }
 
     /// Exact products of rows of [`Quantised::pairs`], one after another in `left`, with the panels `panels` of `right`: for each left row sixteen
-    /// integers a panel.
+    /// integers a panel. Fastest with some 100 left rows and [`Pairs::PANELS`] panels.
     pub fn times(&mut self, left: &[f32], right: &Pairs, panels: Range<usize>) -> &[[i32; LANES]] {
         let depth = right.depth;
         let rows = left.len().checked_div(depth).unwrap_or(0);
-        let right = &right.lanes[panels.start * depth..panels.end * depth];
+        let right = &right.lanes.lanes()[panels.start * depth..panels.end * depth];
         self.out.clear();
         self.out.resize(rows * panels.len(), Lanes::ZERO);
         if rows * panels.len() > 0 {

@@ -7,6 +7,7 @@ pub use write::write;
 use super::average::{pairs, tiles};
 use crate::analysis::shift::Registration;
 use crate::backend::cpu::fft::smooth_from;
+use crate::backend::cpu::pages::zeros;
 use crate::control::Control;
 use crate::engine::{Backend, Selection};
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::kernels::matches::{Matches, Metric, Templates};
 use crate::kernels::neighbours::{self, Measure};
 use crate::pixel::{FrameShape, Frames};
 use crate::workflows::{Timings, read_frame};
-use ndarray::{Array2, Array3, Array4, Axis};
+use ndarray::{Array2, Array3, Array4};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -188,27 +189,33 @@ impl Job<'_> {
             frame: shape,
             ..self.kernel()
         };
-        let kept: Vec<usize> = match &self.weights {
-            None => (0..shape.pixels()).collect(),
-            Some(w) => w.iter().enumerate().filter(|(_, w)| **w > 0.0).map(|(i, _)| i).collect(),
-        };
-        let mut out = Array2::zeros((numbers.len(), kept.len()));
-        out.axis_chunks_iter_mut(Axis(0), PIECE)
-            .into_par_iter()
-            .zip(numbers.par_chunks(PIECE))
-            .try_for_each(|(mut out, numbers)| {
-                control.check()?;
-                let mut words = vec![0u32; numbers.len() * shape.stride() / 4];
-                let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-                scan.read(numbers, shape.stride(), bytes, control)?;
-                let frames = Frames::new(shape, 0, numbers.len(), bytes)?;
-                let rows = neighbours::cpu::rows(&params, frames)?;
-                for (mut out, row) in out.rows_mut().into_iter().zip(rows.chunks_exact(shape.pixels())) {
-                    out.iter_mut().zip(&kept).for_each(|(o, &i)| *o = row[i]);
+        let kept: Option<Vec<usize>> = (self.weights.as_ref()).map(|w| {
+            let weighted = w.iter().enumerate().filter(|(_, w)| **w > 0.0);
+            weighted.map(|(i, _)| i).collect()
+        });
+        let width = kept.as_ref().map_or(shape.pixels(), Vec::len);
+        let mut out: Vec<f32> = zeros(numbers.len() * width);
+        let pieces = out.par_chunks_mut(PIECE * width.max(1)).zip(numbers.par_chunks(PIECE));
+        pieces.try_for_each(|(out, numbers)| {
+            control.check()?;
+            let mut words = vec![0u32; numbers.len() * shape.stride() / 4];
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+            scan.read(numbers, shape.stride(), bytes, control)?;
+            let frames = Frames::new(shape, 0, numbers.len(), bytes)?;
+            match &kept {
+                None => neighbours::cpu::rows(&params, frames, out)?,
+                Some(kept) => {
+                    let mut rows = vec![0.0f32; numbers.len() * shape.pixels()];
+                    neighbours::cpu::rows(&params, frames, &mut rows)?;
+                    for (out, row) in out.chunks_exact_mut(width).zip(rows.chunks_exact(shape.pixels())) {
+                        out.iter_mut().zip(kept).for_each(|(o, &i)| *o = row[i]);
+                    }
                 }
-                Ok(())
-            })?;
-        Ok(out)
+            }
+            Ok::<(), Error>(())
+        })?;
+        let out = Array2::from_shape_vec((numbers.len(), width), out);
+        out.map_err(|e| Error::Internal(format!("rows of patterns: {e}")))
     }
 
     /// The best templates of every pattern, in map order. Templates and patterns are held in parts that fit the memory ceiling; patterns are
@@ -257,15 +264,14 @@ impl Job<'_> {
                 let upto = (first + at_once as u64).min(all);
                 let rows = self.rows(templates, &(first..upto).collect::<Vec<_>>(), control)?;
                 // Rows hold the weights already: their products are the similarities.
-                let set = Templates::new(rows.view(), None, Metric::InnerProduct)?;
-                drop(rows);
+                let set = Templates::new(rows, None, Metric::InnerProduct)?;
                 let k = keep.min(set.len());
                 for from in (0..n as u64).step_by(block as usize) {
                     self.selection.frames(from..(from + block).min(n as u64), &mut numbers);
                     let rows = self.rows(&*self.map.scan, &numbers, control)?;
                     let found = match backend {
-                        Backend::Cpu => set.best(rows.view(), None, k, control)?,
-                        Backend::Gpu(device) => set.best_on(&device.current(), rows.view(), None, k, control)?,
+                        Backend::Cpu => set.best(rows, None, k, control)?,
+                        Backend::Gpu(device) => set.best_on(&device.current(), rows, None, k, control)?,
                     };
                     for (i, slot) in best[from as usize..from as usize + numbers.len()].iter_mut().enumerate() {
                         let others = found.index.row(i).into_iter().zip(found.score.row(i));
@@ -305,7 +311,7 @@ impl Job<'_> {
         let cell = [frame.height, frame.width].map(|n| smooth_from(n + n.div_ceil(4)));
         let registration = Registration::new(reference.view(), cell)?;
         let own = self.rows(&*self.map.scan, &[number], control)?;
-        let set = Templates::new(own.view(), None, Metric::InnerProduct)?;
+        let set = Templates::new(own, None, Metric::InnerProduct)?;
         let n = self.selection.len();
         let mut values: Vec<[f64; 4]> = Vec::with_capacity(n as usize);
         let each = (8 * frame.pixels() + frame.stride()) as u64;
@@ -317,7 +323,7 @@ impl Job<'_> {
             for from in (0..n).step_by(block as usize) {
                 self.selection.frames(from..(from + block).min(n), &mut numbers);
                 let rows = self.rows(&*self.map.scan, &numbers, control)?;
-                let similar = set.best(rows.view(), None, 1, control)?;
+                let similar = set.best(rows, None, 1, control)?;
                 let shifts = numbers.par_iter().map(|&number| {
                     control.check()?;
                     let pattern = read_frame(&*self.map.scan, number, control)?;

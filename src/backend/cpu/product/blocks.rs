@@ -1,65 +1,14 @@
 //! The inner loop: a tile of products in registers while one block of left numbers stays in the first-level and one of right numbers in the
 //! second-level cache. Left numbers are spread over all lanes, right ones come sixteen rows at a time.
 
-use super::{DEPTH, Panels};
-use crate::backend::cpu::isa::Isa;
-use crate::backend::cpu::lanes::{Lanes, Vector, per_vector};
-use std::ops::Range;
+use super::DEPTH;
+use crate::backend::cpu::lanes::{Lanes, Vector};
 
 /// How a term enters a sum.
 pub(super) trait Term {
     fn add<V: Vector>(sum: V, a: V, b: V) -> V;
     /// The sum of two sums.
     fn join<V: Vector>(a: V, b: V) -> V;
-}
-
-/// Products of float32 numbers.
-pub(super) struct Float;
-impl Term for Float {
-    #[inline(always)]
-    fn add<V: Vector>(sum: V, a: V, b: V) -> V {
-        sum.plus(a.times(b))
-    }
-    #[inline(always)]
-    fn join<V: Vector>(a: V, b: V) -> V {
-        a.plus(b)
-    }
-}
-
-/// Buffers of one thread.
-pub struct Worker {
-    isa: Isa,
-    packed: Vec<f32>,
-    out: Vec<Lanes>,
-}
-
-impl Worker {
-    /// Empty buffers.
-    pub fn new(isa: Isa) -> Self {
-        Worker {
-            isa,
-            packed: Vec::new(),
-            out: Vec::new(),
-        }
-    }
-
-    /// Products of rows `left` (C order, as long as those of `right`) with the panels `panels` of `right`: for each left row one group of sixteen
-    /// products a panel. Lanes beyond the last right row are 0. Fastest with some 100 left rows and [`BLOCK`](super::BLOCK) right ones.
-    pub fn times(&mut self, left: &[f32], right: &Panels, panels: Range<usize>) -> &[Lanes] {
-        let depth = right.depth;
-        let rows = left.len().checked_div(depth).unwrap_or(0);
-        let right = &right.lanes[panels.start * depth..panels.end * depth];
-        self.out.clear();
-        self.out.resize(rows * panels.len(), Lanes::ZERO);
-        if rows * panels.len() > 0 {
-            float_products(self.isa, left, right, depth, &mut self.packed, &mut self.out);
-        }
-        &self.out
-    }
-}
-
-per_vector! {
-    fn float_products = all_products[Float](left: &[f32], right: &[Lanes], depth: usize, packed: &mut Vec<f32>, out: &mut [Lanes])
 }
 
 /// `left` has rows of `depth` numbers, `right` panels of as many lanes, `out` for each left row one group of lanes a panel.
