@@ -69,6 +69,10 @@ impl Geometry {
     pub(super) fn source(&self, x: usize, y: usize) -> (usize, usize) {
         (y / self.fy, x / self.fx)
     }
+    /// Where the picture shows a reduced data pixel: (x, y) of its first pixel, and width and height.
+    pub(super) fn cell(&self, row: usize, col: usize) -> ([usize; 2], [usize; 2]) {
+        ([col * self.fx, row * self.fy], [self.fx, self.fy])
+    }
     /// The data, averaged over blocks if it is too large to draw; NaN is left out of the means.
     pub(super) fn reduce(&self, data: ArrayView2<'_, f64>) -> Array2<f64> {
         if self.step == 1 {

@@ -113,12 +113,8 @@ pub(super) fn paint(
 
 /// Fills the picture of a map of colours that has the reduced size.
 pub(super) fn paint_colours(figure: &mut Figure, (left, top): (usize, usize), geometry: &Geometry, colours: &Array2<Rgb>) {
-    for y in 0..geometry.height() {
-        for x in 0..geometry.width() {
-            let (row, col) = geometry.source(x, y);
-            if let Some(&rgb) = colours.get((row, col)) {
-                figure.fill(left + x, top + y, 1, 1, rgb);
-            }
-        }
+    for ((row, col), &rgb) in colours.indexed_iter() {
+        let ([x, y], [width, height]) = geometry.cell(row, col);
+        figure.fill(left + x, top + y, width, height, rgb);
     }
 }

@@ -34,11 +34,14 @@ pub fn write(
         Likeness::Ncc => "correlation coefficient",
         Likeness::Nip => "normalised inner product",
     };
-    let heat = |report: &mut Report, values: &Array2<f64>, title: &str, caption: &str| -> Result<()> {
+    let drawn = |values: &Array2<f64>, title: &str, unit: &str| {
         let mut figure = HeatMap::new(values.view(), title);
-        figure.unit = likeness;
+        figure.unit = unit;
         figure.axis = axis.clone();
-        report.section(title).figure(&figure.draw().to_png()?, caption);
+        figure.draw().to_png()
+    };
+    let heat = |report: &mut Report, values: &Array2<f64>, title: &str, caption: &str| -> Result<()> {
+        report.section(title).figure(&drawn(values, title, likeness)?, caption);
         Ok(())
     };
     let to_f32 = |m: &Array2<f64>| m.mapv(|v| v as f32);
@@ -62,22 +65,16 @@ pub fn write(
             target.put_rows("Matches/index", matches.index.view(), meta)?;
             let meta = Meta::new("", &axes, "similarity with it");
             target.put_rows("Matches/score", matches.score.mapv(|v| v as f32).view(), meta)?;
-            let column = |a: &Array2<f64>, k: usize| job.selection.scatter(&a.column(k).to_vec(), f64::NAN);
-            heat(
-                &mut report,
-                &column(&matches.score, 0),
-                "Similarity with the best template",
-                "Similarity of each pattern with the template that is most like it.",
-            )?;
-            let index = matches.index.mapv(f64::from);
-            let best = column(&index, 0);
-            let mut figure = HeatMap::new(best.view(), "Best template");
-            figure.unit = "number";
-            figure.axis = axis.clone();
-            report.section("Best template").figure(
-                &figure.draw().to_png()?,
-                &format!("Number of the best of {templates} templates."),
+            let first = |a: &Array2<f64>| job.selection.scatter(&a.column(0).to_vec(), f64::NAN);
+            let (score, index) = rayon::join(
+                || drawn(&first(&matches.score), "Similarity with the best template", likeness),
+                || drawn(&first(&matches.index.mapv(f64::from)), "Best template", "number"),
             );
+            report
+                .section("Similarity with the best template")
+                .figure(&score?, "Similarity of each pattern with the template that is most like it.");
+            let caption = format!("Number of the best of {templates} templates.");
+            report.section("Best template").figure(&index?, &caption);
         }
         Compared::Reference(r) => {
             let meaning = "similarity of each pattern with the reference";
