@@ -146,6 +146,28 @@ fn flags_in_the_tables_for_newcomers_exist() {
 }
 
 #[test]
+fn every_argument_and_flag_is_explained() {
+    let folder = TempDir::new().unwrap();
+    for text in helps(folder.path()) {
+        let lines: Vec<&str> = text.lines().collect();
+        let mut explained = 0;
+        for pair in lines.windows(2) {
+            let [name, meaning] = [pair[0].trim_start(), pair[1].trim()];
+            let indent = pair[0].len() - name.len();
+            if (2..=6).contains(&indent) && (name.starts_with('<') || name.starts_with("--")) {
+                // Short helps stand in the same line.
+                assert!(
+                    !meaning.is_empty() || name.contains("  "),
+                    "`{name}` has no explanation in {text}"
+                );
+                explained += 1;
+            }
+        }
+        assert!(explained > 0 || !text.contains("Options:"), "{text}");
+    }
+}
+
+#[test]
 fn every_example_of_the_help_works() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();

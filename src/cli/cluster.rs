@@ -15,6 +15,7 @@ use std::path::PathBuf;
 /// Segment a scan into crystallites: feature vectors and connected ward clusters
 #[derive(clap::Args)]
 pub struct Args {
+    /// A scan of any format
     scan: PathBuf,
     /// Output folder: result.h5, params.toml, figures, report.html
     #[arg(short, long, value_name = "DIR")]

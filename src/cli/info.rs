@@ -10,6 +10,7 @@ use std::path::PathBuf;
 /// Show what a file holds: scan shape, pixel type, calibration, datasets; reads the header only
 #[derive(clap::Args)]
 pub struct Args {
+    /// File or folder to look into
     file: PathBuf,
     /// Machine-readable output
     #[arg(long)]

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 /// Virtual detectors and mask stacks: the product of every frame with every mask
 #[derive(clap::Args)]
 pub struct Args {
+    /// A scan of any format
     scan: PathBuf,
     /// FILE.npy (dense), FILE.npz (CSR), disk:Y,X,R ring:Y,X,R1,R2 rect:Y,X,H,W; may be given several times
     #[arg(long, required = true, num_args = 1.., value_name = "SPEC")]

@@ -19,6 +19,7 @@ enum Norm {
 /// Write one frame as .npy (native pixel type), .tif (float32) or .png (grey)
 #[derive(clap::Args)]
 pub struct Args {
+    /// A scan of any format
     scan: PathBuf,
     /// Scan position
     #[arg(long, value_name = "Y,X")]

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 /// Sum, mean, variance, standard deviation, minimum, maximum and log-sum of every pixel, in one pass
 #[derive(clap::Args)]
 pub struct Args {
+    /// A scan of any format
     scan: PathBuf,
     /// Result file (HDF5)
     #[arg(short, long, value_name = "OUT.h5")]

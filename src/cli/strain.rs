@@ -18,6 +18,7 @@ use std::path::PathBuf;
 /// Match a lattice in each crystallite and refine it in every frame: lattice, strain and rotation maps
 #[derive(clap::Args)]
 pub struct Args {
+    /// A scan of any format
     scan: PathBuf,
     /// Output folder: result.h5, params.toml, figures, report.html
     #[arg(short, long, value_name = "DIR")]

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 /// bullseye:RII,RI,RO,ROO[,cross=W][,size=N], probe:FILE[/DATASET]@Y,X,N (a vacuum probe) or an image (.npy, .tif, .png)
 #[derive(clap::Args)]
 pub struct Args {
+    /// Which template: one of the forms above
     spec: String,
     /// Output: .npy or .png
     #[arg(short, long, value_name = "FILE")]

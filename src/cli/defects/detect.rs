@@ -16,6 +16,7 @@ use std::path::PathBuf;
 /// Find the defects of every frame with a network
 #[derive(clap::Args)]
 pub struct Args {
+    /// A movie: DM3, DM4, TIFF, HDF5 or any other scan
     movie: PathBuf,
     /// Output folder: result.h5, params.toml, figures, report.html
     #[arg(short, long, value_name = "DIR")]

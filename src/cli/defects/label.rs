@@ -14,6 +14,7 @@ use std::path::PathBuf;
 /// Label the defects of one frame by filtering its lattice away, to train a network with
 #[derive(clap::Args)]
 pub struct Args {
+    /// A movie: DM3, DM4, TIFF, HDF5 or any other scan
     movie: PathBuf,
     /// Output folder: result.h5, params.toml, figures, report.html
     #[arg(short, long, value_name = "DIR")]

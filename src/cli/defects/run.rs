@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 /// Find, classify and follow defects: all steps, one report
 #[derive(clap::Args)]
 pub struct Args {
+    /// A movie: DM3, DM4, TIFF, HDF5 or any other scan
     movie: PathBuf,
     /// Output folder: result.h5, params.toml, figures, report.html
     #[arg(short, long, value_name = "DIR")]

@@ -65,7 +65,7 @@ pub struct Args {
     /// Layout of the output [default: emstream]
     #[arg(long, value_enum)]
     to: Option<To>,
-    /// Parameters from a file; flags go before
+    /// Parameters from a file, as an earlier run wrote them; flags win over it
     #[arg(long, value_name = "FILE.toml")]
     params: Option<PathBuf>,
     #[command(flatten)]

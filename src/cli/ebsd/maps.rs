@@ -30,7 +30,7 @@ pub struct Args {
     /// Laue group of all phases [default: from the file]
     #[arg(long, value_name = "GROUP")]
     symmetry: Option<String>,
-    /// Parameters from a file; flags go before
+    /// Parameters from a file, as an earlier run wrote them; flags win over it
     #[arg(long, value_name = "FILE.toml")]
     params: Option<PathBuf>,
     #[command(flatten)]
