@@ -10,8 +10,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> pairs: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read_write> measures: array<f32>;
 
-var<workgroup> sh_sums: array<f32, 256>;
-
 @compute @workgroup_size(256)
 fn pair(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -31,15 +29,8 @@ fn pair(
             sum += a * b;
         }
     }
-    sh_sums[local] = sum;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half >>= 1u) {
-        if local < half {
-            sh_sums[local] += sh_sums[local + half];
-        }
-        workgroupBarrier();
-    }
+    let measure = total(local, sum);
     if local == 0u && live {
-        measures[number] = sh_sums[0];
+        measures[number] = measure;
     }
 }

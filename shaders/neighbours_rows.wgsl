@@ -11,21 +11,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> roots: array<f32>;
 @group(0) @binding(3) var<storage, read_write> rows: array<f32>;
 
-var<workgroup> sh_sums: array<f32, 256>;
-
-fn total(local: u32, sum: f32) -> f32 {
-    workgroupBarrier();
-    sh_sums[local] = sum;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half >>= 1u) {
-        if local < half {
-            sh_sums[local] += sh_sums[local + half];
-        }
-        workgroupBarrier();
-    }
-    return sh_sums[0];
-}
-
 @compute @workgroup_size(256)
 fn row(
     @builtin(workgroup_id) id: vec3<u32>,

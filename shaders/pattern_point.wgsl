@@ -113,8 +113,6 @@ fn normalise(
     values[at] = select(0.0, (values[at] - mean) / sqrt(max(variance, 1e-16)), variance > 1e-16);
 }
 
-var<workgroup> sh_sum: array<f32, 256>;
-
 // Takes the mean out of each pattern: one workgroup a pattern.
 @compute @workgroup_size(256)
 fn centre(
@@ -131,15 +129,7 @@ fn centre(
             sum += values[base + i];
         }
     }
-    sh_sum[local] = sum;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half >>= 1u) {
-        if local < half {
-            sh_sum[local] += sh_sum[local + half];
-        }
-        workgroupBarrier();
-    }
-    let mean = sh_sum[0] / f32(p.pixels);
+    let mean = total(local, sum) / f32(p.pixels);
     if live {
         for (var i = local; i < p.pixels; i += 256u) {
             values[base + i] -= mean;

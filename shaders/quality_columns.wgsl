@@ -17,21 +17,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> moments: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> spectrum: array<vec2<f32>>;
 
-var<workgroup> sh_sums: array<f32, 256>;
-
-fn total(local: u32, sum: f32) -> f32 {
-    workgroupBarrier();
-    sh_sums[local] = sum;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half >>= 1u) {
-        if local < half {
-            sh_sums[local] += sh_sums[local + half];
-        }
-        workgroupBarrier();
-    }
-    return sh_sums[0];
-}
-
 @compute @workgroup_size(256)
 fn moments_of(
     @builtin(workgroup_id) id: vec3<u32>,

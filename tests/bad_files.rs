@@ -385,6 +385,24 @@ fn mutate(format: FuzzFormat, bytes: &[u8], rounds: u64) {
     assert!(largest < BOUND, "{format:?}: {largest} bytes at once");
 }
 
+/// What fuzzing has found: names begin with the format.
+#[test]
+fn findings_of_fuzzing_are_errors() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/fuzzed");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let format = match name.split('-').next() {
+            Some("dm") => FuzzFormat::Dm,
+            _ => panic!("{name} is of no format"),
+        };
+        assert!(fuzz_bytes(format, &std::fs::read(&path).unwrap()).is_err(), "{name}");
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
 #[test]
 fn mutated_block_files() {
     let dir = tempfile::tempdir().unwrap();

@@ -418,7 +418,7 @@ fn shape(info: &[u64]) -> Option<Shape> {
 /// The fields of a record and the words behind it: length of its name (0), number of fields, for each the length of its name (0) and its type.
 fn record(words: &[u64]) -> Option<(Vec<Type>, &[u64])> {
     let [0, n, rest @ ..] = words else { return None };
-    let n = usize::try_from(*n).ok().filter(|n| 2 * n <= rest.len())?;
+    let n = usize::try_from(*n).ok().filter(|n| *n <= rest.len() / 2)?;
     let (fields, rest) = rest.split_at(2 * n);
     let fields = fields
         .as_chunks::<2>()

@@ -33,8 +33,9 @@ pub fn stage(gpu: &Arc<Gpu>, params: &Params, frames: usize) -> Result<Box<dyn S
         measure != Measure::Difference
     );
     let means = native.clone() + include_str!("../../../shaders/neighbours_means.wgsl");
-    let to_rows = native + &kind + include_str!("../../../shaders/neighbours_rows.wgsl");
-    let pairs = prelude(Pixel::F32) + include_str!("../../../shaders/neighbours_pairs.wgsl");
+    let total = include_str!("../../../shaders/common/total.wgsl");
+    let to_rows = native + &kind + total + include_str!("../../../shaders/neighbours_rows.wgsl");
+    let pairs = prelude(Pixel::F32) + total + include_str!("../../../shaders/neighbours_pairs.wgsl");
     Ok(Box::new(OnGpu {
         params: params.clone(),
         means: gpu.pipeline(&format!("neighbours_means {pixel}"), &means, "mean", &[], 3, 1)?,

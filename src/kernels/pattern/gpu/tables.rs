@@ -32,7 +32,8 @@ impl Pipelines {
         let group = numbering();
         let thread = include_str!("../../../../shaders/common/thread.wgsl");
         let begin = prelude_of_finite(pixel) + thread + include_str!("../../../../shaders/pattern_begin.wgsl");
-        let point = group.clone() + include_str!("../../../../shaders/pattern_point.wgsl");
+        let total = include_str!("../../../../shaders/common/total.wgsl");
+        let point = group.clone() + total + include_str!("../../../../shaders/pattern_point.wgsl");
         let lowpass = group.clone() + include_str!("../../../../shaders/pattern_lowpass.wgsl");
         let range = group.clone()
             + include_str!("../../../../shaders/common/order.wgsl")
