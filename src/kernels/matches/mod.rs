@@ -2,7 +2,7 @@
 //!
 //! Rows are brought to unit length (and, for the correlation coefficient, to mean zero) once, in float64, and rounded to float32; a score is the scalar
 //! product of two such rows in float64. No backend computes all of them that way: each makes all products in a faster arithmetic, which only proposes
-//! candidates, and these are compared in float64, ties by the smaller number. On the CPU the proposal comes from products of 16-bit integers with a bound on
+//! candidates; products in float32, whose error is bounded too, leave a few of them, and these are compared in float64, ties by the smaller number. On the CPU the proposal comes from products of 16-bit integers with a bound on
 //! their error, so the choice is always that of float64. On a GPU it comes from float32, [`SPARE`] candidates more than wanted, and is the same unless
 //! more than these lie within float32 rounding (2e-6) of the last one kept.
 //!
