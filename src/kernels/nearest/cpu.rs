@@ -1,4 +1,4 @@
-//! Tiles on the CPU: a matrix product for Euclidean and cosine distances, [`differences`] for sums and maxima of differences.
+//! Tiles on the CPU: a matrix product for Euclidean and cosine distances, module `differences` for sums and maxima of differences.
 
 use super::differences::{self, Square};
 use super::{Bounds, Metric, Tiles};
