@@ -54,6 +54,25 @@ fn npy(path: &Path, shape: &[usize], dtype: &str, bytes: &[u8]) {
     fs::write(path, file).unwrap();
 }
 
+#[test]
+fn output_that_nobody_reads_is_no_error() {
+    let dir = TempDir::new().unwrap();
+    let scan = small_scan(dir.path());
+    for args in [
+        ["info", scan].as_slice(),
+        &["info", "--json", scan],
+        &["stats", scan, "-o", "s.h5"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut program = Command::new(env!("CARGO_BIN_EXE_emstream"));
+        program.args(args).current_dir(dir.path()).stdout(writer);
+        let out = program.stderr(std::process::Stdio::piped()).output().unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    assert!(dir.path().join("s.h5").exists());
+}
+
 /// A scan of 6 × 8 frames of 16 × 16 pixels with a moving disk.
 fn small_scan(dir: &Path) -> &'static str {
     let mut pixels = Vec::new();
