@@ -2,8 +2,8 @@
 //!
 //! Rows are brought to unit length (and, for the correlation coefficient, to mean zero) once, in float64, and rounded to float32; a score is the scalar
 //! product of two such rows in float64. No backend computes all of them that way: each makes all products in a faster arithmetic, which only proposes
-//! candidates; products in float32, whose error is bounded too, leave a few of them, and these are compared in float64, ties by the smaller number. On the CPU the proposal comes from products of 16-bit integers with a bound on
-//! their error, so the choice is always that of float64. On a GPU it comes from float32, [`SPARE`] candidates more than wanted, and is the same unless
+//! candidates; products in float32, whose error is bounded too, leave a few of them, and these are compared in float64, ties by the smaller
+//! number. On the CPU the proposal comes from products of 16-bit integers with a bound on their error, so the choice is always that of float64. On a GPU it comes from float32, [`SPARE`] candidates more than wanted, and is the same unless
 //! more than these lie within float32 rounding (2e-6) of the last one kept.
 //!
 //! Work of m patterns and n templates of d pixels: 2·m·n·d operations (see [`work`]). On the CPU 2·d bytes of every template pass the second-level cache for
