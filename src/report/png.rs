@@ -65,9 +65,15 @@ pub(super) fn chunk(out: &mut Vec<u8>, kind: &[u8; 4], content: &[u8]) {
 fn filter(pitch: usize, rgb: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(rgb.len() + rgb.len() / pitch);
     let mut tries = [vec![0u8; pitch], vec![0u8; pitch]];
-    let size = |row: &[u8]| row.iter().map(|&v| u64::from((v as i8).unsigned_abs())).sum::<u64>();
+    let size = |row: &[u8]| row.iter().map(|&v| u32::from((v as i8).unsigned_abs())).sum::<u32>();
     let mut above: &[u8] = &[];
     for row in rgb.chunks_exact(pitch) {
+        // Most rows of a magnified picture: no other filter leaves less.
+        if row == above {
+            out.push(2);
+            out.resize(out.len() + pitch, 0);
+            continue;
+        }
         let [sub, up] = &mut tries;
         sub[..BPP].copy_from_slice(&row[..BPP]);
         for ((d, v), before) in sub[BPP..].iter_mut().zip(&row[BPP..]).zip(row) {

@@ -280,7 +280,7 @@ impl Job<'_> {
             stack.store.put("Data/noise", noise.mapv(f64::sqrt).view(), meta)?;
         }
         let before = read_frame(&*map.scan, (shown[0] * map.present.ncols() + shown[1]) as u64, control)?;
-        let page = self.page(&timings, together, shown, [&before, &example], noise.as_ref())?;
+        let page = stack.page(|| self.page(&timings, together, shown, [&before, &example], noise.as_ref()))?;
         let provenance = provenance("ebsd average", &*map.scan, backend, self.effective.clone(), &timings)?;
         let report = stack.finish("counts", "patterns averaged with their neighbours", &provenance, &page)?;
         Ok(Done {

@@ -132,6 +132,20 @@ impl Stack {
         self.writer.put(first, patterns)
     }
 
+    /// What `draw` makes, made while the disk takes the patterns.
+    ///
+    /// # Errors
+    /// What `draw` reports; [`Error::Io`] if the disk refuses.
+    pub fn page(&self, draw: impl FnOnce() -> Result<String>) -> Result<String> {
+        std::thread::scope(|scope| {
+            let disk = scope.spawn(|| self.writer.sync());
+            let page = draw()?;
+            let synced = disk.join();
+            synced.map_err(|_| Error::Internal("waiting for the disk ended abruptly".into()))??;
+            Ok(page)
+        })
+    }
+
     /// Names the patterns, completes the file and writes parameters and page beside it. Returns the page's place.
     ///
     /// # Errors

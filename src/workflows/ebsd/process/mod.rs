@@ -133,7 +133,7 @@ impl Job<'_> {
         let raw = map.scan.info().frame;
         let provenance = provenance("ebsd process", &*map.scan, backend, self.effective.clone(), &timings)?;
         let at = middle(&map.present);
-        let page = self.page(&timings, filled, &plan, at, control)?;
+        let page = stack.page(|| self.page(&timings, filled, &plan, at, control))?;
         let report = stack.finish("", "processed patterns", &provenance, &page)?;
         Ok(Done {
             patterns: self.selection.len(),
@@ -164,11 +164,12 @@ impl Job<'_> {
             ));
         }
         let stages = self.stages(at, control)?;
+        let (images, histograms) = rayon::join(|| stages.draw(at).to_png(), || stages.histograms().to_png());
         report.section("One pattern through all steps");
         let caption = format!("Pattern at row {}, column {}.", at[0], at[1]);
-        report.figure(&stages.draw(at).to_png()?, &caption);
+        report.figure(&images?, &caption);
         report.figure(
-            &stages.histograms().to_png()?,
+            &histograms?,
             "Histograms of the raw pattern and of the result, each over its own range.",
         );
         report.section("Parameters").code(&self.effective);
