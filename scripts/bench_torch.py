@@ -1,4 +1,4 @@
-"""The same statistics and full-frame FFT correlation with PyTorch on the same GPU: bench_torch.py [--gib N] [--json FILE].
+"""The same statistics and full-frame FFT correlation with PyTorch on the same GPU: bench_torch.py [--gib N] [--json FILE] [--device cpu].
 
 Frames lie on the device before the clock runs, as in the resident passes of examples/gpu_roof.rs; times are medians of five.
 """
@@ -14,11 +14,12 @@ import torch
 def timed(work, repeats=5):
     """Median seconds of `work`, after one run to warm up."""
     seconds = []
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     for n in range(repeats + 1):
-        torch.cuda.synchronize()
+        wait()
         begun = time.perf_counter()
         work()
-        torch.cuda.synchronize()
+        wait()
         if n > 0:
             seconds.append(time.perf_counter() - begun)
     return statistics.median(seconds)
@@ -51,8 +52,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gib", type=float, default=4)
     parser.add_argument("--json")
+    parser.add_argument("--device", default="cuda", help="cpu tries the script where there is no GPU")
     args = parser.parse_args()
-    device = torch.device("cuda")
+    device = torch.device(args.device)
     rows = []
     # PyTorch sums uint16 nowhere yet; int16 holds the same counts and bytes here.
     for (h, w), kind in (((144, 144), torch.uint8), ((256, 256), torch.int16)):
@@ -67,10 +69,11 @@ def main():
             rows.append(dict(name=name, frame=[h, w], pixel=str(kind), frames=count, seconds=seconds, frames_per_s=count / seconds))
             print(f"PyTorch {h}x{w} {kind} {name:<12} {count / seconds:12.0f} frames/s {size / seconds / 1e9:8.1f} GB/s")
         del frames
-        torch.cuda.empty_cache()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
     if args.json:
         with open(args.json, "w") as file:
-            json.dump(dict(torch=torch.__version__, device=torch.cuda.get_device_name(), rows=rows), file, indent=1)
+            json.dump(dict(torch=torch.__version__, device=torch.cuda.get_device_name() if device.type == "cuda" else "CPU", rows=rows), file, indent=1)
 
 
 if __name__ == "__main__":
