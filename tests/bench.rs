@@ -225,6 +225,49 @@ fn joint_fit_and_nothing_else() {
 }
 
 #[test]
+fn growth_of_commands_with_its_figures() {
+    let dir = TempDir::new().unwrap();
+    let args = ["bench", "--quick", "--growth", "growth", "--repeat", "1", "--threads", "2"];
+    let out = emstream(dir.path(), &args);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let folder = dir.path().join("growth");
+    let growth: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("growth.json")).unwrap()).unwrap();
+    let points = growth["points"].as_array().unwrap();
+    // A line of the table for each point, below the one of names.
+    assert_eq!(text(&out.stdout).lines().count(), points.len() + 1);
+    for curve in ["scan", "frame", "peaks", "threads"] {
+        for command in ["stats", "cluster", "strain"] {
+            let mine: Vec<&Value> = points
+                .iter()
+                .filter(|p| p["curve"] == curve && p["command"] == command)
+                .collect();
+            assert_eq!(mine.len(), 2, "{curve} {command}");
+            for point in mine {
+                positive(&point["median_s"], command);
+                // Less than a mebibyte, or more than `--memory`, would be another unit.
+                let peak = positive(&point["peak_bytes"], command);
+                assert!((1e6..2e9).contains(&peak), "{point}");
+            }
+        }
+        for what in ["time", "memory"] {
+            let file = folder.join(format!("growth-{curve}-{what}.png"));
+            let picture = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&file).unwrap())).read_info();
+            assert!(picture.unwrap().info().width > 400, "{}", file.display());
+        }
+    }
+    // Nothing is replaced unasked, nor timed before that is known.
+    std::fs::remove_file(folder.join("growth-scan-time.png")).unwrap();
+    let again = emstream(dir.path(), &args);
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(text(&again.stdout).lines().count(), 1);
+    assert!(
+        text(&again.stderr).contains("growth-scan-memory.png"),
+        "{}",
+        text(&again.stderr)
+    );
+}
+
+#[test]
 fn wrong_requests_are_one_clear_line() {
     let dir = TempDir::new().unwrap();
     let d = dir.path();

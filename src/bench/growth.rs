@@ -6,7 +6,7 @@ use super::machine::{Machine, now};
 use super::timing::Spread;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::io::output::write_file;
+use crate::io::output::{check_free, write_file};
 use crate::report::{LinePlot, Series};
 use serde::Serialize;
 use std::path::Path;
@@ -136,6 +136,11 @@ pub fn run(
         points: Vec::new(),
     };
     let curves = curves(quick, control.threads);
+    // Hours of timing are not started for a file that may not be written.
+    let figures = curves.iter().flat_map(|c| FIGURES.map(|f| figure(c, f.0)));
+    figures
+        .chain([TABLE.into()])
+        .try_for_each(|name| check_free(&folder.join(name), overwrite))?;
     for curve in &curves {
         for setting in &curve.settings {
             let scratch = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "cannot write", e))?;
@@ -158,7 +163,7 @@ pub fn run(
         draw(curve, &growth.points, folder, overwrite)?;
     }
     let text = serde_json::to_string_pretty(&growth).map_err(|e| Error::Internal(format!("growth as JSON: {e}")))?;
-    write_file(folder.join("growth.json"), overwrite, (text + "\n").as_bytes())?;
+    write_file(folder.join(TABLE), overwrite, (text + "\n").as_bytes())?;
     Ok(growth)
 }
 
@@ -227,14 +232,22 @@ fn finish(mut child: Child, name: &str) -> Result<Option<u64>> {
     }
 }
 
+/// All numbers.
+const TABLE: &str = "growth.json";
+/// What is drawn along a curve: name, axis, value.
+type Drawn = (&'static str, &'static str, fn(&Point) -> Option<f64>);
+const FIGURES: [Drawn; 2] = [
+    ("time", "seconds", |p| Some(p.spread.median_s)),
+    ("memory", "peak memory in MB", |p| p.peak_bytes.map(|b| b as f64 / 1e6)),
+];
+
+fn figure(curve: &Curve, what: &str) -> String {
+    format!("growth-{}-{what}.png", curve.name)
+}
+
 /// Time and memory along one curve, one line a command.
 fn draw(curve: &Curve, points: &[Point], folder: &Path, overwrite: bool) -> Result<()> {
-    type Value = fn(&Point) -> Option<f64>;
-    let figures: [(&str, &str, Value); 2] = [
-        ("time", "seconds", |p| Some(p.spread.median_s)),
-        ("memory", "peak memory in MB", |p| p.peak_bytes.map(|b| b as f64 / 1e6)),
-    ];
-    for (what, axis, value) in figures {
+    for (what, axis, value) in FIGURES {
         let of = |command: &str| -> (Vec<f64>, Vec<f64>) {
             let mine = points.iter().filter(|p| p.curve == curve.name && p.command == command);
             mine.filter_map(|p| Some(((curve.along)(&p.setting), value(p)?))).unzip()
@@ -245,8 +258,7 @@ fn draw(curve: &Curve, points: &[Point], folder: &Path, overwrite: bool) -> Resu
         (plot.log_x, plot.log_y) = (true, true);
         plot.series
             .extend(lines.iter().map(|(name, (x, y))| Series { name, x, y, dots: true }));
-        let file = folder.join(format!("growth-{}-{what}.png", curve.name));
-        write_file(file, overwrite, &plot.draw().to_png()?)?;
+        write_file(folder.join(figure(curve, what)), overwrite, &plot.draw().to_png()?)?;
     }
     Ok(())
 }

@@ -162,7 +162,8 @@ impl Plan {
         }
     }
     /// Work on one pattern: an operation for each pixel and step, two for each weight of a low-pass along both axes (twice that for the local
-    /// normalisation), 28 comparisons for the median of eight neighbours and four operations for each look of a stretch at a pixel.
+    /// normalisation), 28 comparisons for the median of eight neighbours and four operations for each look of a stretch at a pixel. Where weights
+    /// mirror, the CPU adds pairs first and needs three quarters of those of the low-pass.
     pub fn work(&self) -> Work {
         let pixels = self.pixels() as u64;
         let window = |axes: &[Axis; 2]| 2 * axes.iter().map(|a| a.weights.len() as u64).sum::<u64>();
