@@ -24,8 +24,8 @@ pub struct CpuLimits {
     pub read_sweep: Limit,
     /// Copying memory, bytes counted once.
     pub copy: Limit,
-    /// Multiplications and additions of float32 as separate instructions, as kernels use them: fused ones would give other bits where
-    /// a processor has none.
+    /// Multiplications and additions of float32 as separate instructions, as most kernels use them. Convolution layers and low-passes under
+    /// mirrored windows use fused ones and may exceed this.
     pub multiply_add: Limit,
 }
 
