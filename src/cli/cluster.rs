@@ -1,11 +1,11 @@
 //! `emstream cluster`
 
+use super::place::Place;
 use super::scan::ScanArgs;
 use super::session::Session;
-use super::{arrays, params, set};
+use super::{arrays, set};
 use clap::ValueEnum;
 use emstream::analysis::Recipe;
-use emstream::io::results::OutputDir;
 use emstream::workflows::cluster::{self, Clusters, Given, Params, PatternName};
 use emstream::workflows::descan::Descan;
 use emstream::{Result, workflows};
@@ -17,12 +17,8 @@ use std::path::PathBuf;
 pub struct Args {
     /// A scan of any format
     scan: PathBuf,
-    /// Output folder: result.h5, params.toml, figures, report.html
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     how: ScanArgs,
     #[command(flatten)]
@@ -151,12 +147,12 @@ struct ParamsFile {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let file: ParamsFile = params::read(args.params.as_deref())?;
+    let file: ParamsFile = args.place.parameters()?;
     let how = args.how.or(file.scan);
     let mut params = file.cluster;
     args.flags.apply(&mut params);
 
-    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let dir = args.place.folder(session)?;
     let template = params.template(arrays::image)?;
     let given = Given {
         peaks: params.peaks.as_deref().map(arrays::positions).transpose()?,

@@ -25,6 +25,7 @@ mod masks;
 mod params;
 mod phases;
 mod pick;
+mod place;
 mod progress;
 mod roi;
 mod scan;

@@ -1,15 +1,15 @@
 //! `emstream phases`
 
+use super::place::Place;
 use super::scan::ScanArgs;
 use super::session::Session;
-use super::{params, set};
+use super::set;
 use clap::ValueEnum;
 use emstream::analysis::Recipe;
 use emstream::analysis::hdbscan::Selection as Choice;
 use emstream::engine::Selection;
 use emstream::io::OpenOptions;
 use emstream::io::array::{self, MAX_BYTES};
-use emstream::io::results::OutputDir;
 use emstream::kernels::nearest::Metric;
 use emstream::workflows::phases::{self, AutoOr, BeamMask, BinMode, Given, Params, Reduce, Signal, StdOf};
 use emstream::{Error, Result, workflows};
@@ -28,12 +28,8 @@ pub struct Args {
     /// Further signals of the same scan
     #[arg(long, value_name = "NAME=FILE")]
     signal: Vec<String>,
-    /// Output folder: result.h5, params.toml, figures, report.html
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     how: ScanArgs,
     #[command(flatten)]
@@ -272,11 +268,11 @@ struct ParamsFile {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let file: ParamsFile = params::read(args.params.as_deref())?;
+    let file: ParamsFile = args.place.parameters()?;
     let how = args.how.or(file.scan);
     let mut params = file.phases;
     args.flags.apply(&mut params)?;
-    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let dir = args.place.folder(session)?;
     let (scan, roi) = how.open(&args.dp, session)?;
     let mut signals = vec![Signal::of("dp", &args.dp, scan)];
     if let Some(path) = &args.eds {

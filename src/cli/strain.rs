@@ -1,12 +1,12 @@
 //! `emstream strain`
 
 use super::cluster::Flags;
+use super::place::Place;
 use super::roi;
 use super::scan::{ScanArgs, pair};
 use super::session::Session;
-use super::{arrays, params, set};
+use super::{arrays, set};
 use clap::ValueEnum;
-use emstream::io::results::OutputDir;
 use emstream::workflows::cluster;
 use emstream::workflows::strain::{
     self, Correlation, Given, Indices, Matching, Params, Reference, StrainAxes, Templates, vector,
@@ -20,12 +20,8 @@ use std::path::PathBuf;
 pub struct Args {
     /// A scan of any format
     scan: PathBuf,
-    /// Output folder: result.h5, params.toml, figures, report.html
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     how: ScanArgs,
     #[command(flatten)]
@@ -185,14 +181,14 @@ struct ParamsFile {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let file: ParamsFile = params::read(args.params.as_deref())?;
+    let file: ParamsFile = args.place.parameters()?;
     let how = args.how.or(file.scan);
     let (mut clustering, mut params) = (file.cluster, file.strain);
     args.cluster.apply(&mut clustering);
     args.flags.apply(&mut params)?;
     params.check()?;
 
-    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let dir = args.place.folder(session)?;
     let templates = Templates {
         cluster: clustering.template(arrays::image)?,
         lattice: params.template(&clustering, arrays::image)?,

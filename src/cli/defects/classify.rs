@@ -1,14 +1,14 @@
 //! `emstream defects classify`
 
 use super::RecipeArg;
+use crate::cli::place::Place;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
-use crate::cli::{params, set};
+use crate::cli::set;
 use clap::ValueEnum;
 use emstream::analysis::Recipe;
 use emstream::io;
 use emstream::io::array::{self, MAX_BYTES};
-use emstream::io::results::OutputDir;
 use emstream::workflows::defects::classify::{self, Align, Params, Pca, Pictures, Range, Register};
 use emstream::workflows::defects::{Detected, result_file};
 use emstream::{Error, Result, workflows};
@@ -22,12 +22,8 @@ pub struct Args {
     /// Result of `defects detect`, or its folder
     #[arg(value_name = "RESULT|DIR")]
     result: PathBuf,
-    /// Output folder: result.h5, params.toml, figures, report.html
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// The movie that the detections come from: draws frames and a movie in class colours
     #[arg(long, value_name = "FILE")]
     movie: Option<PathBuf>,
@@ -149,7 +145,7 @@ struct Earlier {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let mut file: ParamsFile = params::read(args.params.as_deref())?;
+    let mut file: ParamsFile = args.place.parameters()?;
     let p = &mut file.classify;
     args.flags.apply(p);
     p.movie = args.movie.or(p.movie.take());
@@ -160,7 +156,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     }
     p.effective()?;
     let start = start(p.start.as_deref())?;
-    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let dir = args.place.folder(session)?;
     let found = Detected::read(&args.result, true, &session.control)?;
     let classified = classify::run(&found, p, start.as_deref(), &session.control)?;
     let pictures = match &p.movie {

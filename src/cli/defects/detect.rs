@@ -1,12 +1,12 @@
 //! `emstream defects detect`
 
 use super::MovieArgs;
+use crate::cli::place::Place;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
-use crate::cli::{params, set};
+use crate::cli::set;
 use clap::ValueEnum;
 use emstream::io::keras;
-use emstream::io::results::OutputDir;
 use emstream::workflows::defects::detect::{self, Drift, Params};
 use emstream::workflows::defects::{self, MovieParams};
 use emstream::{Error, Result, workflows};
@@ -18,12 +18,8 @@ use std::path::PathBuf;
 pub struct Args {
     /// A movie: DM3, DM4, TIFF, HDF5 or any other scan
     movie: PathBuf,
-    /// Output folder: result.h5, params.toml, figures, report.html
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     detect: DetectFlags,
     /// Cut frames into separate patches of the size that the model was trained on, as the published notebook does
@@ -108,7 +104,7 @@ fn range(text: &str) -> Result<[u64; 2]> {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let mut file: ParamsFile = params::read(args.params.as_deref())?;
+    let mut file: ParamsFile = args.place.parameters()?;
     file.scan = args.how.or(file.scan);
     args.scale.apply(&mut file.movie)?;
     let p = &mut file.detect;
@@ -121,7 +117,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     });
     set(&mut p.drift, drift);
 
-    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let dir = args.place.folder(session)?;
     let model = file.detect.model.as_deref().map(keras::read_model).transpose()?;
     let (scan, _) = file.scan.open(&args.movie, session)?;
     let model = match model {

@@ -1,10 +1,10 @@
 //! `emstream defects label`
 
 use super::MovieArgs;
+use crate::cli::place::Place;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
-use crate::cli::{params, set};
-use emstream::io::results::OutputDir;
+use crate::cli::set;
 use emstream::workflows::defects::MovieParams;
 use emstream::workflows::defects::label::{self, Params};
 use emstream::{Result, workflows};
@@ -16,12 +16,8 @@ use std::path::PathBuf;
 pub struct Args {
     /// A movie: DM3, DM4, TIFF, HDF5 or any other scan
     movie: PathBuf,
-    /// Output folder: result.h5, params.toml, figures, report.html
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// The frame to label, from 0 [default: 0]
     #[arg(long, value_name = "N")]
     frame: Option<u64>,
@@ -53,7 +49,7 @@ struct ParamsFile {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let mut file: ParamsFile = params::read(args.params.as_deref())?;
+    let mut file: ParamsFile = args.place.parameters()?;
     file.scan = args.how.or(file.scan);
     args.scale.apply(&mut file.movie)?;
     let p = &mut file.label;
@@ -63,7 +59,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     p.high = args.high.or(p.high);
     p.sigma = args.sigma.or(p.sigma);
 
-    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let dir = args.place.folder(session)?;
     let (scan, _) = file.scan.open(&args.movie, session)?;
     let backend = session.backend()?;
     let result = label::run(&*scan, &file.movie, &file.label, &backend, &session.control)?;

@@ -2,9 +2,10 @@
 
 use super::detect::DetectFlags;
 use super::{MovieArgs, classify, track};
+use crate::cli::place::Place;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
-use crate::cli::{arrays, params, set};
+use crate::cli::{arrays, set};
 use emstream::engine::Backend;
 use emstream::io::Scan;
 use emstream::io::keras::{self, Model};
@@ -20,12 +21,8 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     /// A movie: DM3, DM4, TIFF, HDF5 or any other scan
     movie: PathBuf,
-    /// Output folder: result.h5, params.toml, figures, report.html
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// Train a network first, on this label map of one frame (result.h5 of `defects label`, or an image), or on labels found as by `defects label`
     #[arg(long, value_name = "FILE|auto")]
     labels: Option<PathBuf>,
@@ -64,7 +61,7 @@ struct ParamsFile {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let mut file: ParamsFile = params::read(args.params.as_deref())?;
+    let mut file: ParamsFile = args.place.parameters()?;
     file.scan = args.how.or(file.scan);
     let mut p = whole::Params {
         movie: file.movie,
@@ -102,7 +99,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     }
     let start = classify::start(p.classify.start.as_deref())?;
 
-    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let dir = args.place.folder(session)?;
     let model = p.detect.model.as_deref().map(keras::read_model).transpose()?;
     let (scan, _) = file.scan.open(&args.movie, session)?;
     let backend = session.backend()?;
@@ -114,9 +111,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         classify: p.classify.clone(),
         track: p.track.clone(),
     })?;
-    let mut part = args.output.clone().into_os_string();
-    part.push(".train.part");
-    let part = PathBuf::from(part);
+    let part = args.place.beside(".train.part");
     let model = match (model, &lesson) {
         (Some(model), _) => model,
         (None, Some(l)) => {

@@ -1,10 +1,10 @@
 //! `emstream defects track`
 
 use super::RecipeArg;
+use crate::cli::place::Place;
 use crate::cli::session::Session;
-use crate::cli::{params, set};
+use crate::cli::set;
 use emstream::analysis::Recipe;
-use emstream::io::results::OutputDir;
 use emstream::workflows::defects::Detected;
 use emstream::workflows::defects::track::{self, Params, Square};
 use emstream::{Result, workflows};
@@ -17,12 +17,8 @@ pub struct Args {
     /// Result of `defects classify` (or of `defects detect`, without classes), or its folder
     #[arg(value_name = "RESULT|DIR")]
     result: PathBuf,
-    /// Output folder: result.h5, params.toml, figures, report.html
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// Seed of the intervals [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -86,12 +82,12 @@ struct ParamsFile {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let mut file: ParamsFile = params::read(args.params.as_deref())?;
+    let mut file: ParamsFile = args.place.parameters()?;
     let p = &mut file.track;
     args.flags.apply(p);
     set(&mut p.seed, args.seed);
     set(&mut p.recipe, args.recipe.map(Recipe::from));
-    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let dir = args.place.folder(session)?;
     let found = Detected::read(&args.result, false, &session.control)?;
     let tracked = track::run(&found, p, &session.control)?;
     for w in &tracked.warnings {

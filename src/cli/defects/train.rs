@@ -1,29 +1,26 @@
 //! `emstream defects train`
 
 use super::MovieArgs;
+use crate::cli::arrays;
+use crate::cli::place::Place;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
-use crate::cli::{arrays, params};
 use emstream::io::keras;
-use emstream::io::results::{Input, OutputDir};
+use emstream::io::results::Input;
 use emstream::workflows::defects::MovieParams;
 use emstream::workflows::defects::train::{self, Lesson, Params};
 use emstream::{Error, Result, workflows};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Train a network to label defects, from labelled frames; goes on where it was stopped
+/// Train a network to label defects, from labelled frames: model.h5 of Keras; goes on where it was stopped
 #[derive(clap::Args)]
 pub struct Args {
     /// One or several movies
     #[arg(required = true, value_name = "MOVIE")]
     movies: Vec<PathBuf>,
-    /// Output folder: model.h5 (Keras), result.h5, params.toml, figures, report.html
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
-    /// Parameters from a file, as an earlier run wrote them; flags win over it
-    #[arg(long, value_name = "FILE.toml")]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// Class of every pixel: result.h5 of `defects label`, .npy, .tif, .png (0 background; 255 alone counts as 1), or the truth of `simulate ws2`;
     /// once for each movie, in their order
     #[arg(long, value_name = "FILE")]
@@ -80,7 +77,7 @@ struct ParamsFile {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let mut file: ParamsFile = params::read(args.params.as_deref())?;
+    let mut file: ParamsFile = args.place.parameters()?;
     file.scan = args.how.or(file.scan);
     args.scale.apply(&mut file.movie)?;
     let p = &mut file.train;
@@ -114,7 +111,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let (numbers, of_labels) = (p.frames().to_vec(), p.labels.clone());
     let maps = of_labels.iter().map(|f| arrays::class_maps(f, &numbers));
     let maps: Vec<Vec<_>> = maps.collect::<Result<_>>()?;
-    let dir = OutputDir::create(&args.output, session.overwrite)?;
+    let dir = args.place.folder(session)?;
     let start = p.model.as_deref().map(keras::read_model).transpose()?.map(|m| m.network);
     let scans = movies.iter().map(|m| file.scan.open(m, session).map(|(scan, _)| scan));
     let scans: Vec<_> = scans.collect::<Result<_>>()?;
@@ -133,9 +130,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let files = movies.iter().chain(&file.train.labels).chain(&file.train.model);
     let prints: Vec<String> = files.map(of).collect::<Result<_>>()?;
     let identity = format!("{effective}\n{}\n{}", prints.join("\n"), env!("CARGO_PKG_VERSION"));
-    let mut resume = args.output.clone().into_os_string();
-    resume.push(".train.part");
-    let resume = PathBuf::from(resume);
+    let resume = args.place.beside(".train.part");
     let what = (&file.movie, &file.train);
     let trained = train::run(&lessons, start, what, (&resume, &identity), &backend, &session.control)?;
     for w in &trained.warnings {
