@@ -2,7 +2,7 @@
 //!
 //! A tile of R rows × 16 columns × C output channels is summed over input channels, columns and rows of the kernel, in this order, with fused
 //! multiply-adds; every sum begins with the bias. So an output has the same bits whatever tile it falls into, on every instruction set
-//! (without fused multiply-adds they are computed number by number). Tiles are as large as registers allow: 2 × 10 channels with 32
+//! (without fused multiply-adds they are put together from several). Tiles are as large as registers allow: 2 × 10 channels with 32
 //! registers, half the channels with 16.
 
 use super::plan::Filter;
