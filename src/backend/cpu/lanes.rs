@@ -48,7 +48,7 @@ pub trait Register: Copy {
     fn plus(self, o: Self) -> Self;
     fn minus(self, o: Self) -> Self;
     fn times(self, o: Self) -> Self;
-    /// self · a + b, rounded once. Exact everywhere; some fifteen times as slow where the instruction set lacks it.
+    /// self · a + b, rounded once. Exact everywhere; several times as slow where the instruction set lacks it.
     fn fused(self, a: Self, b: Self) -> Self;
     /// This or |a − b|, whichever is larger. This must not be negative.
     fn or_apart(self, a: Self, b: Self) -> Self;
