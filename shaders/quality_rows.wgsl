@@ -13,8 +13,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read> weights: array<f32>;
 @group(0) @binding(4) var<storage, read_write> sums: array<vec2<f32>>;
 
-var<workgroup> sh_sums: array<vec2<f32>, 256>;
-
 @compute @workgroup_size(256)
 fn rows(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -42,15 +40,8 @@ fn rows(
         let magnitude = length(z);
         sum += vec2<f32>(magnitude, magnitude * weights[weight + kx]);
     }
-    sh_sums[local] = sum;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half >>= 1u) {
-        if local < half {
-            sh_sums[local] += sh_sums[local + half];
-        }
-        workgroupBarrier();
-    }
+    let all = total(local, sum);
     if local == 0u && live {
-        sums[row] = sh_sums[0];
+        sums[row] = all;
     }
 }

@@ -118,6 +118,10 @@ pub struct FrameShape {
 }
 
 impl FrameShape {
+    /// Frames of `[height, width]` pixels.
+    pub const fn new(pixel: Pixel, [height, width]: [usize; 2]) -> Self {
+        FrameShape { pixel, height, width }
+    }
     /// Pixels of one frame.
     pub const fn pixels(self) -> usize {
         self.height * self.width

@@ -12,6 +12,7 @@ mod driver;
 #[allow(dead_code)]
 mod scene;
 
+use common::disorder;
 use common::gpu;
 use data::{Random, for_all_pixels};
 use driver::Case;

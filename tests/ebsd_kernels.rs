@@ -4,6 +4,8 @@
 #[allow(dead_code)]
 #[path = "parity/data.rs"]
 mod data;
+#[path = "common/disorder.rs"]
+mod disorder;
 #[allow(dead_code)]
 #[path = "parity/driver.rs"]
 mod driver;

@@ -3,6 +3,8 @@
 #[allow(dead_code, unused_macros, unused_imports)]
 #[path = "parity/data.rs"]
 mod data;
+#[path = "common/disorder.rs"]
+mod disorder;
 #[allow(dead_code)]
 #[path = "parity/driver.rs"]
 mod driver;

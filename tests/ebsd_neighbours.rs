@@ -10,6 +10,7 @@ mod data;
 mod driver;
 mod ebsd_support;
 
+use common::disorder;
 use common::{Mix, gpu};
 use data::{Random, for_all_pixels};
 use driver::{Case, open_small, run};

@@ -1,6 +1,9 @@
 //! The GPU device layer: recording, read-back, uploads, limits forced down, and what happens when things go wrong.
 //! Needs an adapter; a software one will do. Without any, these tests fail.
 
+#[path = "common/disorder.rs"]
+mod disorder;
+
 use emstream::Error;
 use emstream::backend::gpu::{AdapterKind, Adapters, Fault, FaultPoint, Gpu, GpuBlock, GpuChoice, Recorder, UploadRing};
 use emstream::pixel::{FrameShape, Pixel};
@@ -348,4 +351,43 @@ fn one_device_serves_several_threads() {
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
     assert_eq!(results, [0, 10, 20, 30]);
+}
+
+/// Every thread wants its left half's number: right by luck where lower threads come first, as on a software adapter.
+fn halves(barrier: &str) -> String {
+    format!(
+        "
+struct Params {{ n: u32 }}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> b: array<u32>;
+var<workgroup> sh: array<u32, 256>;
+@compute @workgroup_size(256)
+fn halves(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {{
+    sh[local] = local + p.n;
+    {barrier}
+    b[(id.x + id.y * groups.x) * 256u + local] = sh[local / 2u];
+}}"
+    )
+}
+
+#[test]
+fn disorder_shows_a_missing_barrier() {
+    let run = |barrier: &str, in_disorder: bool| {
+        let gpu = open();
+        if in_disorder {
+            disorder::disturb(&gpu);
+        }
+        let pipeline = gpu.pipeline("halves", &halves(barrier), "halves", &[], 0, 1).unwrap();
+        let b = gpu.buffer("b", 4 * 2048).unwrap();
+        let mut rec = Recorder::new(&gpu).unwrap();
+        rec.dispatch(&pipeline, bytemuck::cast_slice(&[1000u32]), &[&b], 8).unwrap();
+        rec.read(&b, 0, 4 * 2048).unwrap();
+        let found = rec.finish().unwrap().wait_with(|reads| words(reads[0])).unwrap();
+        (0..2048).map(|i| 1000 + i % 256 / 2).eq(found)
+    };
+    assert!(run("workgroupBarrier();", false) && run("workgroupBarrier();", true));
+    // A GPU may be lucky.
+    if open().summary.kind == AdapterKind::Software {
+        assert!(run("", false) && !run("", true));
+    }
 }

@@ -10,6 +10,7 @@ mod data;
 #[path = "parity/driver.rs"]
 mod driver;
 
+use common::disorder;
 use common::{Mix, counts};
 use correlate_support::{Wanted, interpolated, oracle, spectrum};
 use data::Random;
@@ -280,6 +281,25 @@ fn full_frames_wider_than_16_kib_of_workgroup_memory() {
     let small = open_small();
     let e = gpu::stage(&small, &Arc::new(Plan::new(case.shape, p).unwrap())).err();
     assert!(matches!(e, Some(Error::TooLargeForDevice(_))), "{e:?}");
+}
+
+#[test]
+fn the_least_pixel_lies_anywhere() {
+    // Every frame has one pixel far below the others, so that whichever thread saw it has to be heard.
+    let (gpu, (h, w), n) = (open(), (17, 18), 120);
+    let frames = case((h, w), n, 8, |v| v as f32 + 20.0);
+    let low = |i: usize| i / (h * w) * 191 % (h * w) == i % (h * w);
+    let pixels = (0..n).flat_map(|f| frames.frame(f).to_vec()).enumerate();
+    let case = Case::of((h, w), n, pixels.map(|(i, v)| if low(i) { 0 } else { v as u16 }).collect());
+    for (method, size, crop) in [
+        (Method::Full, (h, w), 4),
+        (Method::Sparse { steps: 3 }, (9, 9), 4),
+        (Method::Fast, (12, 12), 6),
+        (Method::Fast, (8, 8), 4),
+    ] {
+        let p = params(method, Recipe::Default, template(size.0, size.1, 4.0), crop, (h, w), n);
+        check(&gpu, &case, &p, "least pixel");
+    }
 }
 
 #[test]

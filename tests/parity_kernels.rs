@@ -3,6 +3,8 @@
 
 #[path = "parity/data.rs"]
 mod data;
+#[path = "common/disorder.rs"]
+mod disorder;
 #[path = "parity/driver.rs"]
 mod driver;
 

@@ -25,11 +25,7 @@ impl<T: Sample> MemoryScan<T> {
                 format!("{} pixels for a scan of {nav:?} × {sig:?}", pixels.len()),
             ));
         }
-        let frame = FrameShape {
-            pixel: T::PIXEL,
-            height: sig[0],
-            width: sig[1],
-        };
+        let frame = FrameShape::new(T::PIXEL, sig);
         let info = ScanInfo {
             path: PathBuf::from("memory"),
             format: "memory",

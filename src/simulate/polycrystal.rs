@@ -136,11 +136,7 @@ impl Parameters for Polycrystal {}
 impl Polycrystal {
     /// Shape and pixel type of the frames.
     pub fn frame(&self) -> FrameShape {
-        FrameShape {
-            pixel: self.pixel,
-            height: self.sig[0],
-            width: self.sig[1],
-        }
+        FrameShape::new(self.pixel, self.sig)
     }
 
     /// Checks all values and fills in every default, so that the result describes the scan completely, except that random

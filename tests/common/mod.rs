@@ -1,6 +1,8 @@
 //! What tests share: scans with known pixels, the software GPU.
 #![allow(dead_code)]
 
+pub mod disorder;
+
 use emstream::backend::gpu::{Gpu, GpuChoice};
 use emstream::engine::Backend;
 use emstream::io::memory::MemoryScan;
@@ -44,5 +46,6 @@ pub fn gpu() -> Backend {
     } else {
         GpuChoice::Name("llvmpipe".into())
     };
-    Backend::gpu(Gpu::open(choice).expect("these tests need a GPU; install mesa-vulkan-drivers for a software one"))
+    let gpu = Gpu::open(choice).expect("these tests need a GPU; install mesa-vulkan-drivers for a software one");
+    Backend::gpu(disorder::as_told(gpu))
 }

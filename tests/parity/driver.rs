@@ -1,6 +1,7 @@
 //! Runs a GPU stage over frames, as a pass does: blocks staged, several submissions in flight, results in order.
 
 use super::data::{Random, numbers};
+use crate::disorder;
 use emstream::backend::gpu::{Adapters, Gpu, GpuBlock, GpuChoice, Recorder, UploadRing};
 use emstream::backend::stage::{GpuStage, Merge};
 use emstream::pixel::{FrameShape, LEAF};
@@ -15,13 +16,13 @@ fn choice() -> GpuChoice {
 }
 
 pub fn open() -> Gpu {
-    Gpu::open(choice()).expect("these tests need a GPU or a software Vulkan driver")
+    disorder::as_told(Gpu::open(choice()).expect("these tests need a GPU or a software Vulkan driver"))
 }
 
 /// A device with no more than what every WebGPU device has.
 pub fn open_small() -> Gpu {
     let gpu = Gpu::open_with_limits(choice(), Some(&wgpu::Limits::default()));
-    gpu.expect("these tests need a GPU or a software Vulkan driver")
+    disorder::as_told(gpu.expect("these tests need a GPU or a software Vulkan driver"))
 }
 
 /// Frames of one shape; what lies between them is not zero, since nobody may look at it.

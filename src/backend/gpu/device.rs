@@ -2,7 +2,7 @@
 
 use super::adapters::{AdapterKind, AdapterSummary, Adapters, GPU_VARIABLE, GpuChoice};
 use super::memory::{Buffer, Fault, FaultPoint, Faults, padded};
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, Rewrite};
 use super::recorder::Pools;
 use super::tuning::Tuning;
 use crate::error::{Error, Result};
@@ -34,6 +34,7 @@ pub struct Gpu {
     pub(super) pools: Pools,
     reports: Arc<Reports>,
     pub(super) pipelines: Mutex<HashMap<String, Pipeline>>,
+    pub(super) rewrite: Mutex<Option<Rewrite>>,
     allocated: Arc<AtomicU64>,
     staging: Arc<AtomicU64>,
     budget: AtomicU64,
@@ -101,6 +102,7 @@ impl Gpu {
             pools: Pools::default(),
             reports,
             pipelines: Mutex::default(),
+            rewrite: Mutex::default(),
             allocated: Arc::default(),
             staging: Arc::default(),
             budget: AtomicU64::new(budget),

@@ -14,7 +14,15 @@ pub struct Pipeline {
     pub(crate) label: String,
 }
 
+/// What becomes of a shader before it is compiled.
+pub(super) type Rewrite = Box<dyn Fn(&str) -> String + Send + Sync>;
+
 impl Gpu {
+    /// Shaders of pipelines that are asked for from now on go through `rewrite` (for tests, which disturb the order of threads).
+    pub fn rewrite_shaders(&self, rewrite: impl Fn(&str) -> String + Send + Sync + 'static) {
+        *self.rewrite.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(rewrite));
+    }
+
     /// Compiles `wgsl` and builds the pipeline of `entry`, or takes it from the cache. `read_only` gives the number of storage
     /// bindings 1..=n that are `read`, `read_write` the number that follow.
     ///
@@ -30,6 +38,13 @@ impl Gpu {
         read_write: u32,
     ) -> Result<Pipeline> {
         self.pass(FaultPoint::Pipeline)?;
+        let rewritten = self
+            .rewrite
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|r| r(wgsl));
+        let wgsl = rewritten.as_deref().unwrap_or(wgsl);
         let mut hasher = DefaultHasher::new();
         wgsl.hash(&mut hasher);
         let key = format!("{label}/{entry}/{constants:?}/{read_only}/{read_write}/{:x}", hasher.finish());

@@ -49,6 +49,11 @@ fn ln(float: &str, unsigned: &str, signed: &str) -> String {
     format!("alias LF = {float};\nalias LV = {unsigned};\nalias LI = {signed};\n{body}")
 }
 
+/// Sums of `kind`, floats or vectors of them, over a workgroup.
+pub(crate) fn total(kind: &str) -> String {
+    format!("alias Sum = {kind};\n{}", include_str!("../../../shaders/common/total.wgsl"))
+}
+
 /// Access to one frame through workgroup memory if `words` fit with `other` words that the kernel needs itself.
 pub(crate) fn staged_frame(words: usize, other: usize) -> String {
     let staged = words + other <= WORKGROUP_WORDS;

@@ -3,7 +3,7 @@
 
 use super::{Lists, Measure, Params, Stage, check};
 use crate::backend::gpu::rounds::floats_of;
-use crate::backend::gpu::shader::{THREADS, prelude, prelude_of_finite};
+use crate::backend::gpu::shader::{THREADS, prelude, prelude_of_finite, total};
 use crate::backend::gpu::{Buffer, Gpu, Pipeline, Recorder, UploadRing};
 use crate::error::{Error, Result};
 use crate::pixel::{Frames, Pixel};
@@ -33,9 +33,9 @@ pub fn stage(gpu: &Arc<Gpu>, params: &Params, frames: usize) -> Result<Box<dyn S
         measure != Measure::Difference
     );
     let means = native.clone() + include_str!("../../../shaders/neighbours_means.wgsl");
-    let total = include_str!("../../../shaders/common/total.wgsl");
-    let to_rows = native + &kind + total + include_str!("../../../shaders/neighbours_rows.wgsl");
-    let pairs = prelude(Pixel::F32) + total + include_str!("../../../shaders/neighbours_pairs.wgsl");
+    let total = total("f32");
+    let to_rows = native + &kind + &total + include_str!("../../../shaders/neighbours_rows.wgsl");
+    let pairs = prelude(Pixel::F32) + &total + include_str!("../../../shaders/neighbours_pairs.wgsl");
     Ok(Box::new(OnGpu {
         params: params.clone(),
         means: gpu.pipeline(&format!("neighbours_means {pixel}"), &means, "mean", &[], 3, 1)?,

@@ -3,7 +3,7 @@
 
 use super::{Part, Plan};
 use crate::backend::gpu::rounds::{Rounds, words_of};
-use crate::backend::gpu::shader::{THREADS, prelude, prelude_of_finite};
+use crate::backend::gpu::shader::{THREADS, prelude, prelude_of_finite, total};
 use crate::backend::gpu::{Buffer, Gpu, GpuBlock, Pipeline, Recorder};
 use crate::backend::stage::{Cost, GpuStage};
 use crate::error::{Error, Result};
@@ -20,9 +20,8 @@ pub fn stage(gpu: &Gpu, plan: Arc<Plan>) -> Result<Box<dyn GpuStage<Part = Part>
     let spectrum = 8 * (rows * w) as u64;
     let rounds = Rounds::new(gpu, spectrum, (rows * w * (h + 2 * w)) as u64);
     let frames = rounds.frames() as u64;
-    let total = include_str!("../../../shaders/common/total.wgsl");
-    let wgsl = prelude_of_finite(pixel) + total + include_str!("../../../shaders/quality_columns.wgsl");
-    let of_rows = prelude(Pixel::F32) + include_str!("../../../shaders/quality_rows.wgsl");
+    let wgsl = prelude_of_finite(pixel) + &total("f32") + include_str!("../../../shaders/quality_columns.wgsl");
+    let of_rows = prelude(Pixel::F32) + &total("vec2<f32>") + include_str!("../../../shaders/quality_rows.wgsl");
     let turns = |n: usize| -> Vec<[f32; 2]> {
         let turn = |j: usize| (TAU * j as f64 / n as f64).sin_cos();
         (0..n).map(turn).map(|(s, c)| [c as f32, -s as f32]).collect()

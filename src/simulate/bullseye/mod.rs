@@ -85,11 +85,7 @@ impl Parameters for Bullseye {}
 impl Bullseye {
     /// Shape and pixel type of the frames.
     pub fn frame(&self) -> FrameShape {
-        FrameShape {
-            pixel: self.pixel,
-            height: self.sig[0],
-            width: self.sig[1],
-        }
+        FrameShape::new(self.pixel, self.sig)
     }
 
     /// Checks all values and fills in every default, so that the result describes the scan completely.

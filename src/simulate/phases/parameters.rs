@@ -157,11 +157,7 @@ impl Parameters for Phases {}
 impl Phases {
     /// Shape and pixel type of the patterns.
     pub fn frame(&self) -> FrameShape {
-        FrameShape {
-            pixel: self.pixel,
-            height: self.sig[0],
-            width: self.sig[1],
-        }
+        FrameShape::new(self.pixel, self.sig)
     }
 
     /// Side of the frame over that for which lengths are given.

@@ -1,7 +1,7 @@
 //! Complex transforms of many lines in workgroup memory, written out as WGSL for one length.
 //!
 //! The same Stockham form, factors and order of additions as [`crate::backend::cpu::fft`], in one buffer: every thread takes its butterflies
-//! into registers, all wait, every thread writes. Butterflies are unrolled text, since registers cannot be indexed.
+//! into registers, all wait (but for the last pass), every thread writes. Butterflies are unrolled text, since registers cannot be indexed.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -103,7 +103,10 @@ fn pass(out: &mut String, t: &Transform, p: usize, stride: usize) {
         }
         *out += "    }\n";
     }
-    *out += "    workgroupBarrier();\n";
+    // In the last pass every thread writes where it has read.
+    if stride * p < t.n {
+        *out += "    workgroupBarrier();\n";
+    }
     for b in 0..batch {
         let _ = writeln!(
             out,

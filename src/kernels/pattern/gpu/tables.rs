@@ -1,6 +1,6 @@
 //! What a stage keeps on the device from its start: pipelines, and the tables of each step.
 
-use crate::backend::gpu::shader::{lanes, numbering, prelude_of_finite};
+use crate::backend::gpu::shader::{lanes, numbering, prelude_of_finite, total};
 use crate::backend::gpu::{Buffer, Gpu, Pipeline};
 use crate::error::Result;
 use crate::kernels::pattern::plan::{Axis, Plan, Ready};
@@ -32,8 +32,7 @@ impl Pipelines {
         let group = numbering();
         let thread = include_str!("../../../../shaders/common/thread.wgsl");
         let begin = prelude_of_finite(pixel) + thread + include_str!("../../../../shaders/pattern_begin.wgsl");
-        let total = include_str!("../../../../shaders/common/total.wgsl");
-        let point = group.clone() + total + include_str!("../../../../shaders/pattern_point.wgsl");
+        let point = group.clone() + &total("f32") + include_str!("../../../../shaders/pattern_point.wgsl");
         let lowpass = group.clone() + include_str!("../../../../shaders/pattern_lowpass.wgsl");
         let range = group.clone()
             + include_str!("../../../../shaders/common/order.wgsl")
