@@ -1,3 +1,11 @@
 #![no_main]
 use emstream::io::{FuzzFormat, fuzz_bytes};
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| drop(fuzz_bytes(FuzzFormat::Hdf5, bytes)));
+use libfuzzer_sys::{Corpus, fuzz_target};
+mod heaps;
+fuzz_target!(|bytes: &[u8]| -> Corpus {
+    if !heaps::are_whole(bytes) {
+        return Corpus::Reject;
+    }
+    drop(fuzz_bytes(FuzzFormat::Hdf5, bytes));
+    Corpus::Keep
+});
