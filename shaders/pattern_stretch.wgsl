@@ -20,7 +20,9 @@ fn mapped(v: f32, range: vec2<f32>) -> f32 {
     if !(width > 0.0) {
         return p.low;
     }
-    let x = (clamp(v, range.x, range.y) - range.x) / width * (p.high - p.low) + p.low;
+    // Where division is not exact, a / a may be less than 1 and the brightest pixels one level too dark.
+    let part = select((clamp(v, range.x, range.y) - range.x) / width, 1.0, v >= range.y);
+    let x = part * (p.high - p.low) + p.low;
     return select(x, trunc(x), (p.flags & 2u) != 0u);
 }
 

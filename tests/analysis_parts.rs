@@ -2,7 +2,7 @@
 
 use emstream::Error;
 use emstream::analysis::Recipe;
-use emstream::analysis::compare::{adjusted_rand_index, contingency};
+use emstream::analysis::compare::{adjusted_rand_index, contingency, normalised_mutual_information};
 use emstream::analysis::correlate::correlation_map;
 use emstream::analysis::features::{column_scale, feature_matrix};
 use emstream::analysis::grid::Grid;
@@ -359,6 +359,19 @@ fn comparisons() {
     assert_eq!(ari(&[4], &[2]), 1.0);
     // Unlabelled positions are left out.
     assert_eq!(ari(&[0, 0, 1, 1, -1, 0], &[1, 1, 0, 0, 1, -1]), 1.0);
+    // A labelling without labels is like another one without, and unlike all others.
+    let nmi = |a: &[i32], b: &[i32]| normalised_mutual_information(a, b).unwrap();
+    for (a, b, like) in [
+        ([-1, -1, -1, -1], [-1, -1, -1, -1], 1.0),
+        ([-1, -1, -1, -1], [0, 0, 1, 1], 0.0),
+        ([-1, -1, -1, -1], [-1, -1, 2, -1], 0.0),
+        ([0, 1, -1, -1], [-1, -1, 0, 1], 0.0),
+        ([3, -1, -1, -1], [1, 0, 0, -1], 1.0),
+    ] {
+        let found = [ari(&a, &b), ari(&b, &a), nmi(&a, &b), nmi(&b, &a)];
+        assert_eq!(found, [like; 4], "{a:?} {b:?}");
+    }
+    assert_eq!(nmi(&[], &[]), 1.0);
     let t = contingency(&[0, 0, 3, 3, -1], &[7, 2, 2, 2, 2]).unwrap();
     assert_eq!(
         (t.rows, t.columns, t.counts),

@@ -8,7 +8,9 @@ use emstream::analysis::linkage;
 use emstream::analysis::mixture::{Mixture, Options, Start, best_of, fit, kmeans};
 use emstream::analysis::silhouette::silhouettes;
 use emstream::analysis::tracks::{EventKind, Gate, Linked, Point, link};
+use emstream::io::Axis;
 use emstream::rng::Source;
+use emstream::workflows::defects::{Detected, track};
 use emstream::{Control, Error};
 use lattice_data::Npz;
 use ndarray::Array2;
@@ -206,6 +208,105 @@ fn diffusion_lies_within_its_interval() {
     }
     // 95 % of 40, less two standard deviations of that number.
     assert!(inside >= 35, "{inside} of 40 intervals hold the true value");
+}
+
+/// Tracks of `points` positions that wander with D = 1 a frame, seen with an error of `error`.
+fn wanderers(source: &Source, tracks: u64, points: u32, error: f64) -> Vec<Vec<(u32, [f64; 2])>> {
+    let one = |t| {
+        let mut random = source.sequence(t);
+        let mut at = [0.0, 0.0];
+        let see = |frame| {
+            at = at.map(|v| v + 2.0f64.sqrt() * random.normal());
+            (frame, at.map(|v| v + error * random.normal()))
+        };
+        (0..points).map(see).collect()
+    };
+    (0..tracks).map(one).collect()
+}
+
+#[test]
+fn intervals_of_few_steps_are_wide_enough() {
+    for (tracks, points, error) in [(1, 8, 0.0), (1, 8, 0.3), (3, 8, 0.3), (1, 31, 0.3), (1, 31, 1.0), (5, 8, 2.0)] {
+        let (cases, mut inside) = (400, 0);
+        for seed in 0..cases {
+            let seen = wanderers(&Source::new(seed, 97), tracks, points, error);
+            let seen: Vec<&[(u32, [f64; 2])]> = seen.iter().map(Vec::as_slice).collect();
+            let found = diffusion(&seen, 1.0, 0);
+            assert!(found.low >= 0.0 && found.high > found.low, "{found:?}");
+            inside += usize::from((found.low..=found.high).contains(&1.0));
+        }
+        let share = inside as f64 / cases as f64;
+        println!("{tracks} tracks of {points} points, error {error}: {share} of the intervals hold the true value");
+        assert!((0.85..=1.0).contains(&share), "{tracks} × {points}, error {error}: {share}");
+    }
+    // Times and lengths are scaled, steps across gaps do not count, and too few steps tell nothing.
+    let seen = wanderers(&Source::new(1, 97), 1, 12, 0.1).remove(0);
+    let one = diffusion(&[&seen], 1.0, 0);
+    let large: Vec<_> = seen.iter().map(|&(f, at)| (f, at.map(|v| 3.0 * v))).collect();
+    let other = diffusion(&[&large], 2.0, 0);
+    assert!(close(other.low, one.low * 4.5, 1e-12) && close(other.high, one.high * 4.5, 1e-12));
+    let apart: Vec<_> = seen.iter().map(|&(f, at)| (2 * f, at)).collect();
+    assert!(diffusion(&[&apart], 1.0, 0).high.is_nan());
+    assert!(diffusion(&[&seen[..3]], 1.0, 0).low.is_nan());
+    assert!(diffusion(&[&seen[..4]], 1.0, 0).high > 0.0);
+}
+
+#[test]
+fn resting_points_do_not_drift() {
+    let (seeds, mut sum, mut squares) = (10, [0.0; 2], 0.0);
+    for seed in 0..seeds {
+        let mut random = Source::new(seed, 96).sequence(0);
+        let mut found = Detected {
+            frames: 200,
+            size: [100, 200],
+            ..Detected::default()
+        };
+        for frame in 0..200 {
+            for point in 0..8 {
+                found.frame.push(frame);
+                found.y.push(f64::from(25 + 50 * (point / 4)) + 0.3 * random.normal());
+                found.x.push(f64::from(25 + 50 * (point % 4)) + 0.3 * random.normal());
+                found.kept.push(false);
+            }
+        }
+        let t = track::run(&found, &track::Params::default(), &Control::new()).unwrap();
+        assert_eq!(t.linked.members.len(), 8);
+        let last = *t.residual.last().unwrap();
+        for k in 0..2 {
+            sum[k] += last[k] / seeds as f64;
+            squares += last[k] * last[k] / (2 * seeds) as f64;
+        }
+    }
+    println!("drift of resting points after 200 frames: {sum:?}, rms {}", squares.sqrt());
+    assert!(
+        squares.sqrt() < 2.0 && sum.iter().all(|s| s.abs() < 1.0),
+        "{sum:?}, {squares}"
+    );
+}
+
+#[test]
+fn pixels_that_are_not_square_are_reported() {
+    let axis = |scale| Axis {
+        scale: Some(scale),
+        unit: "nm".into(),
+    };
+    let warned = |y: Axis, pixel_size| {
+        let found = Detected {
+            frames: 3,
+            size: [10, 10],
+            pixel: axis(0.03),
+            pixel_y: y,
+            ..Detected::default()
+        };
+        let params = track::Params {
+            pixel_size,
+            ..track::Params::default()
+        };
+        let t = track::run(&found, &params, &Control::new()).unwrap();
+        t.warnings.iter().any(|w| w.contains("0.03 nm wide and 0.06 nm high"))
+    };
+    assert!(warned(axis(0.06), None));
+    assert!(!warned(axis(0.06), Some(0.05)) && !warned(axis(0.03), None) && !warned(Axis::default(), None));
 }
 
 /// Shares of true links that were found, and of found links that are false.

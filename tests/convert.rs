@@ -127,10 +127,11 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-const FILES: [(&str, Format); 6] = [
+const FILES: [(&str, Format); 7] = [
     ("a.h5", Format::Hdf5),
     ("a.hspy", Format::Hspy),
     ("a.emd", Format::Emd),
+    ("a.zspy", Format::Zspy),
     ("a.npy", Format::Npy),
     ("a.tif", Format::Tiff),
     ("a.blo", Format::Blo),
@@ -162,9 +163,13 @@ fn every_format_holds_the_same_pixels_and_steps() {
             if format == Format::Blo && pixel != Pixel::U8 {
                 continue;
             }
-            let packed = [Compression::None, Compression::Gzip(4)];
-            let hdf5 = matches!(format, Format::Hdf5 | Format::Hspy | Format::Emd);
-            for compression in &packed[..if hdf5 { 2 } else { 1 }] {
+            let packed = [Compression::None, Compression::Gzip(4), Compression::Zstd(3)];
+            let ways = match format {
+                Format::Hdf5 | Format::Hspy | Format::Emd => 2,
+                Format::Zspy => 3,
+                _ => 1,
+            };
+            for compression in &packed[..ways] {
                 let path = dir.path().join(format!("{pixel}-{compression:?}-{name}"));
                 let p = Params {
                     compression: *compression,
@@ -189,11 +194,84 @@ fn every_format_holds_the_same_pixels_and_steps() {
                         assert_eq!(info.sig_axes, scan.info.sig_axes, "{name}");
                     }
                 }
-                std::fs::remove_file(&path).unwrap();
+                match format {
+                    Format::Zspy => std::fs::remove_dir_all(&path).unwrap(),
+                    _ => std::fs::remove_file(&path).unwrap(),
+                }
             }
         }
         assert_eq!(names(dir.path()), ["input"], "nothing else is left");
     }
+}
+
+#[test]
+fn block_files_tell_what_they_do_not_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let frame = FrameShape::new(Pixel::U8, [16, 16]);
+    let mut scan = Made::new(&dir.path().join("input"), [2, 3], frame);
+    let none = Axis {
+        scale: None,
+        unit: String::new(),
+    };
+    let reciprocal = Axis {
+        scale: Some(0.01),
+        unit: "1/Å".into(),
+    };
+    for (sig, note) in [
+        (&none, None),
+        (
+            &reciprocal,
+            Some("block files keep no scale of the detector that is not a length"),
+        ),
+    ] {
+        scan.info.nav_axes = [none.clone(), none.clone()];
+        scan.info.sig_axes = [sig.clone(), sig.clone()];
+        let path = dir.path().join(format!("{}.blo", note.is_some()));
+        let done = run(&scan, &params(Format::Blo), &path).unwrap();
+        assert_eq!(done.notes, note.into_iter().collect::<Vec<_>>());
+        let back = read(&path);
+        let info = back.info();
+        assert_eq!(info.nav_axes, [none.clone(), none.clone()]);
+        assert_eq!(info.sig_axes, [none.clone(), none.clone()]);
+    }
+}
+
+#[test]
+fn what_is_not_ours_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let scan = Made::new(&dir.path().join("input"), [2, 3], FrameShape::new(Pixel::U8, [16, 16]));
+    let path = dir.path().join("a.npy");
+    let convert = || run(&scan, &params(Format::Npy), &path).unwrap_err().to_string();
+    for name in ["a.npy.part", "a.npy.part.done"] {
+        let thesis = dir.path().join(name);
+        std::fs::create_dir(&thesis).unwrap();
+        std::fs::write(thesis.join("thesis.txt"), "years of work").unwrap();
+        let e = convert();
+        assert!(e.contains("something else has the name of an unfinished conversion"), "{e}");
+        assert_eq!(std::fs::read_to_string(thesis.join("thesis.txt")).unwrap(), "years of work");
+        std::fs::remove_dir_all(&thesis).unwrap();
+        std::fs::write(&thesis, "a file").unwrap();
+        let e = convert();
+        assert!(e.contains("something else has the name of an unfinished conversion"), "{e}");
+        std::fs::remove_file(&thesis).unwrap();
+    }
+    std::fs::write(dir.path().join("a.npy.part.toml"), "mine = true").unwrap();
+    assert!(convert().contains("something else has the name"));
+    assert_eq!(names(dir.path()), ["a.npy.part.toml", "input"]);
+}
+
+#[test]
+fn two_conversions_to_one_file_do_not_mix() {
+    let dir = tempfile::tempdir().unwrap();
+    let scan = Made::new(&dir.path().join("input"), [2, 3], FrameShape::new(Pixel::U8, [16, 16]));
+    let path = dir.path().join("a.npy");
+    let other = std::fs::File::create(dir.path().join("a.npy.part.toml")).unwrap();
+    other.lock().unwrap();
+    let e = run(&scan, &params(Format::Npy), &path).unwrap_err().to_string();
+    assert!(e.contains("another conversion to it is running"), "{e}");
+    drop(other);
+    run(&scan, &params(Format::Npy), &path).unwrap();
+    assert_eq!(names(dir.path()), ["a.npy", "input"]);
 }
 
 /// The chunk files of a `.zspy`, undone by hand.

@@ -6,8 +6,8 @@ use common::Mix;
 use emstream::control::Control;
 use emstream::engine::{Backend, Pass, Resident, Selection};
 use emstream::io::memory::MemoryScan;
-use emstream::kernels::correlate::joint::{Fit, Joint, Lattice, Params, Settings, Shape, Status};
-use emstream::ops::JointFit;
+use emstream::kernels::correlate::joint::{Fit, Joint, Lattice, Params, Range, Settings, Shape, Status};
+use emstream::ops::{JointFit, JointFitOf};
 use emstream::pixel::Sample;
 use npyz::npz::NpzArchive;
 
@@ -511,6 +511,42 @@ fn the_gpu_finds_the_same_lattices() {
             &run_on(&gpu, &floats, size, &starts, settings, 2, None),
         );
     }
+}
+
+/// A range of indices holds on both backends: the fit is that of the spots in it.
+#[test]
+fn a_range_of_indices() {
+    let gpu = common::gpu();
+    let frames: Vec<u8> = load("correlate_reference", "frames");
+    let starts: Vec<Option<Lattice>> = lattices(&load("joint_truth", "start")).into_iter().map(Some).collect();
+    let settings = Settings {
+        shape: Shape::disk(1.7),
+        free_shape: false,
+    };
+    let nav = [1, starts.len()];
+    let scan = MemoryScan::new(nav, [144, 144], frames.clone()).unwrap();
+    let selection = Selection::all(nav);
+    let range = |backend: &Backend, first, last| {
+        let params = Params {
+            settings,
+            starts: starts.clone().into(),
+            most: 1,
+        };
+        let mut pass = Pass::new("test", &scan, &selection);
+        let handle = pass.add(JointFitOf(params, Range { first, last }));
+        pass.run(backend, &Resident::none(), &Control::new())?.take(handle)
+    };
+    let cpu = range(&Backend::Cpu, 0, 2).unwrap();
+    for (n, found) in cpu.iter().enumerate() {
+        let start = starts[n].unwrap();
+        let corner = start.indices(144, 144, 0.0, 2).into_iter().filter(|i| i[0] >= 0 && i[1] >= 0);
+        let mut joint = Joint::new(144, 144, settings).unwrap();
+        let wanted = joint.fit(&frames[n * 144 * 144..][..144 * 144], &start, corner);
+        assert_eq!(format!("{found:?}"), format!("{wanted:?}"), "frame {n}");
+        assert!(found.spots <= 9, "{found:?}");
+    }
+    agree(&cpu, &range(&gpu, 0, 2).unwrap());
+    assert!(range(&Backend::Cpu, 1, 1).is_err() && range(&Backend::Cpu, 0, 2000).is_err());
 }
 
 /// Disks whose pixels collect what falls on their area, 5 × 5 points each: the smooth profile is found to be better, and positions

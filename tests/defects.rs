@@ -8,6 +8,7 @@ use emstream::analysis::components::components;
 use emstream::analysis::lowpass::{Levels, difference};
 use emstream::engine::Backend;
 use emstream::io::{self, OpenOptions, Scan, array, keras};
+use emstream::network::{Activation, Layer, Named, Network};
 use emstream::workflows::Timings;
 use emstream::workflows::defects::{Inference, Movie, MovieParams, Tiling, defect_probability};
 use ndarray::{Array2, Array3, Axis, Ix2, Ix3, s};
@@ -415,6 +416,18 @@ fn one_line_for_what_is_wrong() {
         &["--scale-tag: no number among the tags"],
     );
     case(&["label", &movie, "--range", "5"], &["--range: '5' is not two numbers"]);
+    let roi = "--roi: movies have no region of interest";
+    case(&["label", &movie, "--roi", "0:1,0:1"], &[roi]);
+    case(&["detect", &movie, "--model", &model, "--roi", "0:1,1:2"], &[roi]);
+    case(&["run", &movie, "--model", &model, "--roi", "0:1,1:2"], &[roi]);
+    let labels = path("labels.npy");
+    array::save_npy(Path::new(&labels), Array2::<u8>::ones((512, 512)).view(), true).unwrap();
+    case(&["train", &movie, "--labels", &labels, "--roi", "0:1,1:2"], &[roi]);
+    case(&["run", &movie, "--class", "9"], &["--class: 9 of 5 classes, counted from 0"]);
+    case(
+        &["run", &movie, "--class=-1", "--classes", "3"],
+        &["--class: -1 of 3 classes"],
+    );
 
     // A model of another kind, weights that are not numbers, and a movie that was cut.
     let spoilt = path("spoilt.h5");
@@ -467,6 +480,90 @@ fn no_defect_and_a_single_one_are_results() {
         let kept = kept.iter().filter(|&&k| k == 1).count();
         assert_eq!(file.dataset("detections/windows").unwrap().shape(), [kept, 32, 32]);
     }
+}
+
+#[test]
+fn a_network_without_its_softmax_gets_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let movie = data("movie.dm3").to_str().unwrap().to_owned();
+    let whole = keras::read_model(&data("defect_model.keras")).unwrap().network;
+    let mut layers = whole.layers().to_vec();
+    let last = layers.pop().unwrap();
+    assert_eq!(last.layer, Layer::Activation(Activation::Softmax));
+    let with = |name: &str, ending: Option<Activation>| {
+        let ending = ending.map(|a| Named {
+            name: "ending".into(),
+            layer: Layer::Activation(a),
+        });
+        let network = Network::new(layers.iter().cloned().chain(ending).collect()).unwrap();
+        keras::write_model(Path::new(&path(name)), &network, [256, 256], false).unwrap();
+    };
+    with("softmax.h5", Some(Activation::Softmax));
+    with("logits.h5", None);
+    with("relu.h5", Some(Activation::Relu));
+    let detect = |model: &str| {
+        let (model, out) = (path(model), path(&format!("of_{model}")));
+        let rest = ["--range=-379,19328", "--frames", "0..1", "-o", &out];
+        let said = emstream(&[&["defects", "detect", &movie, "--model", &model], &rest[..]].concat());
+        (said, dir.path().join(out).join("result.h5"))
+    };
+    let ((ok, _, err), want) = detect("softmax.h5");
+    assert!(ok && !err.contains("is added"), "{err}");
+    let ((ok, _, err), got) = detect("logits.h5");
+    assert!(
+        ok && err.contains("without softmax or sigmoid") && err.contains("a softmax is added"),
+        "{err}"
+    );
+    let numbers = |path: &Path, name: &str| {
+        hdf5::File::open(path)
+            .unwrap()
+            .dataset(name)
+            .unwrap()
+            .read_raw::<f64>()
+            .unwrap()
+    };
+    for name in ["detections/y", "detections/x", "detections/peak"] {
+        assert_eq!(numbers(&got, name), numbers(&want, name), "{name}");
+    }
+    assert!(numbers(&got, "detections/peak").iter().all(|p| (0.5..=1.0).contains(p)));
+    let ((ok, _, err), none) = detect("relu.h5");
+    assert!(
+        !ok && !none.exists() && err.contains("--model: the network ends in a ReLU"),
+        "{err}"
+    );
+    assert_eq!(err.lines().filter(|l| l.starts_with("error:")).count(), 1, "{err}");
+}
+
+#[test]
+fn a_class_where_there_are_too_few_windows() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (movie, model) = (data("movie.dm3"), data("defect_model.keras"));
+    let mut args = vec!["defects", "run", movie.to_str().unwrap(), "--model", model.to_str().unwrap()];
+    let out = path("out");
+    args.extend([
+        "--range=-379,19328",
+        "--frames",
+        "0..1",
+        "--min-area",
+        "109",
+        "--classes",
+        "40",
+    ]);
+    args.extend(["--class", "9", "--region", "250,250,300", "-o", &out]);
+    let (ok, said, err) = emstream(&args);
+    assert!(ok && said.contains("0 classes"), "{said}{err}");
+    assert!(
+        err.contains("too few for 40 classes") && err.contains("no window has got class 9 (--class)"),
+        "{err}"
+    );
+    let ellipse = hdf5::File::open(dir.path().join("out/result.h5"))
+        .unwrap()
+        .dataset("tracks/ellipse")
+        .unwrap()
+        .shape();
+    assert_eq!(ellipse[0], 1);
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn mutated_digitalmicrograph_files() {
 }
 
 /// A model file whose configuration was changed.
-fn model_with(dir: &Path, change: impl Fn(&str) -> String) -> String {
+fn changed_model(dir: &Path, change: impl Fn(&str) -> String) -> emstream::Result<keras::Model> {
     let path = dir.join("model.h5");
     std::fs::write(&path, std::fs::read(data("defects/defect_model_keras21.h5")).unwrap()).unwrap();
     {
@@ -205,7 +205,12 @@ fn model_with(dir: &Path, change: impl Fn(&str) -> String) -> String {
         let attribute = file.new_attr::<hdf5::types::VarLenAscii>().create("model_config").unwrap();
         attribute.write_scalar(&new).unwrap();
     }
-    let e = keras::read_model(&path)
+    keras::read_model(&path)
+}
+
+/// What reading it says: `read`, or the error.
+fn model_with(dir: &Path, change: impl Fn(&str) -> String) -> String {
+    let e = changed_model(dir, change)
         .map(|_| String::from("read"))
         .unwrap_or_else(|e| e.to_string());
     assert!(!e.contains('\n'), "{e}");
@@ -258,6 +263,60 @@ fn models_that_are_not_known() {
     let other = std::fs::read(data("defects/defect_weights.h5")).unwrap();
     let e = refused("cut.h5", &other[..other.len() / 3]);
     assert!(e.contains("cut.h5"), "{e}");
+}
+
+#[test]
+fn activations_stored_as_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let whole = changed_model(dir, str::to_owned).unwrap();
+    let with = |activation: &str| {
+        let put = |c: &str| {
+            assert!(c.contains("\"relu\""));
+            c.replacen("\"relu\"", activation, 1)
+        };
+        changed_model(dir, put)
+    };
+    for plain in [
+        r#"{"class_name": "ReLU", "config": {"name": "re_lu", "max_value": null, "negative_slope": 0.0, "threshold": 0.0}}"#,
+        r#"{"class_name": "ReLU", "config": {"name": "anything"}}"#,
+        r#"{"class_name": "Activation", "config": {"activation": "relu"}}"#,
+        r#"{"module": "builtins", "class_name": "function", "config": "relu", "registered_name": "function"}"#,
+        r#"{"config": {"name": "re_lu_2"}}"#,
+        r#"{"registered_name": "relu"}"#,
+    ] {
+        let model = with(plain).unwrap_or_else(|e| panic!("{plain}: {e}"));
+        assert_eq!(model, whole, "{plain}");
+    }
+    for linear in ["null", r#""linear""#] {
+        let model = with(linear).unwrap();
+        assert_eq!(model.network.layers().len() + 1, whole.network.layers().len());
+    }
+    for (other, part) in [
+        (
+            r#"{"class_name": "LeakyReLU", "config": {"name": "relu", "negative_slope": 0.3}}"#,
+            "the activation LeakyReLU",
+        ),
+        (r#"{"class_name": "function", "config": "gelu"}"#, "the activation gelu"),
+        (
+            r#"{"class_name": "ReLU", "config": {"negative_slope": 0.1}}"#,
+            "another slope or threshold than 0",
+        ),
+        (r#"{"class_name": "ReLU", "config": {"max_value": 6.0}}"#, "a ReLU with"),
+        (
+            r#"{"class_name": "Softmax", "config": {"axis": 1}}"#,
+            "a softmax over another axis",
+        ),
+        (
+            r#"{"class_name": "Softmax", "config": {"axis": -1}}"#,
+            "supported at the end only",
+        ),
+        ("{}", "an activation without a name"),
+        ("[1]", "neither a name nor a layer"),
+    ] {
+        let e = with(other).unwrap_err().to_string();
+        assert!(e.contains(part) && !e.contains('\n'), "{other}: {e}");
+    }
 }
 
 /// Pages of 7 × 5 pixels with values 1, 2, 3, …, written by another crate.

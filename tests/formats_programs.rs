@@ -91,6 +91,10 @@ fn check(folder: &str) {
     for e in entries(folder) {
         let options = OpenOptions {
             dataset: e.options.get("dataset").cloned(),
+            nav_shape: e.options.get("nav_shape").map(|shape| {
+                let (y, x) = shape.split_once(',').expect("Y,X");
+                [y, x].map(|n| n.parse().expect("a number"))
+            }),
             ..OpenOptions::default()
         };
         let scan = io::open(&data(&e.file), &options, &control()).unwrap_or_else(|error| panic!("{}: {error}", e.file));
@@ -288,7 +292,7 @@ fn what_else_a_file_could_be() {
     );
     let (shape, _, flags) = about("tvips/late_000.tvips");
     assert_eq!(shape, "derived: the scan positions in the frame headers");
-    assert!(flags.starts_with("--sync-offset 4; "), "{flags}");
+    assert!(flags.starts_with("--nav-shape 1,12; "), "{flags}");
     let (_, ignored, _) = about("mrc/fei1.mrc");
     assert!(ignored.contains("tilts and times of the extended header"), "{ignored}");
     let (shape, _, flags) = about("nexus/default.nxs");

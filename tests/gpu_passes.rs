@@ -388,4 +388,7 @@ fn tuning_is_measured_and_remembered() {
     std::fs::write(&file, "[[adapter]]\nname = 3\n").unwrap();
     let error = tune::recall(&file, &gpu(())).unwrap_err().to_string();
     assert!(error.contains("tuning.toml") && !error.contains('\n'), "{error}");
+    // Measuring anew mends it.
+    tune::remember(&file, &name, &driver, all[1].tuning).unwrap();
+    assert_eq!(tune::recall(&file, &gpu(())).unwrap(), Some(all[1].tuning));
 }

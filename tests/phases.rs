@@ -9,7 +9,7 @@ use emstream::engine::{Backend, Selection};
 use emstream::io::OpenOptions;
 use emstream::io::memory::MemoryScan;
 use emstream::kernels::nearest::{self, Metric, Neighbors};
-use emstream::workflows::phases::{self, AutoOr, BeamMask, Given, Params, Phases, Signal, StdOf};
+use emstream::workflows::phases::{self, AutoOr, BeamMask, Energy, Given, Params, Phases, Signal, StdOf};
 use emstream::{Control, Error, Result};
 use lattice_data::{Npz, Random};
 use ndarray::{Array2, ArrayView2};
@@ -529,6 +529,201 @@ fn given_features_and_embeddings_replace_steps() {
         embedding: Some(nan),
     }));
     assert!(e.contains("row 5"), "{e}");
+}
+
+/// Two groups by columns of the scan.
+fn groups(width: usize) -> Array2<f32> {
+    Array2::from_shape_fn((120, width), |(i, k)| {
+        let mut random = Random((7 * i + k) as u64);
+        (if i % 12 < 6 { 0.0 } else { 10.0 }) + random.uniform(0.0, 1.0) as f32
+    })
+}
+
+fn vary(names: &[(&str, &[f64])]) -> Params {
+    Params {
+        neighbors: 30,
+        vary: names.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect(),
+        ..small()
+    }
+}
+
+#[test]
+fn trials_begin_with_what_is_given() {
+    // Signals that say nothing: a trial that asked them would fail.
+    let signals = [
+        made("dp", [10, 12], [4, 4], |_, _| 7),
+        made("eds", [10, 12], [1, 9], |_, _| 7),
+    ];
+    let selections = selections(&signals, &small()).unwrap();
+    let given = |embedding: bool| Given {
+        features: (!embedding).then(|| groups(5)),
+        embedding: embedding.then(|| groups(2)),
+    };
+    let with = |embedding: bool, params: &Params| {
+        phases::run(
+            &signals,
+            &selections,
+            given(embedding),
+            params,
+            &Backend::Cpu,
+            &Control::new(),
+        )
+    };
+    for embedding in [false, true] {
+        let found = with(embedding, &vary(&[("min-cluster-size", &[10.0, 200.0, 20.0])])).unwrap();
+        let trials = found.trials.as_ref().unwrap();
+        assert_eq!(trials.trials[0].labels, found.found.soft);
+        let clusters: Vec<usize> = trials.trials.iter().map(|t| t.clusters).collect();
+        assert!(clusters[0] >= 2 && clusters[1] == 0 && clusters[2] >= 2, "{clusters:?}");
+        // The trial without clusters is unlike the others, and none is matched to it.
+        let ari = &trials.agreement.ari;
+        assert_eq!([ari[[0, 1]], ari[[2, 1]], ari[[1, 1]]], [0.0, 0.0, 1.0]);
+        assert!(trials.agreement.reference != 1);
+        assert!(
+            found.warnings.iter().any(|w| w.contains("1 of 3 trials")),
+            "{:?}",
+            found.warnings
+        );
+        // Steps that are not taken.
+        for name in [
+            "keep",
+            "eds-keep",
+            "rebin",
+            "principal",
+            "weight",
+            "weight-eds",
+            "scale-exponent",
+        ] {
+            let e = message(with(embedding, &vary(&[(name, &[1.0])])));
+            let flag = ["--features", "--embedding"][usize::from(embedding)];
+            assert!(e.contains(&format!("'{name}' has no effect with {flag}")), "{e}");
+        }
+        for name in ["neighbors", "components", "min-dist", "seed"] {
+            let value = if name == "neighbors" { 25.0 } else { 1.0 };
+            let found = with(embedding, &vary(&[(name, &[value])]));
+            match embedding {
+                false => assert_eq!(found.unwrap().trials.unwrap().trials.len(), 1),
+                true => assert!(message(found).contains("has no effect with --embedding")),
+            }
+        }
+    }
+    // The files that flags name say the same, before they are read.
+    let params = Params {
+        features: Some("features.npy".into()),
+        ..vary(&[("keep", &[0.1])])
+    };
+    let e = params.check(&["dp"]).unwrap_err().to_string();
+    assert!(e.contains("'keep' has no effect with --features"), "{e}");
+    // Runs without a cluster are counted; one alone is told in other words.
+    let runs = Params {
+        runs: 2,
+        min_cluster_size: 200,
+        ..vary(&[])
+    };
+    let found = with(false, &runs).unwrap();
+    assert!(found.warnings.iter().any(|w| w.contains("2 of 2 runs found no cluster")));
+    assert!(found.agreement.ari.iter().all(|a| *a == 1.0));
+}
+
+#[test]
+fn wrong_trials_are_refused_before_anything_is_read() {
+    // Reading these would end with another error: no pixel varies.
+    let signals = [
+        made("dp", [10, 12], [4, 4], |_, _| 7),
+        made("eds", [10, 12], [1, 9], |_, _| 7),
+    ];
+    let many: Vec<f64> = (0..17).map(f64::from).collect();
+    /// Names and their values, and what is said of them.
+    type Case<'a> = (&'a [(&'a str, &'a [f64])], &'a str);
+    let cases: &[Case<'_>] = &[
+        (&[("kep", &[0.1])], "'kep' is none of"),
+        (&[("keep", &[0.1, 1.5])], "1.5 is not a share"),
+        (&[("rebin", &[1.0, 1.5])], "rebin=1.5 is not a whole number"),
+        (&[("rebin", &[1.0, 9.0])], "9 does not fit frames of 4×4"),
+        (&[("weight-edx", &[1.0])], "no signal 'edx'"),
+        (&[("min-dist", &[0.0, f64::NAN])], "--min-dist"),
+        (&[("components", &[3.0, 70.0])], "70 is not between 1 and 64"),
+        (&[("neighbors", &[10.0, 120.0])], "120 neighbours of 120 positions"),
+        (&[("seed", &[])], "0 combinations"),
+        (&[("seed", &many), ("principal", &many)], "289 combinations"),
+        (&[("keep", &[0.2]), ("min-samples", &[3.0, 0.0])], "--min-samples"),
+    ];
+    for (names, wanted) in cases {
+        let e = message(run(&signals, &vary(names), &Backend::Cpu));
+        assert!(e.contains(wanted), "{names:?}: {e}");
+    }
+    let e = message(run(
+        &signals,
+        &vary(&[("keep", &[0.1, 0.2]), ("weight", &[1.0])]),
+        &Backend::Cpu,
+    ));
+    assert!(e.contains("no pixel of 'dp' varies"), "{e}");
+}
+
+#[test]
+fn energies_of_files_come_before_those_of_the_user() {
+    let spectrum = |name: &str, energy: Option<[f64; 2]>| {
+        let mut signal = made(name, [10, 12], [1, 40], two_regions);
+        let unit = "keV".to_owned();
+        signal.energy = energy.map(|[offset, step]| Energy { offset, step, unit });
+        signal
+    };
+    let signals = [
+        made("dp", [10, 12], [4, 4], two_regions),
+        spectrum("eds", Some([-0.1, 0.1])),
+        spectrum("other", None),
+    ];
+    let params = |exclude: &[[f64; 2]], eds_axis: Option<[f64; 2]>| Params {
+        exclude: exclude.to_vec(),
+        eds_axis,
+        neighbors: 30,
+        ..small()
+    };
+    let left_out = |signals: &[Signal], params: &Params| -> Result<Vec<Vec<usize>>> {
+        let chosen = selections(signals, params)?;
+        let features = phases::features(signals, &chosen, params, &Backend::Cpu, &Control::new())?;
+        let without = |mask: &Array2<bool>| mask.iter().enumerate().filter(|(_, m)| !**m).map(|(i, _)| i).collect();
+        Ok(features.iter().skip(1).map(|f| without(&f.mask)).collect())
+    };
+    // 0.95 to 1.15 keV are channels 11 and 12 of the file's axis, and channel 1 of the user's.
+    let window = [[0.95, 1.15]];
+    let found = left_out(&signals, &params(&window, Some([0.0, 1.0]))).unwrap();
+    assert_eq!(found, [vec![11, 12], vec![1]]);
+    // Signals that say nothing are left alone as long as one says something, with a word about it.
+    let silent = params(&[window[0], [7.0, 8.0]], None);
+    assert_eq!(left_out(&signals, &silent).unwrap(), [vec![11, 12], vec![]]);
+    let warnings = run(&signals, &silent, &Backend::Cpu).unwrap().warnings;
+    let told = |text: &str| warnings.iter().filter(|w| w.contains(text)).count();
+    assert_eq!(
+        [told("'other'"), told("7-8 leaves nothing out"), told("leaves nothing out")],
+        [1, 1, 1]
+    );
+    let e = message(run(&[spectrum("dp", None)], &silent, &Backend::Cpu));
+    assert!(
+        e.contains("'dp' does not say its energies") && e.contains("--eds-axis"),
+        "{e}"
+    );
+    // An axis of the user that nothing needs.
+    let found = run(&signals[..2], &params(&[], Some([0.0, 1.0])), &Backend::Cpu).unwrap();
+    assert!(found.warnings.iter().any(|w| w.contains("--eds-axis has no effect")));
+    // Numbered channels are no energies.
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("plain.hspy");
+    std::fs::copy(data("eds.hspy"), &path).unwrap();
+    let energy = || {
+        Signal::open("eds", &path, true, &OpenOptions::default(), &Control::new())
+            .unwrap()
+            .energy
+    };
+    assert!(energy().is_some());
+    let file = hdf5::File::open_rw(&path).unwrap();
+    let signal = file.group("Experiments").unwrap().groups().unwrap().remove(0);
+    let axis = signal.group("axis-2").unwrap();
+    axis.attr("scale").unwrap().write_scalar(&1.0).unwrap();
+    axis.attr("offset").unwrap().write_scalar(&0.0).unwrap();
+    axis.delete_attr("units").unwrap();
+    drop((axis, signal, file));
+    assert_eq!(energy(), None);
 }
 
 #[test]

@@ -586,6 +586,22 @@ fn agreement_is_that_of_the_reference() {
         (0, vec![1.0; 3], vec![1.0; 3])
     );
     assert!(agreement(Array2::zeros((0, 3)).view()).is_err());
+    // Runs that found nothing agree with each other alone, and are not asked, however many they are.
+    let (none, a, b) = ([-1; 6], [0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 1]);
+    let runs: Vec<i32> = [none, none, none, a, b].concat();
+    let found = agreement(ArrayView2::from_shape((5, 6), &runs).unwrap()).unwrap();
+    assert_eq!(found.reference, 3);
+    for matrix in [&found.ari, &found.nmi] {
+        assert_eq!(
+            [matrix[[0, 2]], matrix[[0, 3]], matrix[[4, 1]], matrix[[3, 3]]],
+            [1.0, 0.0, 0.0, 1.0]
+        );
+        assert!(matrix[[3, 4]] > 0.0 && matrix[[3, 4]] < 1.0);
+    }
+    assert_eq!(found.matched.row(0).to_vec(), none);
+    assert_eq!(found.with_reference, [0.4, 0.4, 0.4, 0.4, 0.4, 0.2]);
+    let found = agreement(ArrayView2::from_shape((2, 6), &runs).unwrap()).unwrap();
+    assert_eq!((found.reference, found.ari[[0, 1]], found.pairwise), (0, 1.0, vec![1.0; 6]));
 }
 
 #[test]

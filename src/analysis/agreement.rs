@@ -11,7 +11,7 @@ pub struct Agreement {
     pub ari: Array2<f64>,
     /// Normalised mutual information of each pair.
     pub nmi: Array2<f64>,
-    /// The run that is most like the others: largest mean index, the first among equals.
+    /// The run that is most like the others: largest mean index, the first among equals; one without any label only if no run has one.
     pub reference: usize,
     /// Labels of every run (runs, points), renamed to match the reference run; labels without a partner there follow after its own.
     pub matched: Array2<i32>,
@@ -49,12 +49,14 @@ pub fn agreement(labels: ArrayView2<i32>) -> Result<Agreement> {
     if runs == 1 {
         pairwise.fill(1.0);
     }
-    let mut reference = 0;
-    for run in 1..runs {
-        if ari.row(run).sum() > ari.row(reference).sum() {
-            reference = run;
+    // Runs that found nothing are all alike, but say nothing about what there is.
+    let mut reference = None;
+    for run in (0..runs).filter(|&run| of[run].iter().any(|l| *l >= 0)) {
+        if reference.is_none_or(|best| ari.row(run).sum() > ari.row(best).sum()) {
+            reference = Some(run);
         }
     }
+    let reference = reference.unwrap_or(0);
     let mut matched = Array2::zeros((runs, points));
     let mut with_reference = vec![0.0; points];
     for (run, labels) in of.iter().enumerate() {

@@ -44,14 +44,24 @@ pub fn contingency(a: &[i32], b: &[i32]) -> Result<Contingency> {
     })
 }
 
+/// How alike labellings are that share no labelled position: entirely if both found nothing, else not at all. Without this, a labelling
+/// that found nothing would count as equal to every other.
+fn nothing_shared(a: &[i32], b: &[i32]) -> f64 {
+    let empty = |labels: &[i32]| labels.iter().all(|l| *l < 0);
+    if empty(a) && empty(b) { 1.0 } else { 0.0 }
+}
+
 /// The adjusted Rand index of two labellings: 1 for equal partitions, about 0 for independent ones, whatever the numbers of the
-/// labels. Positions with a negative label in either are left out. 1 if at most one position is left.
-/// L. Hubert, P. Arabie, *J. Classif.* 2 (1985) 193.
+/// labels. Positions with a negative label in either are left out. 1 if one position is left; if none is, 1 for two labellings without
+/// any label, else 0. L. Hubert, P. Arabie, *J. Classif.* 2 (1985) 193.
 ///
 /// # Errors
 /// [`Error::Parameter`] if the lengths differ.
 pub fn adjusted_rand_index(a: &[i32], b: &[i32]) -> Result<f64> {
     let table = contingency(a, b)?.counts;
+    if table.is_empty() {
+        return Ok(nothing_shared(a, b));
+    }
     let pairs = |n: u64| u128::from(n) * u128::from(n.saturating_sub(1)) / 2;
     let sum = |counts: &mut dyn Iterator<Item = u64>| counts.map(pairs).sum::<u128>() as f64;
     let together = sum(&mut table.iter().copied());
@@ -72,18 +82,21 @@ pub fn adjusted_rand_index(a: &[i32], b: &[i32]) -> Result<f64> {
 }
 
 /// The normalised mutual information of two labellings, 2 I(a, b)/(H(a) + H(b)): 1 for equal partitions, 0 for independent ones. Positions
-/// with a negative label in either are left out. 1 if both put everything in one cluster. A. Strehl, J. Ghosh, *J. Mach. Learn. Res.* 3 (2002)
-/// 583, with the arithmetic mean of the entropies.
+/// with a negative label in either are left out. 1 if both put everything in one cluster; if no position is left, 1 for two labellings
+/// without any label, else 0. A. Strehl, J. Ghosh, *J. Mach. Learn. Res.* 3 (2002) 583, with the arithmetic mean of the entropies.
 ///
 /// # Errors
 /// [`Error::Parameter`] if the lengths differ.
 pub fn normalised_mutual_information(a: &[i32], b: &[i32]) -> Result<f64> {
     let table = contingency(a, b)?.counts.mapv(|c| c as f64);
+    if table.is_empty() {
+        return Ok(nothing_shared(a, b));
+    }
     let all = table.sum();
     let (rows, columns) = (table.sum_axis(ndarray::Axis(1)), table.sum_axis(ndarray::Axis(0)));
     let entropy = |counts: &ndarray::Array1<f64>| -> f64 { counts.iter().map(|c| -c / all * (c / all).ln()).sum() };
     let mean = (entropy(&rows) + entropy(&columns)) / 2.0;
-    if all == 0.0 || mean <= 0.0 {
+    if mean <= 0.0 {
         return Ok(1.0);
     }
     let mut information = 0.0;

@@ -12,6 +12,10 @@ use crate::rng::Source;
 const PURPOSE: u8 = 65;
 /// Resampled sets of tracks that the interval comes from.
 const RESAMPLES: usize = 2000;
+/// Steps of a piece: pieces of some steps are nearly independent of each other, so that one long track gives an interval, too.
+const PIECE: usize = 6;
+/// With fewer pieces resampling gives intervals that are far too narrow (none at all from a single piece).
+const FEW: usize = 10;
 /// Lags that the slope is taken from.
 const LAGS: usize = 4;
 
@@ -23,7 +27,7 @@ pub type Track = [(u32, [f64; 2])];
 pub struct Diffusion {
     /// By the covariance estimator; NaN without two steps.
     pub value: f64,
-    /// Interval that holds the true value in 95 % of all cases.
+    /// Interval that shall hold the true value in 95 % of all cases; NaN where there are too few steps for one.
     pub low: f64,
     pub high: f64,
     /// Standard deviation of the error of one coordinate of a position, from the same steps.
@@ -41,21 +45,30 @@ struct Sums {
     steps: usize,
     products: f64,
     pairs: usize,
+    /// Three steps in a row.
+    triples: usize,
+    /// Squares of the steps' squares.
+    fourths: f64,
 }
 
 impl Sums {
     fn of(track: &Track) -> Self {
         let mut sums = Sums::default();
         let mut before: Option<[f64; 2]> = None;
+        let mut row = 0;
         for pair in track.windows(2) {
             let [(f0, p0), (f1, p1)] = [pair[0], pair[1]];
             if f1 != f0 + 1 {
-                before = None;
+                (before, row) = (None, 0);
                 continue;
             }
             let step = [p1[0] - p0[0], p1[1] - p0[1]];
-            sums.squares += step[0] * step[0] + step[1] * step[1];
+            let square = step[0] * step[0] + step[1] * step[1];
+            sums.squares += square;
+            sums.fourths += square * square;
             sums.steps += 1;
+            row += 1;
+            sums.triples += usize::from(row > 2);
             if let Some(b) = before {
                 sums.products += step[0] * b[0] + step[1] * b[1];
                 sums.pairs += 1;
@@ -69,6 +82,8 @@ impl Sums {
         self.steps += other.steps;
         self.products += other.products;
         self.pairs += other.pairs;
+        self.triples += other.triples;
+        self.fourths += other.fourths;
     }
     /// Mean over both dimensions of the covariance of neighbouring steps.
     fn covariance(&self) -> f64 {
@@ -81,13 +96,35 @@ impl Sums {
     fn diffusion(&self, time: f64) -> f64 {
         self.squares / (4 * self.steps) as f64 / time + self.covariance() / time
     }
+    /// Standard deviation of [`Sums::diffusion`], see [`diffusion()`].
+    fn deviation(&self, time: f64) -> f64 {
+        let [steps, pairs, triples] = [self.steps, self.pairs, self.triples].map(|n| n as f64);
+        let (a, b) = (self.squares / (2.0 * steps), self.covariance());
+        // In one dimension, of the sum of squares, that of products, and both together.
+        let squares = 2.0 * (steps * a * a + 2.0 * pairs * b * b);
+        let products = pairs * (a * a + b * b) + 2.0 * triples * b * b;
+        let both = 4.0 * a * b * pairs;
+        let mut variance = squares / (4.0 * steps * steps);
+        if self.pairs > 0 {
+            variance += products / (pairs * pairs) + both / (steps * pairs);
+        }
+        // Hops vary more than normal steps, whose squares' squares have the mean 8 a².
+        let excess = (self.fourths - 8.0 * a * a * steps).max(0.0) / (16.0 * steps * steps);
+        (variance.max(0.0) / 2.0 + excess).sqrt() / time
+    }
 }
 
-/// The diffusion coefficient common to `tracks`, `time` between frames. The interval comes from tracks drawn again at random (bootstrap), long
-/// ones cut into pieces before; `seed` makes it repeatable.
+/// The diffusion coefficient common to `tracks`, `time` between frames.
+///
+/// With 10 and more pieces of about 6 steps the interval comes from pieces drawn again at random (bootstrap); `seed` makes it repeatable. Fewer pieces
+/// vary too little among themselves. Then it is D ± 1.96 standard deviations, the low end not below 0, none (NaN) with fewer than three steps. The
+/// variance is that of Vestergaard, Blainey and Flyvbjerg for displacements with variance a = ⟨Δ²⟩ and covariance b = ⟨Δₙ Δₙ₊₁⟩ of neighbours, added
+/// up over tracks and gaps: with N steps, M pairs and T triples in a row, in each of two dimensions
+/// var(D) τ² = (N a² + 2 M b²)/(2 N²) + (M (a² + b²) + 2 T b²)/M² + 4 a b/N, for one long track D² ((6 + 4ε + 2ε²)/N + 4 (1 + ε)²/N²) with
+/// ε = −b/(D τ). As measured a and b enter, not D and ε: a small D by chance would make the interval narrow just where it is far off. What
+/// Σ|Δ|⁴ exceeds that of normal steps by is added, for hops. In simulations with errors of 0 to 1 √(D τ) it holds the true value in 0.87 (one track of 4
+/// points), 0.89 to 0.96 (8 points), 0.92 to 0.96 (3 × 8 or 31 points) of all cases; hops with a chance of 0.22 a frame: 0.83, 0.93.
 pub fn diffusion(tracks: &[&Track], time: f64, seed: u64) -> Diffusion {
-    // Pieces of some steps are nearly independent of each other, so that one long track gives an interval, too.
-    const PIECE: usize = 6;
     let mut pieces = Vec::new();
     let mut all = Sums::default();
     for track in tracks {
@@ -116,6 +153,24 @@ pub fn diffusion(tracks: &[&Track], time: f64, seed: u64) -> Diffusion {
             steps: all.steps,
         };
     }
+    let value = all.diffusion(time);
+    let [low, high] = match pieces.iter().filter(|p| p.steps > 0).count() {
+        FEW.. => resampled(&pieces, time, seed),
+        _ if all.steps < 3 => [f64::NAN; 2],
+        _ => [-1.96, 1.96].map(|k| (value + k * all.deviation(time)).max(0.0)),
+    };
+    Diffusion {
+        value,
+        low,
+        high,
+        localisation: (-all.covariance()).max(0.0).sqrt(),
+        from_msd: slope(&mean_square_displacement(tracks, LAGS)) / (4.0 * time),
+        steps: all.steps,
+    }
+}
+
+/// The middle 95 % of diffusion coefficients from `pieces` drawn again.
+fn resampled(pieces: &[Sums], time: f64, seed: u64) -> [f64; 2] {
     let mut random = Source::new(seed, PURPOSE).sequence(0);
     let mut drawn: Vec<f64> = (0..RESAMPLES)
         .filter_map(|_| {
@@ -133,14 +188,7 @@ pub fn diffusion(tracks: &[&Track], time: f64, seed: u64) -> Diffusion {
             .copied()
             .unwrap_or(f64::NAN)
     };
-    Diffusion {
-        value: all.diffusion(time),
-        low: at(0.025),
-        high: at(0.975),
-        localisation: (-all.covariance()).max(0.0).sqrt(),
-        from_msd: slope(&mean_square_displacement(tracks, LAGS)) / (4.0 * time),
-        steps: all.steps,
-    }
+    [at(0.025), at(0.975)]
 }
 
 /// Mean square displacement at lags of 1 … `lags` steps, and the number of displacements behind it.

@@ -84,7 +84,8 @@ impl SideLobes {
 }
 
 /// Height above which a maximum of `map` is no noise: the median of the heights of all maxima plus six standard deviations, which
-/// are taken from the median distance to it, so that spots, being few, do not matter. Infinite for a map without maxima.
+/// are taken from the median distance to it, so that spots, being few, do not matter. Where spots fill the frame the typical maximum
+/// is a spot, and the level may lie above all of them. Infinite for a map without maxima.
 pub fn noise_level(map: ArrayView2<f64>) -> f64 {
     let median = |mut v: Vec<f64>| {
         v.sort_by(f64::total_cmp);

@@ -18,6 +18,11 @@ pub(crate) const HEADER: usize = 240;
 /// First bytes of every block file.
 pub(crate) const MAGIC: &[u8] = b"IMGBLO";
 
+/// What emstream notes behind the header where it knows no step of the scan, since the fields must hold numbers that one can divide by.
+pub(crate) const NO_STEP: &[u8] = b"[emstream: the step of the scan is not known]";
+/// The same for the detector.
+pub(crate) const NO_SCALE: &[u8] = b"[emstream: the scale of the detector is not known]";
+
 /// The fields of the header that emstream reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Header {
@@ -119,7 +124,13 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
             h.voltage
         ));
     }
-    let sig_axis = axis(100.0 / f64::from(h.pixels_per_cm), "cm");
+    let mut note = vec![0; usize::try_from(h.frames_at).unwrap_or(HEADER).clamp(HEADER, HEADER + 128) - HEADER];
+    file.read(HEADER as u64, &mut note)?;
+    let known = |what: &[u8], scale: f64| match note.windows(what.len()).any(|w| w == what) {
+        true => f64::NAN,
+        false => scale,
+    };
+    let sig_axis = axis(known(NO_SCALE, 100.0 / f64::from(h.pixels_per_cm)), "cm");
     let mut info = ScanInfo {
         path: path.to_owned(),
         format: "blo",
@@ -127,7 +138,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         nav: sizes.nav,
         frame: sizes.frame(pixel),
         stored: stored.to_string(),
-        nav_axes: h.step.map(|s| axis(s, "nm")),
+        nav_axes: h.step.map(|s| axis(known(NO_STEP, s), "nm")),
         sig_axes: [sig_axis.clone(), sig_axis],
         together: 1,
         costly: false,

@@ -164,6 +164,14 @@ pub(crate) fn tuple(dims: &[u64]) -> String {
     format!("({})", dims.join(", "))
 }
 
+/// What is said of four dimensions of which HyperSpy calls `navigating` the scan's.
+pub(crate) fn no_scan(place: &str, navigating: usize) -> String {
+    format!(
+        "{place} is no scan of images: of its 4 axes {navigating} navigate{}, not the first two (--sig-shape H,W reads it as one)",
+        if navigating == 1 { "s" } else { "" }
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

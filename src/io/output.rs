@@ -33,7 +33,7 @@ fn exists_error(target: &Path) -> Error {
 }
 
 /// Something of any kind, broken links included, bears this name.
-fn is_taken(path: &Path) -> bool {
+pub(crate) fn is_taken(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 

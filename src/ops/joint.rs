@@ -4,12 +4,41 @@ use crate::backend::gpu::Gpu;
 use crate::backend::stage::{CpuStage, GpuStage};
 use crate::engine::{Collector, Job, Needs, Operator};
 use crate::error::{Error, Result};
-use crate::kernels::correlate::joint::{self, Fit, Params, Part};
+use crate::kernels::correlate::joint::{self, Fit, Params, Part, Range};
 
 /// Fits of every selected frame, in selection order; see [`crate::kernels::correlate::joint`].
 pub struct JointFit(pub Params);
 
+/// [`JointFit`] of the spots whose lattice indices both lie in a range; `Params::most` does not matter.
+pub struct JointFitOf(pub Params, pub Range);
+
+impl JointFit {
+    fn whole(&self) -> JointFitOf {
+        JointFitOf(self.0.clone(), Range::symmetric(self.0.most))
+    }
+}
+
 impl Operator for JointFit {
+    type Part = Part;
+    type Output = Vec<Fit>;
+    fn name(&self) -> &'static str {
+        "joint fit"
+    }
+    fn needs(&self, job: &Job<'_>) -> Result<Needs> {
+        self.whole().needs(job)
+    }
+    fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
+        self.whole().cpu(job)
+    }
+    fn gpu(&self, job: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
+        self.whole().gpu(job, gpu)
+    }
+    fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = Vec<Fit>>>> {
+        self.whole().collector(job)
+    }
+}
+
+impl Operator for JointFitOf {
     type Part = Part;
     type Output = Vec<Fit>;
     fn name(&self) -> &'static str {
@@ -20,11 +49,10 @@ impl Operator for JointFit {
         if starts != frames {
             return Err(Error::parameter("start lattices", format!("{starts} for {frames} frames")));
         }
-        if !(1..=1000).contains(&self.0.most) {
-            return Err(Error::parameter(
-                "--indices",
-                format!("up to {} (want 1 to 1000)", self.0.most),
-            ));
+        let Range { first, last } = self.1;
+        if first >= last || first < -1000 || last > 1000 {
+            let what = format!("{first}..{last} (want at least two, from −1000 to 1000)");
+            return Err(Error::parameter("--indices", what));
         }
         Ok(Needs {
             worker: joint::cost(job.frame),
@@ -33,10 +61,10 @@ impl Operator for JointFit {
         })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
-        joint::cpu::stage(job.frame, &self.0)
+        joint::cpu::stage_of(job.frame, &self.0, self.1)
     }
     fn gpu(&self, job: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
-        joint::gpu::stage(gpu, job.frame, &self.0)
+        joint::gpu::stage_of(gpu, job.frame, &self.0, self.1)
     }
     fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = Vec<Fit>>>> {
         Ok(Box::new(InOrder(vec![None; job.selection.len() as usize])))

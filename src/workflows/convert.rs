@@ -11,7 +11,7 @@ use crate::backend::stage::CpuStage;
 use crate::control::Control;
 use crate::engine::Selection;
 use crate::error::{Error, Result};
-use crate::io::write::{Compression, Format, NewScan, ScanWriter};
+use crate::io::write::{Compression, Format, NewScan, ScanWriter, lost_in_blo};
 use crate::io::{Axis, Scan, ScanInfo};
 use crate::kernels::framemap;
 use crate::pixel::{FrameShape, Frames, Pixel};
@@ -141,6 +141,11 @@ impl<'a> Job<'a> {
             title: stem.filter(|s| !s.is_empty()).unwrap_or_else(|| "scan".into()),
             signal: None,
         };
+        if params.format == Format::Blo
+            && let Some(lost) = lost_in_blo(&new)
+        {
+            notes.push(lost.to_owned());
+        }
         Ok(Job {
             scan,
             selection,

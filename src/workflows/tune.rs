@@ -110,12 +110,18 @@ pub fn recall(file: &Path, gpu: &Gpu) -> Result<Option<Tuning>> {
     Ok(all.adapter.iter().find(of).map(|e| e.tuning.within(&gpu.summary)))
 }
 
-/// Remembers what is best for an adapter.
+/// Remembers what is best for an adapter. A file that says something else is written anew.
 ///
 /// # Errors
-/// As [`recall`], and [`Error::Io`] when the file cannot be written.
+/// [`Error::Io`] when the file cannot be read or written.
 pub fn remember(file: &Path, name: &str, driver: &str, tuning: Tuning) -> Result<()> {
-    let mut all = read(file)?;
+    let mut all = match read(file) {
+        Err(e @ Error::Format { .. }) => {
+            log::warn!("{e}; it is written anew");
+            Remembered::default()
+        }
+        other => other?,
+    };
     all.adapter.retain(|e| e.name != name || e.driver != driver);
     all.adapter.push(Entry {
         name: name.to_owned(),

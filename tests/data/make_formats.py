@@ -321,7 +321,9 @@ def tvips():
         (d / name).write_bytes(h)
         found = libertem_frames("tvips", d / name, nav_shape=(3, 4), sync_offset=0)
         same(found, a, name)
-        add(f"tvips/{name}", found, (3, 4) if not skip else (3, 4), "libertem", format="tvips", shape="derived")
+        # emstream leaves the frames before the scan out unless told to read all.
+        all_of_it = dict(shape="given", options=dict(nav_shape="3,4")) if skip else dict(shape="derived")
+        add(f"tvips/{name}", found, (3, 4), "libertem", format="tvips", **all_of_it)
 
 
 # ---------------------------------------------------------------- zarr
@@ -549,6 +551,32 @@ def tiff():
         seen = tifffile.imread(d / name)
         same(seen, a, name)
         add(f"tiff/{name}", seen.astype(seen.dtype.newbyteorder("=")), nav, "tifffile", axes, format="tiff", shape=shape)
+    tiff_known(d)
+
+
+def tiff_known(d):
+    """Files of which tests/formats_tiff.rs knows the values, so that they need no place in the manifest: 6 frames of (7, 5)."""
+    import tifffile
+    def known(dtype, frames=6):
+        i = np.arange(frames * 35)
+        v = (i * 31 + i // 35 * 7) % 101
+        return {"u": v, "i": v - 50, "f": v / 8 - 3}[np.dtype(dtype).kind].astype(dtype).reshape(frames, 7, 5)
+    ways = {"plain": {}, "zlib": dict(compression="zlib"), "predictor": dict(compression="zlib", predictor=True), "tiled": dict(tile=(16, 16))}
+    for dtype in ("u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"):
+        for way, more in ways.items():
+            if way == "zlib" or dtype == "u2" or dtype == "f4" and way != "predictor":
+                name = d / f"white-{dtype}-{way}.tif"
+                big = dict(bigtiff=True, byteorder=">") if dtype in ("u4", "f8") else {}
+                tifffile.imwrite(name, known(dtype), photometric="miniswhite", **big, **more)
+                same(tifffile.imread(name), known(dtype), name.name)
+    tifffile.imwrite(d / "truncated.tif", known("u2"), photometric="minisblack", truncate=True)
+    tifffile.imwrite(d / "truncated-4d.tif", known("f4").reshape(2, 3, 7, 5), photometric="minisblack", truncate=True, bigtiff=True, byteorder=">")
+    with tifffile.TiffWriter(d / "truncated-twice.tif") as t:
+        for a in (known("u2")[:4], known("u2")[4:]):
+            t.write(a, photometric="minisblack", truncate=True)
+    for name, axes, more in [("interval-tz.tif", "TZYX", {}), ("interval-zc.tif", "ZCYX", {}), ("interval-tc.tif", "TCYX", {"tunit": "ms"})]:
+        tifffile.imwrite(d / name, known("u2").reshape(2, 3, 7, 5), imagej=True, resolution=(100, 50),
+                         metadata={"axes": axes, "finterval": 0.5, "unit": "1/\\u00C5", **more})
 
 
 def dm():

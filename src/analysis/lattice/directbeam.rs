@@ -10,22 +10,24 @@ pub fn support(points: &[Vector], weights: Option<&[f64]>, radius: f64) -> Vec<f
     let top = weights.map_or(1.0, |w| w.iter().copied().map(usable).fold(0.0, f64::max));
     let others = points.len().saturating_sub(1).max(1) as f64;
     let mut all = Vec::with_capacity(points.len());
-    for (i, p) in points.iter().enumerate() {
+    for i in 0..points.len() {
         let brightness = match weights.and_then(|w| w.get(i)) {
             Some(&w) if top > 0.0 => usable(w) / top,
             Some(_) => 1.0,
             None => 1.0 - i as f64 / points.len() as f64,
         };
-        let paired = points.iter().enumerate().filter(|&(j, q)| {
-            j != i
-                && points
-                    .iter()
-                    .enumerate()
-                    .any(|(k, r)| k != j && k != i && length([2.0 * p[0] - q[0] - r[0], 2.0 * p[1] - q[1] - r[1]]) < radius)
-        });
-        all.push(0.5 * brightness + 0.5 * paired.count() as f64 / others);
+        all.push(0.5 * brightness + 0.5 * paired(points, points[i], Some(i), radius) as f64 / others);
     }
     all
+}
+
+/// Points other than number `own` that have a partner, within `radius`, where `p` mirrors them.
+fn paired(points: &[Vector], p: Vector, own: Option<usize>, radius: f64) -> usize {
+    let others = || points.iter().enumerate().filter(|(j, _)| Some(*j) != own);
+    let mirrored = |q: &Vector, r: &Vector| length([2.0 * p[0] - q[0] - r[0], 2.0 * p[1] - q[1] - r[1]]) < radius;
+    others()
+        .filter(|&(j, q)| others().any(|(k, r)| k != j && mirrored(q, r)))
+        .count()
 }
 
 /// A list of spots with their weights (heights), if known.
@@ -42,6 +44,13 @@ pub struct Cloud<'a> {
 /// between clusters. The best point of every cloud within `radius` counts with its [`support`]; the result is the mean of
 /// these points. Ties: the candidate nearest to the centre of all points, then the first. `None` without finite points.
 pub fn direct_beam(clouds: &[Cloud], radius: f64) -> Option<Vector> {
+    direct_beam_among(clouds, &[], radius)
+}
+
+/// [`direct_beam`], which may also be one of `guesses`, positions known from elsewhere: an overexposed direct beam is no higher than
+/// the spots around it and may be in no cloud. A cloud without a point within `radius` of a guess counts with half the share of its
+/// points that have a partner on the opposite side of it.
+pub fn direct_beam_among(clouds: &[Cloud], guesses: &[Vector], radius: f64) -> Option<Vector> {
     let clouds: Vec<(&[Vector], Vec<f64>)> = clouds
         .iter()
         .map(|c| (c.points, support(c.points, c.weights, radius)))
@@ -51,7 +60,8 @@ pub fn direct_beam(clouds: &[Cloud], radius: f64) -> Option<Vector> {
     let count = points().count() as f64;
     let centre = points().fold([0.0; 2], |c, p| [c[0] + p[0] / count, c[1] + p[1] / count]);
     let mut best: Option<(f64, f64, Vector)> = None;
-    for p in points() {
+    let candidates = points().map(|p| (p, false));
+    for (p, guess) in candidates.chain(guesses.iter().copied().filter(finite).map(|p| (p, true))) {
         let (mut score, mut sum, mut near) = (0.0, [0.0; 2], 0.0);
         for (cloud, support) in &clouds {
             let within = cloud
@@ -62,12 +72,15 @@ pub fn direct_beam(clouds: &[Cloud], radius: f64) -> Option<Vector> {
                 score += s;
                 sum = [sum[0] + q[0], sum[1] + q[1]];
                 near += 1.0;
+            } else if guess && !cloud.is_empty() {
+                score += 0.5 * paired(cloud, p, None, radius) as f64 / cloud.len() as f64;
             }
         }
+        let mean = if near > 0.0 { [sum[0] / near, sum[1] / near] } else { p };
         let off = length([p[0] - centre[0], p[1] - centre[1]]);
         // Sums of the same numbers in the same order are equal for equal sets.
         if best.is_none_or(|(s, o, _)| score > s || (score == s && off < o)) {
-            best = Some((score, off, [sum[0] / near, sum[1] / near]));
+            best = Some((score, off, mean));
         }
     }
     best.map(|b| b.2)
@@ -125,6 +138,24 @@ mod tests {
             ),
             None
         );
+    }
+
+    /// Three crystals in different directions whose direct beam is not among their spots.
+    #[test]
+    fn a_guess_is_taken_where_spots_lie_around_it() {
+        let clouds: Vec<Vec<Vector>> = [0.2, 0.5, 0.8].map(|turn| hexagon([70.0, 72.0], turn)[..6].to_vec()).into();
+        let weights = [1.0; 6];
+        let clouds: Vec<Cloud> = clouds
+            .iter()
+            .map(|points| Cloud {
+                points,
+                weights: Some(&weights),
+            })
+            .collect();
+        assert_ne!(direct_beam(&clouds, 3.0), Some([70.0, 72.0]));
+        assert_eq!(direct_beam_among(&clouds, &[[70.0, 72.0]], 3.0), Some([70.0, 72.0]));
+        // Where no spots lie around it, it does not matter.
+        assert_eq!(direct_beam_among(&clouds, &[[20.0, 30.0]], 3.0), direct_beam(&clouds, 3.0));
     }
 
     #[test]

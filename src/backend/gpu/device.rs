@@ -71,8 +71,11 @@ impl Gpu {
             required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
             required_limits: limits.clone(),
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
-            // Blocks are few and large: pools of spare memory would only eat the budget.
-            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            // Blocks of frames are few and large: each gets memory of its own, exactly as much as it needs, so that the budget is
+            // what is really taken. Only small buffers share.
+            memory_hints: wgpu::MemoryHints::Manual {
+                suballocated_device_memory_block_size: 4 << 20..8 << 20,
+            },
             trace: wgpu::Trace::Off,
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))

@@ -1,6 +1,6 @@
 //! `emstream defects classify`
 
-use super::RecipeArg;
+use super::{RecipeArg, open};
 use crate::cli::place::Place;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
@@ -161,7 +161,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let classified = classify::run(&found, p, start.as_deref(), &session.control)?;
     let pictures = match &p.movie {
         Some(movie) => {
-            let scan = how(&args.result)?.open(movie, session)?.0;
+            let scan = open(&how(&args.result)?, movie, session)?;
             let class = found.spread(&classified.labels);
             classify::pictures(&*scan, &found, &class, &p.show_frames, (&dir, "movie.png"), &session.control)?
         }
@@ -194,5 +194,9 @@ fn how(result: &Path) -> Result<ScanArgs> {
     }
     let text = io::read_stored_text(&path, "provenance/parameters")?;
     let earlier: Earlier = toml::from_str(&text).map_err(|e| Error::format(&path, "provenance/parameters", e.to_string()))?;
-    Ok(earlier.scan)
+    // Results of versions that took a region of interest hold all frames nevertheless.
+    Ok(ScanArgs {
+        roi: None,
+        ..earlier.scan
+    })
 }

@@ -1,6 +1,6 @@
 //! `emstream defects detect`
 
-use super::MovieArgs;
+use super::{MovieArgs, open};
 use crate::cli::place::Place;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
@@ -119,7 +119,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
 
     let dir = args.place.folder(session)?;
     let model = file.detect.model.as_deref().map(keras::read_model).transpose()?;
-    let (scan, _) = file.scan.open(&args.movie, session)?;
+    let scan = open(&file.scan, &args.movie, session)?;
     let model = match model {
         Some(m) => m,
         None => defects::default_model(scan.info())?,

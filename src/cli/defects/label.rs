@@ -1,6 +1,6 @@
 //! `emstream defects label`
 
-use super::MovieArgs;
+use super::{MovieArgs, open};
 use crate::cli::place::Place;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
@@ -60,7 +60,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     p.sigma = args.sigma.or(p.sigma);
 
     let dir = args.place.folder(session)?;
-    let (scan, _) = file.scan.open(&args.movie, session)?;
+    let scan = open(&file.scan, &args.movie, session)?;
     let backend = session.backend()?;
     let result = label::run(&*scan, &file.movie, &file.label, &backend, &session.control)?;
     for w in &result.warnings {

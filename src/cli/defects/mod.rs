@@ -7,12 +7,15 @@ mod run;
 mod track;
 mod train;
 
+use super::scan::ScanArgs;
 use super::session::Session;
 use super::set;
 use clap::{Subcommand, ValueEnum};
 use emstream::analysis::Recipe;
+use emstream::io::Scan;
 use emstream::workflows::defects::MovieParams;
 use emstream::{Error, Result};
+use std::path::Path;
 
 /// Find, classify and follow defects in movies of atomic lattices
 #[derive(clap::Args)]
@@ -54,6 +57,18 @@ impl From<RecipeArg> for Recipe {
             RecipeArg::Default => Recipe::Default,
             RecipeArg::Published => Recipe::Published,
         }
+    }
+}
+
+/// Opens a movie. A region of interest would leave out frames in the middle of it, which no step can do: an error rather than a flag without effect.
+fn open(how: &ScanArgs, movie: &Path, session: &Session) -> Result<Box<dyn Scan>> {
+    let (scan, selection) = how.open(movie, session)?;
+    match selection.is_all() {
+        true => Ok(scan),
+        false => Err(Error::parameter(
+            "--roi",
+            "movies have no region of interest: --frames A..B (detect, run) or --frame N (label, train) choose frames",
+        )),
     }
 }
 

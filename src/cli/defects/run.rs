@@ -1,7 +1,7 @@
 //! `emstream defects run`: every step in one command.
 
 use super::detect::DetectFlags;
-use super::{MovieArgs, classify, track};
+use super::{MovieArgs, classify, open, track};
 use crate::cli::place::Place;
 use crate::cli::scan::ScanArgs;
 use crate::cli::session::Session;
@@ -101,7 +101,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
 
     let dir = args.place.folder(session)?;
     let model = p.detect.model.as_deref().map(keras::read_model).transpose()?;
-    let (scan, _) = file.scan.open(&args.movie, session)?;
+    let scan = open(&file.scan, &args.movie, session)?;
     let backend = session.backend()?;
     let effective = workflows::to_toml(&ParamsFile {
         scan: file.scan,

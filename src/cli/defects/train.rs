@@ -1,6 +1,6 @@
 //! `emstream defects train`
 
-use super::MovieArgs;
+use super::{MovieArgs, open};
 use crate::cli::arrays;
 use crate::cli::place::Place;
 use crate::cli::scan::ScanArgs;
@@ -113,7 +113,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let maps: Vec<Vec<_>> = maps.collect::<Result<_>>()?;
     let dir = args.place.folder(session)?;
     let start = p.model.as_deref().map(keras::read_model).transpose()?.map(|m| m.network);
-    let scans = movies.iter().map(|m| file.scan.open(m, session).map(|(scan, _)| scan));
+    let scans = movies.iter().map(|m| open(&file.scan, m, session));
     let scans: Vec<_> = scans.collect::<Result<_>>()?;
     let lessons: Vec<Lesson<'_>> = scans
         .iter()

@@ -5,10 +5,16 @@ use crate::cli::scan::{ScanArgs, pair, report_warnings};
 use crate::cli::session::Session;
 use crate::cli::set;
 use emstream::analysis::Recipe;
-use emstream::engine::Backend;
+use emstream::engine::Selection;
+use emstream::io::ebsd::PatternMap;
 use emstream::io::output::write_file;
 use emstream::workflows::ebsd::bands::{self, Params};
 use emstream::{Error, Result};
+use std::path::Path;
+
+/// Stacks of processed patterns, ours first, and of patterns as the camera gave them.
+const PROCESSED: [&str; 2] = ["Patterns", "Processed Patterns"];
+const RAW: [&str; 2] = ["RawPatterns", "Unprocessed Patterns"];
 
 /// Bands of every pattern by Hough transform, and a band quality map; or with --at the bands of one pattern drawn
 #[derive(clap::Args)]
@@ -51,35 +57,25 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let at = args.at.as_deref().map(|t| pair("--at", t)).transpose()?;
     if let Some([row, column]) = at {
         how.roi = Some(format!("{row}:{},{column}:{}", row + 1, column + 1));
+        args.files.keep_input("patterns and results")?;
     }
     let target = match at {
         Some(_) => None,
         None => Some(args.files.target(session)?),
     };
-    // Bands show in processed patterns: those come first where the file has both.
-    let given = how.dataset.clone();
-    how.dataset = given.clone().or(Some("Patterns".into()));
-    let opened = match open_map(&how, &args.files.input, session) {
-        Err(_) if given.is_none() => {
-            how.dataset = None;
-            open_map(&how, &args.files.input, session)
-        }
-        other => other,
-    };
-    let (map, selection) = opened?;
-    if map
-        .scan
-        .info()
-        .dataset
-        .as_deref()
-        .is_some_and(|d| d.ends_with("/RawPatterns"))
-    {
+    let backend = session.backend()?;
+    let (map, selection) = patterns(&mut how, &args.files.input, session)?;
+    if let Some(target) = &target {
+        target.locate(&selection)?;
+    }
+    let stack = map.scan.info().dataset.as_deref().unwrap_or("");
+    if stack.rsplit('/').next().is_some_and(|name| RAW.contains(&name)) {
         log::warn!(
             "{}: these are raw patterns; bands show better after `ebsd process`",
             args.files.input.display()
         );
     }
-    let found = bands::find(&map, &selection, &params, &Backend::Cpu, &session.control)?;
+    let found = bands::find(&map, &selection, &params, &backend, &session.control)?;
     let [_, columns] = map.scan.info().nav;
     let point = at.or_else(|| {
         let middle = selection.iter().nth(selection.len() as usize / 2)? as usize;
@@ -91,7 +87,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     match (target, args.files.output) {
         (Some(target), _) => {
             let text = effective(&how, "bands", &params)?;
-            let page = bands::write(&found, &map, &figure, target, &Backend::Cpu, text)?;
+            let page = bands::write(&found, &map, &figure, target, &backend, text)?;
             println!("{} patterns; {}", selection.len(), page.display());
         }
         (None, Some(output)) => {
@@ -101,4 +97,19 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         (None, None) => {}
     }
     Ok(())
+}
+
+/// Bands show in processed patterns: those come first where the file has both and the user names none. `how` says in the end what was read.
+fn patterns(how: &mut ScanArgs, input: &Path, session: &Session) -> Result<(PatternMap, Selection)> {
+    if how.dataset.is_some() {
+        return open_map(how, input, session);
+    }
+    for name in PROCESSED {
+        how.dataset = Some(name.into());
+        if let Ok(opened) = open_map(how, input, session) {
+            return Ok(opened);
+        }
+    }
+    how.dataset = None;
+    open_map(how, input, session)
 }

@@ -96,8 +96,14 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     if params.upsample == 0 {
         return Err(Error::parameter("--upsample", "must be at least 1"));
     }
+    if params.templates.is_some() {
+        args.files.rows_of_all(&how)?;
+    }
     let target = args.files.target(session)?;
     let (map, selection) = open_map(&how, &args.files.input, session)?;
+    if params.templates.is_some() {
+        target.locate(&selection)?;
+    }
     let backend = session.backend()?;
     let job = Job {
         map: &map,

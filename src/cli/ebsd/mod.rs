@@ -77,9 +77,16 @@ struct Files {
     params: Option<PathBuf>,
 }
 
+/// Whether two names lead to one file.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let real = |p: &Path| std::fs::canonicalize(p).ok();
+    real(a).is_some_and(|a| Some(a) == real(b))
+}
+
 impl Files {
     /// Where maps go. Comes before the patterns are opened.
     fn target(&self, session: &Session) -> Result<Target> {
+        self.keep_input("patterns and results")?;
         Target::open(&self.input, self.output.as_deref(), session.overwrite)
     }
 
@@ -89,17 +96,37 @@ impl Files {
         if self.in_place {
             return Ok((Some(Store::open(&self.input)?), output));
         }
-        let real = std::fs::canonicalize(output).ok();
-        if real.is_some() && real == std::fs::canonicalize(&self.input).ok() {
-            let what = "the output is the input: use --in-place to keep both kinds of patterns in one file";
+        self.keep_input("both kinds of patterns")?;
+        Ok((None, output))
+    }
+
+    /// Refuses a new file in place of the input: `--overwrite` would trade the measured patterns for what was computed from them. `both` is
+    /// what --in-place would keep beside them.
+    fn keep_input(&self, both: &str) -> Result<()> {
+        if self.output.as_ref().is_some_and(|o| is_same_file(&self.input, o)) {
+            let what = format!("the output is the input: use --in-place to keep {both} in one file");
             return Err(Error::parameter("-o", what));
         }
-        Ok((None, output))
+        Ok(())
+    }
+
+    /// Refuses a part of the map where the file itself takes one row for each of its patterns.
+    fn rows_of_all(&self, how: &ScanArgs) -> Result<()> {
+        if self.in_place && how.roi.is_some() {
+            let what = "--in-place writes a row for every pattern of the file: leave it out or write to a new file with -o";
+            return Err(Error::parameter("--roi", what));
+        }
+        Ok(())
     }
 
     /// Scan flags and parameters of the section `name` of the parameter file, or what was typed and defaults.
     fn parameters<P: DeserializeOwned + Default>(&self, how: ScanArgs, name: &str) -> Result<(ScanArgs, P)> {
-        params_file(self.params.as_deref(), how, name)
+        let (how, params) = params_file(self.params.as_deref(), how, name)?;
+        // Bands are rows whatever the parameters are; other commands know only after their flags were applied.
+        if name == "bands" {
+            self.rows_of_all(&how)?;
+        }
+        Ok((how, params))
     }
 }
 

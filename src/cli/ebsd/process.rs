@@ -184,7 +184,11 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     }
     if done.cropped != [0, 0] {
         let [y, x] = done.cropped;
-        log::warn!("binning leaves out {y} rows at the bottom and {x} columns at the right of each pattern");
+        let centre = match args.files.in_place {
+            true => "; the pattern centre in the file stays that of the raw patterns",
+            false => "",
+        };
+        log::warn!("binning leaves out {y} rows at the bottom and {x} columns at the right of each pattern{centre}");
     }
     report_warnings(&args.files.input, &*map.scan);
     println!("{} patterns; {}", done.patterns, done.report.display());

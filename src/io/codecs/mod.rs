@@ -138,6 +138,21 @@ impl Compressor {
     }
 }
 
+/// Decodes all of `from`, whose bytes were shuffled in elements of `size` bytes before they were packed, to exactly `out`.
+pub(super) fn decode_shuffled(compressor: Compressor, size: usize, from: &[u8], out: &mut [u8]) -> Outcome {
+    BUFFERS.with_borrow_mut(|[shuffled, _]| {
+        shuffled.resize(out.len(), 0);
+        let outcome = compressor.decode(from, shuffled);
+        if outcome.is_ok() {
+            shuffle::undo(Isa::active(), size, shuffled, out);
+        }
+        if shuffled.len() > KEEP {
+            *shuffled = Vec::new();
+        }
+        outcome
+    })
+}
+
 /// The filters of a dataset, in the order in which they were applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pipeline(Vec<Filter>);

@@ -282,7 +282,7 @@ fn symmetry(laue: u8) -> u32 {
 }
 
 /// Oxford's number of the Laue group for EDAX's.
-fn laue(symmetry: u32) -> u8 {
+pub(super) fn laue(symmetry: u32) -> u8 {
     match symmetry {
         1 => 1,
         2 | 20 | 21 => 2,

@@ -7,6 +7,7 @@ use super::data::{Geometry, MapData, Phase};
 use super::table::{Orientations, Rows, number, read, shape};
 use crate::error::{Error, Result};
 use crate::io::output::AtomicFile;
+use ndarray::Array2;
 use std::io::Write;
 use std::path::Path;
 
@@ -108,11 +109,12 @@ pub fn read_ctf(path: &Path) -> Result<Orientations> {
     }
 
     let steps = header.steps.map(|s| s.unwrap_or(0.0));
-    let table = Rows { path, nav, steps };
+    let mut table = Rows { path, nav, steps };
     let find = |name: &str| names.iter().position(|n| *n == name).map(|i| values[i].as_slice());
     // A map of one row or column needs no step along the other axis.
     let placed = (0..2).all(|k| steps[k] > 0.0 || nav[k] == 1);
     let (x, y) = if placed { (find("X"), find("Y")) } else { (None, None) };
+    table.steps = [table.step(0, y), table.step(1, x)];
     let points = table.points(x, y, rows)?;
     let mut data = MapData::new(nav);
     data.phases = header.phases;
@@ -132,7 +134,7 @@ pub fn read_ctf(path: &Path) -> Result<Orientations> {
     }
     Ok(Orientations {
         data,
-        steps,
+        steps: table.steps,
         geometry: Geometry {
             pc: None,
             sample_tilt: header.tilt.map(f64::to_radians),
@@ -187,6 +189,15 @@ fn phase(id: i32, line: &str) -> Option<Phase> {
     })
 }
 
+/// The coordinate of index 0 along an axis, so that points without one can be placed among the others.
+fn origin(values: Option<&Array2<f64>>, axis: usize, step: f64) -> f64 {
+    let mut known = values
+        .into_iter()
+        .flat_map(|v| v.indexed_iter())
+        .filter(|(_, v)| v.is_finite());
+    known.next().map_or(0.0, |((y, x), v)| v - [y, x][axis] as f64 * step)
+}
+
 /// Writes a file with a row for every point, row by row; columns that the map does not have are 0. Orientations keep their numbers: the key `Prj`
 /// says what they refer to, while the line about CS0, by which programs know the header's end, stays as it always is.
 ///
@@ -227,17 +238,22 @@ pub fn write_ctf(path: &Path, map: &Orientations, overwrite: bool) -> Result<()>
     head += &names.join("\t");
     writeln!(out, "{head}").map_err(failed)?;
     let maps: Vec<_> = COLUMNS.iter().map(|(_, ours)| (*ours, map.data.get(ours))).collect();
+    let start = [
+        origin(map.data.get("y"), 0, map.steps[0]),
+        origin(map.data.get("x"), 1, map.steps[1]),
+    ];
     for y in 0..rows {
         for x in 0..columns {
             let mut line = String::new();
             for (ours, values) in &maps {
-                let value = match (*ours, values) {
-                    (_, Some(v)) => v[[y, x]],
-                    ("x", None) => x as f64 * map.steps[1],
-                    ("y", None) => y as f64 * map.steps[0],
-                    _ => 0.0,
+                let known = values.map(|v| v[[y, x]]).filter(|v| !v.is_nan());
+                let value = match *ours {
+                    // A point of which nothing is known still has its place: a file with two rows at one position is refused.
+                    "x" => known.unwrap_or(start[1] + x as f64 * map.steps[1]),
+                    "y" => known.unwrap_or(start[0] + y as f64 * map.steps[0]),
+                    _ => known.unwrap_or(0.0),
                 };
-                let value = if value.is_nan() { 0.0 } else { value / unit(ours).1 };
+                let value = value / unit(ours).1;
                 line += &match *ours {
                     "phase" | "bands" | "error" | "bc" | "bs" => format!("{value:.0}\t"),
                     "x" | "y" => format!("{value:.6}\t"),

@@ -3,6 +3,7 @@
 use super::data::Phase;
 use super::layout::{scalar, string};
 use super::store::Description;
+use crate::io::results::put_text;
 use hdf5::{File, Group, H5Type};
 use ndarray::{Array1, Array2};
 
@@ -36,9 +37,12 @@ pub(super) fn write_layout(file: &File, what: &Description<'_>) -> hdf5::Result<
     ] {
         scalar(&header, name, value as i64)?;
     }
+    for (name, value, step) in [("step_x", dx, what.steps[1]), ("step_y", dy, what.steps[0])] {
+        // Its reader wants a number. Without a unit it stands for nothing when we read the file again.
+        let dataset = scalar(&header, name, value)?;
+        put_text(&dataset, "unit", if step.is_some() { "um" } else { "" })?;
+    }
     for (name, value) in [
-        ("step_x", dx),
-        ("step_y", dy),
         ("azimuth_angle", 0.0),
         ("twist_angle", 0.0),
         ("elevation_angle", geometry.camera_tilt.unwrap_or(0.0).to_degrees()),
@@ -116,7 +120,8 @@ fn crystal_map(group: &Group, what: &Description<'_>, [dy, dx]: [f64; 2]) -> hdf
     scalar(&header, "nx", all as i64)?;
     scalar(&header, "ny", all as i64)?;
     scalar(&header, "rotations_per_point", 1i64)?;
-    string(&header, "scan_unit", "um")?;
+    let known = what.steps.iter().all(Option::is_some);
+    string(&header, "scan_unit", if known { "um" } else { "px" })?;
     scalar(&header, "x_step", dx)?;
     scalar(&header, "y_step", dy)?;
     let phases = header.create_group("phases")?;

@@ -58,7 +58,28 @@ pub(super) struct Rows<'a> {
     pub steps: [f64; 2],
 }
 
+/// How far a step that a header has rounded may be from the true one.
+const ROUNDED: f64 = 0.05;
+
 impl Rows<'_> {
+    /// The step along an axis (0: y, 1: x) that puts the first and the last of `values` on the first and the last point: the header's, or
+    /// where that was rounded so much that a wide map would end beside its last column, the step of the positions themselves.
+    pub fn step(&self, axis: usize, values: Option<&[f64]>) -> f64 {
+        let (given, last) = (self.steps[axis], self.nav[axis] as f64 - 1.0);
+        let (Some(values), true) = (values, given > 0.0 && last > 0.0) else {
+            return given;
+        };
+        let ends = |(low, high): (f64, f64), &v: &f64| (low.min(v), high.max(v));
+        let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), ends);
+        let own = (high - low) / last;
+        let fits = ((high - low) / given).round() == last;
+        if !fits && (own / given - 1.0).abs() <= ROUNDED {
+            own
+        } else {
+            given
+        }
+    }
+
     /// The point of every row, by its position (x, y) or, without positions, in order.
     ///
     /// # Errors
@@ -70,10 +91,11 @@ impl Rows<'_> {
         };
         let low = |v: &[f64]| v.iter().copied().fold(f64::INFINITY, f64::min);
         let (x0, y0) = (low(x), low(y));
+        let steps = [self.step(0, Some(y)), self.step(1, Some(x))];
         let index = |v: f64, low: f64, step: f64| if step > 0.0 { ((v - low) / step).round() } else { 0.0 };
         let mut seen = vec![false; rows * columns];
         let place = |(i, (&x, &y)): (usize, (&f64, &f64))| {
-            let (r, c) = (index(y, y0, self.steps[0]), index(x, x0, self.steps[1]));
+            let (r, c) = (index(y, y0, steps[0]), index(x, x0, steps[1]));
             if !(r >= 0.0 && c >= 0.0 && r < rows as f64 && c < columns as f64) {
                 let what = format!("position ({x}, {y}) lies outside the map of {rows} × {columns} points");
                 return Err(Error::format(self.path, format!("row {i} of the table"), what));

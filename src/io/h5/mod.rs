@@ -16,6 +16,7 @@ mod velox;
 
 pub use list::Candidate;
 pub(crate) use list::candidates;
+pub(crate) use order::navigation_other_than_two;
 
 use super::dtype::{Kind, Stored};
 use super::flat::{Flat, Marker};
@@ -177,6 +178,12 @@ impl Opened {
                 format!("{place} holds {dtype}, not integers or floats of 8 to 64 bits"),
             ));
         };
+        if dims.len() == 4
+            && options.sig_shape.is_none()
+            && let Some(n) = order::navigation_of_no_scan(h5, &name)
+        {
+            return Err(Error::unsupported(path, limits::no_scan(&place, n)));
+        }
         let order = match dims.len() {
             3 if options.spectra => Some(Order::Spectra),
             rank => Order::of(h5, &name, rank),

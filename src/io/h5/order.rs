@@ -50,8 +50,19 @@ impl Order {
     }
 }
 
-/// What HyperSpy's axes beside a dataset of three dimensions say about themselves.
-fn navigates(file: &File, name: &str) -> [Option<bool>; 3] {
+/// How many of the four axes that HyperSpy keeps beside a dataset navigate, where they say so and it is not the first two.
+pub(super) fn navigation_of_no_scan(file: &File, name: &str) -> Option<usize> {
+    navigation_other_than_two(&navigates::<4>(file, name))
+}
+
+/// How many axes navigate if all four say whether they do, and it is not the first two.
+pub(crate) fn navigation_other_than_two(axes: &[Option<bool>]) -> Option<usize> {
+    let known: Vec<bool> = axes.iter().copied().collect::<Option<_>>()?;
+    (known.len() == 4 && known != [true, true, false, false]).then(|| known.iter().filter(|n| **n).count())
+}
+
+/// What HyperSpy's axes beside a dataset say about themselves.
+fn navigates<const N: usize>(file: &File, name: &str) -> [Option<bool>; N] {
     let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
     std::array::from_fn(|i| {
         let name = format!("{parent}/axis-{i}");

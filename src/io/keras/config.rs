@@ -49,6 +49,97 @@ fn activation(path: &Path, layer: &str, name: &str) -> Result<Activation> {
     })
 }
 
+/// The activation that a layer's configuration says: none, a name, or an object, as Keras writes activations that are layers.
+fn activation_of(path: &Path, layer: &str, config: &Value) -> Result<Activation> {
+    match config.get("activation") {
+        None | Some(Value::Null) => Ok(Activation::Linear),
+        Some(Value::String(name)) => activation(path, layer, name),
+        Some(value @ Value::Object(_)) => object(path, layer, value),
+        Some(other) => Err(Error::unsupported(
+            path,
+            format!(
+                "layer {layer}: an activation that is neither a name nor a layer: {}",
+                short(other)
+            ),
+        )),
+    }
+}
+
+/// An activation stored as an object: a layer by its class, a function by its name.
+fn object(path: &Path, layer: &str, value: &Value) -> Result<Activation> {
+    let text = |v: Option<&Value>| v.and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned);
+    let config = value.get("config").unwrap_or(&Value::Null);
+    match text(value.get("class_name")).as_deref() {
+        Some("ReLU") => relu(path, layer, config),
+        Some("Softmax") => softmax(path, layer, config),
+        Some("Activation") => activation_of(path, layer, config),
+        // A class that is not known is never taken for the function that its name or its layer's name reminds of.
+        Some(class) if class != "function" => Err(Error::unsupported(
+            path,
+            format!("layer {layer}: the activation {class}; linear, relu, sigmoid and softmax are known"),
+        )),
+        _ => {
+            let name = text(Some(config))
+                .or_else(|| text(config.get("name")))
+                .or_else(|| text(value.get("registered_name")));
+            match name.as_deref().map(numberless) {
+                Some("re_lu" | "ReLU") => relu(path, layer, config),
+                Some("softmax" | "Softmax") => softmax(path, layer, config),
+                Some(name) => activation(path, layer, name),
+                None => Err(Error::unsupported(
+                    path,
+                    format!("layer {layer}: an activation without a name: {}", short(value)),
+                )),
+            }
+        }
+    }
+}
+
+/// `re_lu_3` is `re_lu`.
+fn numberless(name: &str) -> &str {
+    match name.rsplit_once('_') {
+        Some((class, number)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => class,
+        _ => name,
+    }
+}
+
+/// The beginning of a value, for messages.
+fn short(value: &Value) -> String {
+    value.to_string().chars().take(60).collect()
+}
+
+/// A ReLU layer that does no more than max(x, 0).
+fn relu(path: &Path, layer: &str, config: &Value) -> Result<Activation> {
+    // Numbers of numpy lie in an object.
+    let number = |key: &str| config.get(key).map(|v| v.get("value").unwrap_or(v)).filter(|v| !v.is_null());
+    let plain = |key: &str| number(key).is_none_or(|v| v.as_f64() == Some(0.0));
+    if number("max_value").is_some() || !plain("negative_slope") || !plain("threshold") {
+        return Err(Error::unsupported(
+            path,
+            format!("layer {layer}: a ReLU with another slope or threshold than 0, or with a largest value"),
+        ));
+    }
+    Ok(Activation::Relu)
+}
+
+/// A softmax over channels.
+fn softmax(path: &Path, layer: &str, config: &Value) -> Result<Activation> {
+    let axis = config.get("axis").filter(|a| !a.is_null());
+    let one = |a: &Value| matches!(a.as_i64(), Some(-1 | 3));
+    let channels = match axis {
+        None => true,
+        Some(Value::Array(list)) => matches!(&list[..], [a] if one(a)),
+        Some(a) => one(a),
+    };
+    match channels {
+        true => Ok(Activation::Softmax),
+        false => Err(Error::unsupported(
+            path,
+            format!("layer {layer}: a softmax over another axis than the channels"),
+        )),
+    }
+}
+
 /// Two numbers of a configuration.
 fn pair(config: &Value, key: &str) -> Option<[usize; 2]> {
     let number = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
@@ -134,15 +225,9 @@ fn kind(path: &Path, class: &str, name: &str, config: &Value) -> Result<Kind> {
     Ok(match class {
         "InputLayer" => Kind::Input(input_size(config)),
         "Dropout" | "SpatialDropout2D" | "GaussianNoise" | "GaussianDropout" => Kind::Nothing,
-        "Activation" => Kind::Activation(activation(path, name, text("activation").unwrap_or("linear"))?),
-        "Softmax" => Kind::Activation(Activation::Softmax),
-        "ReLU" => {
-            let number = |key: &str| config.get(key).and_then(Value::as_f64).unwrap_or(0.0);
-            if number("max_value") != 0.0 || number("negative_slope") != 0.0 || number("threshold") != 0.0 {
-                return refuse("a ReLU with other parameters than 0".into());
-            }
-            Kind::Activation(Activation::Relu)
-        }
+        "Activation" => Kind::Activation(activation_of(path, name, config)?),
+        "Softmax" => Kind::Activation(softmax(path, name, config)?),
+        "ReLU" => Kind::Activation(relu(path, name, config)?),
         "Conv2D" => {
             let one = |key: &str| pair(config, key).is_none_or(|p| p == [1, 1]);
             if !one("strides") || !one("dilation_rate") || config.get("groups").and_then(Value::as_u64).unwrap_or(1) != 1 {
@@ -156,7 +241,7 @@ fn kind(path: &Path, class: &str, name: &str, config: &Value) -> Result<Kind> {
                 filters: config.get("filters").and_then(Value::as_u64).and_then(|n| n.try_into().ok()),
                 kernel,
                 bias: config.get("use_bias").and_then(Value::as_bool).unwrap_or(true),
-                activation: activation(path, name, text("activation").unwrap_or("linear"))?,
+                activation: activation_of(path, name, config)?,
             }
         }
         "MaxPooling2D" => {

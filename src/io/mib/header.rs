@@ -35,6 +35,34 @@ pub(super) struct Header {
     pub exposure: Option<f64>,
 }
 
+impl std::fmt::Display for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Layout::Plain(bytes) => write!(f, "{} bits", 8 * bytes),
+            Layout::Raw { bits, quad: false } => write!(f, "raw {bits} bits, one chip"),
+            Layout::Raw { bits, quad: true } => write!(f, "raw {bits} bits, four chips"),
+        }
+    }
+}
+
+/// The number of a file's first frame, however damaged the rest of the file is; `None` if it does not begin with a frame's header.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read.
+pub(super) fn number(file: &ReadAt) -> Result<Option<u64>> {
+    let mut head = [0; FIRST];
+    let n = FIRST.min(usize::try_from(file.len()).unwrap_or(FIRST));
+    file.read(0, &mut head[..n])?;
+    let text = String::from_utf8_lossy(&head[..n]);
+    let mut fields = text.split(',');
+    if fields.next() != Some("MQ1") {
+        return Ok(None);
+    }
+    // A number that is cut off is another number.
+    let number = fields.next().filter(|_| fields.next().is_some());
+    Ok(number.and_then(|t| t.trim().parse().ok()))
+}
+
 impl Header {
     /// Reads and checks the header of the first frame.
     ///

@@ -4,13 +4,15 @@
 //! big-endian.
 
 mod header;
+mod parts;
 mod raw;
 
-use self::header::{Header, Layout};
+use self::header::Layout;
+use self::parts::Part;
 use self::raw::RawFrames;
 use super::dtype::{Kind, Stored as StoredType};
 use super::flat::{Flat, Marker};
-use super::joined::{Joined, MAX_PARTS};
+use super::joined::Joined;
 use super::limits;
 use super::open::OpenOptions;
 use super::readat::ReadAt;
@@ -23,67 +25,6 @@ use std::path::Path;
 /// True for the first bytes of a `.mib` file or its `.hdr` file.
 pub(crate) fn has_signature(head: &[u8]) -> bool {
     head.starts_with(b"MQ1,") || header::is_hdr(head)
-}
-
-/// A file of the acquisition, its first header and its number of frames.
-struct Part {
-    file: ReadAt,
-    header: Header,
-    frames: u64,
-}
-
-impl Part {
-    fn open(file: ReadAt) -> Result<Part> {
-        let header = Header::read(&file)?;
-        let step = header.bytes as u64 + header.frame_bytes;
-        let frames = file.len() / step;
-        if frames == 0 || !file.len().is_multiple_of(step) {
-            let what = format!("{frames} frames of {step} bytes and {} bytes more", file.len() % step);
-            return Err(Error::format(file.path(), "end of file (truncated)", what));
-        }
-        Ok(Part { file, header, frames })
-    }
-}
-
-/// The file that was asked for and those that continue it or that it continues, by the frame numbers in their headers: a folder may hold
-/// several acquisitions with the same name but for a number.
-fn parts(given: ReadAt) -> Result<Vec<Part>> {
-    let path = given.path().to_owned();
-    let found = siblings::parts(&path)?;
-    let one = Part::open(given)?;
-    if found.len() < 2 {
-        return Ok(vec![one]);
-    }
-    let number = found.iter().position(|(_, p)| *p == path).unwrap_or(0);
-    let open = |i: usize| {
-        let (_, p) = found.get(i)?;
-        ReadAt::open(p).and_then(Part::open).ok()
-    };
-    let mut chain = std::collections::VecDeque::from([one]);
-    let alike = |a: &Part, b: &Part| {
-        let same = |p: &Part| (p.header.bytes, p.header.layout, p.header.sig);
-        same(a) == same(b) && a.header.number + a.frames == b.header.number
-    };
-    let too_many = || Error::limit(&path, format!("a scan of more than {MAX_PARTS} files"));
-    for i in (0..number).rev() {
-        match (open(i), chain.front()) {
-            (Some(before), Some(first)) if alike(&before, first) => chain.push_front(before),
-            _ => break,
-        }
-        if chain.len() > MAX_PARTS {
-            return Err(too_many());
-        }
-    }
-    for i in number + 1..found.len() {
-        match (open(i), chain.back()) {
-            (Some(after), Some(last)) if alike(last, &after) => chain.push_back(after),
-            _ => break,
-        }
-        if chain.len() > MAX_PARTS {
-            return Err(too_many());
-        }
-    }
-    Ok(chain.into())
 }
 
 /// The first `.mib` file of an `.hdr` file.
@@ -103,7 +44,8 @@ fn first_mib(hdr: &Path) -> Result<ReadAt> {
 /// Opens an acquisition by one of its `.mib` files or its `.hdr` file.
 ///
 /// # Errors
-/// [`Error::Format`] where a header is wrong or a file has not whole frames, [`Error::Unsupported`] for other arrangements of chips.
+/// [`Error::Format`] where a header is wrong or a file has not whole frames, also where a neighbour continues the acquisition;
+/// [`Error::Unsupported`] for other arrangements of chips.
 pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>> {
     let mut head = [0; 4];
     if file.len() >= 4 {
@@ -116,7 +58,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     };
     let path = file.path().to_owned();
     let path = path.as_path();
-    let parts = parts(file)?;
+    let (parts, mut others) = parts::parts(file)?;
     let Some(Part {
         header: h, file: first, ..
     }) = parts.first()
@@ -125,7 +67,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     };
     let frames = parts.iter().map(|p| p.frames).sum::<u64>();
     let scan = hdr.map(|p| header::Scan::read(&p)).transpose()?;
-    let (stored, bits) = match h.layout {
+    let stored = match h.layout {
         Layout::Plain(bytes) => {
             let kind = match bytes {
                 1 => Kind::U8,
@@ -133,15 +75,12 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
                 4 => Kind::U32,
                 _ => Kind::U64,
             };
-            (
-                StoredType {
-                    kind,
-                    big_endian: bytes > 1,
-                },
-                None,
-            )
+            StoredType {
+                kind,
+                big_endian: bytes > 1,
+            }
         }
-        Layout::Raw { bits, quad } => (StoredType::native(raw::kind(bits)), Some((bits, quad))),
+        Layout::Raw { bits, .. } => StoredType::native(raw::kind(bits)),
     };
     let mut notes = Vec::new();
     let (nav, from) = shape(scan.as_ref(), frames, &mut notes);
@@ -158,9 +97,8 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         .ignored
         .push("times, thresholds and settings in the header of every frame".to_owned());
     info.notes.append(&mut notes);
-    if let Some((bits, quad)) = bits {
-        let chips = if quad { "four chips" } else { "one chip" };
-        info.stored = format!("raw {bits} bits, {chips}");
+    if let Layout::Raw { .. } = h.layout {
+        info.stored = h.layout.to_string();
     }
     if let Some(s) = h.exposure {
         info.notes.push(format!("exposure {s} s"));
@@ -170,9 +108,10 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
             "{} files, numbered frames {} to {}",
             parts.len(),
             h.number,
-            h.number + frames - 1
+            h.number.saturating_add(frames - 1)
         ));
     }
+    info.notes.append(&mut others);
     let mut joined = Joined::new();
     for part in parts {
         let frames = part.frames;

@@ -24,9 +24,11 @@ pub(super) struct Page {
     pub compression: u64,
     /// Where the pixels begin, if they lie together in rows.
     pub pixels: Option<u64>,
-    /// Pixels per unit along x.
-    pub resolution: Option<f64>,
+    /// Units per pixel along y and x: the other way round than the tags of resolution have them.
+    pub steps: [Option<f64>; 2],
     pub description: String,
+    /// Bytes that hold the 0 of WhiteIsZero: one in each entry that says so.
+    pub white: Vec<u64>,
 }
 
 /// Walks the directories of a file.
@@ -117,7 +119,7 @@ impl<'a> Directories<'a> {
             ..Page::default()
         };
         let (mut offsets, mut counts, mut tiled) = (Vec::new(), Vec::new(), false);
-        for e in bytes[..size].chunks_exact(entry) {
+        for (i, e) in bytes[..size].chunks_exact(entry).enumerate() {
             let tag = self.number(&e[..2]);
             let first = |v: Vec<u64>| v.first().copied().unwrap_or(0);
             match tag {
@@ -125,11 +127,13 @@ impl<'a> Directories<'a> {
                 257 => page.height = first(self.values(e, 1)?),
                 258 => page.bits = first(self.values(e, 1)?),
                 259 => page.compression = first(self.values(e, 1)?),
+                262 => page.white.extend(self.zero(e, begin + (i * entry) as u64)?),
                 270 => page.description = self.text(e)?,
                 273 => offsets = self.values(e, MAX_VALUES)?,
                 277 => page.samples = first(self.values(e, 1)?),
                 279 => counts = self.values(e, MAX_VALUES)?,
-                282 => page.resolution = self.ratio(e)?,
+                282 => page.steps[1] = self.step(e)?,
+                283 => page.steps[0] = self.step(e)?,
                 322..=325 => tiled = true,
                 339 => page.format = first(self.values(e, 1)?),
                 _ => {}
@@ -143,6 +147,8 @@ impl<'a> Directories<'a> {
         if !tiled && !offsets.is_empty() && (0..offsets.len()).all(adjacent) {
             page.pixels = offsets.first().copied();
         }
+        // Both are required; where one is missing, pixels are taken for square.
+        page.steps[0] = page.steps[0].or(page.steps[1]);
         self.first = false;
         self.next = self.number(&bytes[size..]);
         Ok(Some(page))
@@ -200,9 +206,21 @@ impl<'a> Directories<'a> {
         Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
     }
 
-    fn ratio(&self, e: &[u8]) -> Result<Option<f64>> {
+    /// The lowest byte of an entry at byte `at` whose only value is 0 and stands in the entry itself.
+    fn zero(&self, e: &[u8], at: u64) -> Result<Option<u64>> {
+        let word = if self.big { 8 } else { 4 };
+        let Some((_, size, 1)) = self.place(e).filter(|(_, size, _)| *size <= word) else {
+            return Ok(None);
+        };
+        let zero = self.values(e, 1)? == [0];
+        let lowest = if self.big_endian { size - 1 } else { 0 };
+        Ok(zero.then(|| at + e.len() as u64 - word + lowest))
+    }
+
+    /// The inverse of a resolution, as the exact fraction has it.
+    fn step(&self, e: &[u8]) -> Result<Option<f64>> {
         let (bytes, size) = self.bytes(e, 1)?;
         let parts = bytes.split_at_checked(4).filter(|_| size == 8);
-        Ok(parts.map(|(a, b)| self.number(a) as f64 / self.number(b) as f64))
+        Ok(parts.map(|(a, b)| self.number(b) as f64 / self.number(a) as f64))
     }
 }

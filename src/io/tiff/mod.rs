@@ -1,9 +1,13 @@
 //! Stacks of TIFF pages, BigTIFF included: uncompressed pages are read in place, compressed ones are decoded one at a time.
 
+mod description;
 mod directory;
 mod ome;
+mod raw_counts;
 
+use self::description::Claim;
 use self::directory::{Directories, Page};
+use self::raw_counts::RawCounts;
 use super::array::tiff_claims;
 use super::dtype::{Kind, Stored as StoredType};
 use super::flat::overflow;
@@ -11,7 +15,7 @@ use super::limits;
 use super::open::OpenOptions;
 use super::readat::ReadAt;
 use super::stack::{Stack, Stored};
-use super::{Axis, Reading, Scan, ScanInfo, ShapeFrom};
+use super::{Reading, Scan, ScanInfo, ShapeFrom};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
@@ -32,7 +36,7 @@ enum Source {
     /// Numbers of the pages, and the decoder that goes from one to the next.
     Decoded {
         numbers: Vec<usize>,
-        decoder: Box<Mutex<Decoder<BufReader<std::fs::File>>>>,
+        decoder: Box<Mutex<Decoder<BufReader<RawCounts>>>>,
     },
 }
 
@@ -65,6 +69,12 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     };
     let (mut numbers, mut places, mut plain, mut others, mut number) =
         (vec![0usize], vec![first.pixels], first.compression == 1, 0, 0);
+    let pixels = first.width * first.height;
+    let mut claims: Vec<(usize, Claim)> = description::claim(&first.description, pixels)
+        .map(|c| (0, c))
+        .into_iter()
+        .collect();
+    let mut white = first.white.clone();
     while let Some(page) = walk.next()? {
         number += 1;
         if !alike(&page) {
@@ -74,36 +84,31 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         if numbers.len() as u64 >= limits::MAX_FRAMES {
             return Err(Error::limit(&path, format!("more than {} pages", limits::MAX_FRAMES)));
         }
+        claims.extend(description::claim(&page.description, pixels).map(|c| (numbers.len(), c)));
+        white.extend(&page.white);
         numbers.push(number);
         plain &= page.compression == 1;
         places.push(page.pixels);
     }
+    claims.retain(|(_, claim)| claim.of_page || numbers.len() == 1);
     let mut notes: Vec<String> = Vec::new();
     if others > 0 {
         notes.push(format!("{others} pages of another size or type are left out"));
     }
     let mut in_place: Option<Vec<u64>> = places.into_iter().collect::<Option<_>>().filter(|_| plain);
-    // ImageJ writes stacks above 4 GiB as one page whose frames follow each other.
-    let imagej = |key: &str| {
-        let lines = first.description.lines().filter(|_| first.description.starts_with("ImageJ="));
-        lines
-            .filter_map(|l| l.split_once('='))
-            .find(|(k, _)| *k == key)
-            .map(|(_, v)| v.trim())
-    };
-    if let (Some(places), Some(Ok(images))) = (&mut in_place, imagej("images").map(str::parse::<u64>))
-        && places.len() == 1
-        && images > 1
-    {
-        let end = images.checked_mul(one.frame_bytes).and_then(|n| n.checked_add(places[0]));
-        if end.is_none_or(|end| end > file.len()) {
-            let what = format!("{images} images of {} bytes do not fit the file", one.frame_bytes);
-            return Err(Error::format(&path, "ImageJ description", what));
-        }
-        *places = (0..images).map(|i| places[0] + i * one.frame_bytes).collect();
+    match &mut in_place {
+        Some(places) if !claims.is_empty() => *places = behind_each_other(&file, places, &claims, one.frame_bytes)?,
+        Some(_) => {}
+        // Written by a program that has kept the description, but not the images.
+        None => notes.extend(claims.iter().map(|(i, c)| {
+            let (page, images, place) = (numbers.get(*i).unwrap_or(&0), c.images, c.place);
+            format!(
+                "{place}: {images} images are claimed, but page {page} has one, compressed or in pieces; the others are not read"
+            )
+        })),
     }
     let frames = in_place.as_ref().map_or(numbers.len(), Vec::len) as u64;
-    let said = ome::read(&path, &first.description, frames)?;
+    let said = description::read(&path, &first.description, frames, first.steps)?;
     let (nav, from) = said.nav.clone().unwrap_or(([1, frames], ShapeFrom::Unknown));
     let mut sizes = limits::check(&path, nav, [first.height, first.width], stored.bytes())?;
     if let Some(places) = &in_place
@@ -129,7 +134,7 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         Some(places) => Source::InPlace(places),
         None => {
             let reader = std::fs::File::open(&path).map_err(|e| Error::io(&path, "cannot open", e))?;
-            let mut reader = BufReader::new(reader);
+            let mut reader = BufReader::new(RawCounts::new(reader, white));
             tiff_claims::check(&path, &mut reader)?;
             let decoder = Decoder::new(reader).map_err(|e| fault(&path, 0, e))?;
             let mut bounds = Limits::default();
@@ -141,27 +146,17 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
             }
         }
     };
-    let axis = |scale: Option<f64>, unit: &str| {
-        let scale = scale.filter(|s| s.is_finite() && *s > 0.0 && !unit.is_empty());
-        Axis {
-            unit: if scale.is_some() { unit.to_owned() } else { String::new() },
-            scale,
-        }
-    };
-    let unit = match imagej("unit") {
-        Some("micron" | "\\u00B5m") => "um",
-        unit => unit.unwrap_or(""),
-    };
-    let sig = axis(first.resolution.map(|r| 1.0 / r), unit);
-    let mut info = ScanInfo {
+    // Steps of another shape than the user's are not those of its axes.
+    let same = sizes.nav.map(|n| n as u64) == nav;
+    let info = ScanInfo {
         path: path.clone(),
         format: "tiff",
         dataset: None,
         nav: sizes.nav,
         frame: sizes.frame(pixel),
         stored: stored.to_string(),
-        nav_axes: [Axis::default(), axis(imagej("finterval").and_then(|t| t.parse().ok()), "s")],
-        sig_axes: [sig.clone(), sig],
+        nav_axes: if same { said.nav_axes } else { Default::default() },
+        sig_axes: said.sig_axes,
         together: 1,
         costly,
         file_bytes: file.len(),
@@ -171,18 +166,6 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
             ..Reading::shape(options, from)
         },
     };
-    for (axis, said) in info.sig_axes.iter_mut().zip(said.sig_axes) {
-        if said.scale.is_some() {
-            *axis = said;
-        }
-    }
-    if sizes.nav.map(|n| n as u64) == nav {
-        for (axis, said) in info.nav_axes.iter_mut().zip(said.nav_axes) {
-            if said.scale.is_some() {
-                *axis = said;
-            }
-        }
-    }
     let pages = Pages {
         pixels: sizes.sig[0] * sizes.sig[1],
         width: sizes.sig[1],
@@ -193,6 +176,31 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         path,
     };
     Ok(Box::new(Stack::new(info, pages, options.sync_offset)?))
+}
+
+/// First bytes of all images, where directories are those of the first of several that lie together.
+fn behind_each_other(file: &ReadAt, places: &[u64], claims: &[(usize, Claim)], frame_bytes: u64) -> Result<Vec<u64>> {
+    let mut all = Vec::new();
+    let mut claims = claims.iter().peekable();
+    for (page, &at) in places.iter().enumerate() {
+        let Some((_, claim)) = claims.next_if(|(p, _)| *p == page) else {
+            all.push(at);
+            continue;
+        };
+        let end = claim.images.checked_mul(frame_bytes).and_then(|n| n.checked_add(at));
+        // No two images share bytes: many pages may not claim the whole file each.
+        let room = (file.len() / frame_bytes.max(1)).saturating_sub(all.len() as u64);
+        if end.is_none_or(|end| end > file.len()) || claim.images > room {
+            let what = format!(
+                "{} images of {frame_bytes} bytes do not fit the file, which has {} from byte {at} on",
+                claim.images,
+                file.len().saturating_sub(at)
+            );
+            return Err(Error::format(file.path(), claim.place, what));
+        }
+        all.extend((0..claim.images).map(|i| at + i * frame_bytes));
+    }
+    Ok(all)
 }
 
 fn type_of(path: &Path, page: &Page, big_endian: bool) -> Result<StoredType> {

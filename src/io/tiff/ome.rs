@@ -1,81 +1,20 @@
-//! What TIFF files say about scans in their first page's description: OME-XML, tifffile's JSON, ImageJ's lines.
+//! OME-XML in a TIFF file's first page.
 //!
-//! OME-TIFF: "The OME-TIFF specification" (<https://docs.openmicroscopy.org/ome-model/>): `Pixels` has the sizes of five dimensions, of which
+//! "The OME-TIFF specification" (<https://docs.openmicroscopy.org/ome-model/>): `Pixels` has the sizes of five dimensions, of which
 //! `DimensionOrder` lists the fastest first; pages run in that order unless `TiffData` says otherwise.
 
+use super::description::Description;
 use crate::error::{Error, Result};
 use crate::io::Axis;
 use crate::io::reading::ShapeFrom;
 use roxmltree::{Document, Node};
 use std::path::Path;
 
-/// What a description says.
-#[derive(Debug, Default)]
-pub(super) struct Description {
-    /// Scan shape, if two dimensions beside the frame's have more than one page.
-    pub nav: Option<([u64; 2], ShapeFrom)>,
-    pub nav_axes: [Axis; 2],
-    pub sig_axes: [Axis; 2],
-    pub ignored: Vec<String>,
-}
-
-/// Reads what the first page says of `frames` pages; nothing for other texts.
+/// Reads what the text says of `frames` pages.
 ///
 /// # Errors
 /// [`Error::Format`] for broken OME-XML, [`Error::Unsupported`] for pages in other files or in an order of their own.
-pub(super) fn read(path: &Path, text: &str, frames: u64) -> Result<Description> {
-    let head = text.trim_start_matches('\u{feff}').trim_start();
-    if head.starts_with('<') && head.contains("<OME") {
-        return ome(path, head, frames);
-    }
-    let mut found = Description::default();
-    let names = if head.starts_with('{') {
-        serde_json::from_str::<serde_json::Value>(head).ok().and_then(|json| {
-            let shape: Vec<u64> = json
-                .get("shape")?
-                .as_array()?
-                .iter()
-                .map(|n| n.as_u64())
-                .collect::<Option<_>>()?;
-            match shape[..] {
-                [y, x, ..] if shape.len() == 4 => Some(([y, x], "shape in tifffile's description")),
-                _ => None,
-            }
-        })
-    } else {
-        imagej(head)
-    };
-    found.nav = names.map(|(nav, from)| (nav, ShapeFrom::Stored(from.to_owned())));
-    found.nav = found
-        .nav
-        .filter(|(nav, _)| nav[0].checked_mul(nav[1]) == Some(frames) && nav[0] > 1);
-    Ok(found)
-}
-
-/// ImageJ's hyperstacks: channels run fastest, then slices, then frames.
-fn imagej(text: &str) -> Option<([u64; 2], &'static str)> {
-    if !text.starts_with("ImageJ=") {
-        return None;
-    }
-    let number = |key: &str| {
-        let mut lines = text.lines().filter_map(|l| l.split_once('='));
-        lines
-            .find(|(k, _)| *k == key)
-            .and_then(|(_, v)| v.trim().parse::<u64>().ok())
-            .unwrap_or(1)
-    };
-    let more: Vec<u64> = ["frames", "slices", "channels"]
-        .iter()
-        .map(|k| number(k))
-        .filter(|&n| n > 1)
-        .collect();
-    match more[..] {
-        [y, x] => Some(([y, x], "frames, slices and channels in ImageJ's description")),
-        _ => None,
-    }
-}
-
-fn ome(path: &Path, text: &str, frames: u64) -> Result<Description> {
+pub(super) fn ome(path: &Path, text: &str, frames: u64) -> Result<Description> {
     let wrong = |what: String| Error::format(path, "OME-XML", what);
     let document = Document::parse(text).map_err(|e| wrong(e.to_string().replace('\n', " ")))?;
     let named = |n: &Node, name: &str| n.tag_name().name() == name;

@@ -3,7 +3,7 @@
 use super::{Format, NewScan, Place, ScanWriter, tiff};
 use crate::error::{Error, Result};
 use crate::io::Axis;
-use crate::io::blo::{HEADER, MAGIC};
+use crate::io::blo::{self, HEADER, MAGIC};
 use crate::pixel::Pixel;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -135,7 +135,7 @@ fn blo_head(name: &Path, scan: &NewScan) -> Result<Vec<u8>> {
     let Ok(frames_at) = u32::try_from(frames_at.next_multiple_of(16)) else {
         return wrong("has at most 4 billion scan positions".into());
     };
-    // Programs divide by these: 1 nm steps and 1 pixel per centimetre stand for "not calibrated".
+    // Programs divide by these: 1 nm steps and 1 pixel per centimetre stand for "not calibrated", which the note says.
     let step = |axis: &Axis| in_metres(axis).map_or(1.0, |m| m * 1e9);
     let on_screen = in_metres(&scan.sig_axes[0]).filter(|_| scan.sig_axes[0] == scan.sig_axes[1]);
     let per_cm = on_screen.map(|m| (1.0 / m).round()).filter(|n| (1.0..=65535.0).contains(n));
@@ -154,8 +154,26 @@ fn blo_head(name: &Path, scan: &NewScan) -> Result<Vec<u8>> {
     put(38, &step(&scan.nav_axes[0]).to_le_bytes());
     // Detector pixels per centimetre, times 100: the same as pixels per metre.
     put(50, &(per_cm.unwrap_or(100.0) as u16).to_le_bytes());
+    let unknown = [
+        (blo::NO_STEP, scan.nav_axes.iter().any(|a| in_metres(a).is_none())),
+        (blo::NO_SCALE, per_cm.is_none()),
+    ];
+    for (note, _) in unknown.iter().filter(|(_, missing)| *missing) {
+        head.extend_from_slice(note);
+    }
     head.resize(frames_at as usize, 0);
     Ok(head)
+}
+
+/// What a block file of `scan` does not keep of its calibration.
+pub(crate) fn lost_in_blo(scan: &NewScan) -> Option<&'static str> {
+    let lost = |axes: &[Axis]| axes.iter().any(|a| a.scale.is_some() && in_metres(a).is_none());
+    match (lost(&scan.nav_axes), lost(&scan.sig_axes)) {
+        (false, false) => None,
+        (true, false) => Some("block files keep no step of the scan that is not a length"),
+        (false, true) => Some("block files keep no scale of the detector that is not a length"),
+        (true, true) => Some("block files keep no steps and scales that are not lengths"),
+    }
 }
 
 /// The step of an axis in metres, where it is a length.

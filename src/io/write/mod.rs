@@ -11,7 +11,7 @@ mod tiff;
 mod zarr;
 
 pub(crate) use codec::{deflate, shuffle, write_chunk};
-pub(crate) use flat::write_all_at;
+pub(crate) use flat::{lost_in_blo, write_all_at};
 pub use hspy::{Described, Description, XRays};
 pub use in_order::FrameWriter;
 pub(crate) use zarr::is_zarr;

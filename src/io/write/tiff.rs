@@ -51,7 +51,11 @@ impl Layout {
                 Pixel::F32 => 3,
             },
             description: describe(scan),
-            resolution: [&scan.sig_axes[1], &scan.sig_axes[0]].map(|a| ratio(a.scale.map_or(1.0, |s| 1.0 / s))),
+            // Turned round after it is a fraction: 17/1000 is exact, 1/0.017 is not.
+            resolution: [&scan.sig_axes[1], &scan.sig_axes[0]].map(|a| {
+                let [n, d] = ratio(a.scale.unwrap_or(1.0));
+                [d, n]
+            }),
             pages,
             page_bytes,
             description_at: 0,
@@ -212,16 +216,28 @@ fn describe(scan: &NewScan) -> Vec<u8> {
         text += &format!("slices={nx}\nframes={ny}\nhyperstack=true\n");
     }
     let [y, x] = &scan.sig_axes;
-    if !x.unit.is_empty() && x.scale.is_some() {
-        text += &format!("unit={}\n", plain(&x.unit));
+    let unit = if x.scale.is_some() { x.unit.as_str() } else { "" };
+    if !unit.is_empty() {
+        text += &format!("unit={}\n", plain(unit));
     }
-    if y.unit != x.unit && y.scale.is_some() {
-        text += &format!("yunit={}\n", plain(&y.unit));
+    match y.scale {
+        Some(_) if y.unit != unit => text += &format!("yunit={}\n", plain(&y.unit)),
+        // Else the unit along x would make a step of the resolution 1.
+        None if !unit.is_empty() => text += "yunit=pixel\n",
+        _ => {}
     }
+    let [y, x] = &scan.nav_axes;
+    // A column is read as the row of its frames, since ImageJ has one dimension for both.
+    let (steps, frames) = match [ny, nx] {
+        [1, _] => ([("y", y), ("x", x)], "x"),
+        [_, 1] => ([("y", x), ("x", y)], "x"),
+        _ => ([("y", y), ("x", x)], "y"),
+    };
     // What ImageJ has no words for is left to those who look for it.
-    for (name, axis) in [("y", &scan.nav_axes[0]), ("x", &scan.nav_axes[1])] {
+    for (name, axis) in steps {
         match (axis.scale, axis.unit.as_str()) {
-            (Some(step), "s") if name == "x" && ny == 1 => text += &format!("finterval={step}\n"),
+            (Some(step), "s") if name == frames => text += &format!("finterval={step}\n"),
+            (Some(step), "") => text += &format!("scan_step_{name}={step}\n"),
             (Some(step), unit) => text += &format!("scan_step_{name}={step} {}\n", plain(unit)),
             (None, _) => {}
         }
@@ -232,21 +248,24 @@ fn describe(scan: &NewScan) -> Vec<u8> {
     bytes
 }
 
-/// A unit in ASCII, as ImageJ writes it.
+/// A unit in ASCII, as ImageJ writes it: characters that would end the line or begin an escape are escaped, too.
 fn plain(unit: &str) -> String {
     match unit {
-        "µm" | "μm" | "um" => "micron".to_owned(),
-        unit => unit
-            .chars()
-            .map(|c| {
-                if c.is_ascii() {
-                    c.to_string()
-                } else {
-                    format!("\\u{:04X}", u32::from(c))
-                }
-            })
-            .collect(),
+        "µm" | "μm" | "um" => return "micron".to_owned(),
+        _ => {}
     }
+    let mut text = String::new();
+    for c in unit.chars() {
+        if c.is_ascii() && !c.is_ascii_control() && c != '\\' {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                text += &format!("\\u{unit:04X}");
+            }
+        }
+    }
+    text
 }
 
 /// The fraction of two 32-bit numbers that is nearest to `value`, by continued fractions.

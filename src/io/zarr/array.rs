@@ -3,7 +3,7 @@
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::io::chunked::{Chunks, shrink};
-use crate::io::codecs::Compressor;
+use crate::io::codecs::{Compressor, decode_shuffled};
 use crate::io::dtype::Stored;
 use crate::io::limits::{self, tuple};
 use serde_json::Value;
@@ -24,6 +24,8 @@ pub(super) struct Description {
     pub chunks: Vec<u64>,
     pub stored: Stored,
     pub compressor: Compressor,
+    /// Bytes of an element whose bytes numcodecs' Shuffle has parted.
+    pub shuffled: Option<usize>,
     /// Bytes of the value of pixels that were never written.
     pub fill: Vec<u8>,
     pub separator: char,
@@ -66,9 +68,15 @@ impl Description {
         if get("order").as_str() == Some("F") && shape.iter().filter(|&&n| n > 1).count() > 1 {
             return Err(unsupported("chunks in Fortran order".to_owned()));
         }
-        if get("filters").as_array().is_some_and(|f| !f.is_empty()) {
-            return Err(unsupported(format!("filters {}", get("filters"))));
-        }
+        let shuffled = match get("filters").as_array().map(Vec::as_slice) {
+            None | Some([]) => None,
+            Some([filter]) if filter.get("id").and_then(Value::as_str) == Some("shuffle") => {
+                let size = filter.get("elementsize").and_then(Value::as_u64).unwrap_or(4);
+                let size = usize::try_from(size).ok().filter(|n| (1..=256).contains(n));
+                Some(size.ok_or_else(|| wrong("filters", format!("{filter} has no element size")))?)
+            }
+            Some(_) => return Err(unsupported(format!("filters {}; shuffle alone is read", get("filters")))),
+        };
         let compressor = match get("compressor") {
             Value::Null => Compressor::None,
             c => {
@@ -95,6 +103,7 @@ impl Description {
             chunks,
             stored,
             compressor,
+            shuffled,
             fill,
             separator,
         })
@@ -191,7 +200,10 @@ impl Chunks for ZarrChunks {
                 out.chunks_exact_mut(d.fill.len()).for_each(|p| p.copy_from_slice(&d.fill));
                 return Ok(());
             }
-            let outcome = d.compressor.decode(packed, out);
+            let outcome = match d.shuffled {
+                None => d.compressor.decode(packed, out),
+                Some(size) => decode_shuffled(d.compressor, size, packed, out),
+            };
             shrink(packed);
             outcome.map_err(|what| Error::format(self.store.shown(&key), format!("chunk at {}", limits::tuple(&offset)), what))
         })

@@ -9,8 +9,7 @@ mod store;
 use self::array::{Description, Dimensions, ZarrChunks};
 use self::store::Store;
 use super::chunked::{Chunked, Plan, Shape};
-use super::h5::Candidate;
-use super::h5::text;
+use super::h5::{Candidate, navigation_other_than_two, text};
 use super::limits;
 use super::open::OpenOptions;
 use super::reading::{Reading, ShapeFrom};
@@ -155,12 +154,17 @@ pub(crate) fn open(path: &Path, options: &OpenOptions, control: &Control) -> Res
     let axes = (0..d.shape.len().min(4)).map(|i| signal_axis(&store, parent, i));
     let axes: Vec<SignalAxis> = axes.collect::<Result<_>>()?;
     let navigates: Vec<Option<bool>> = axes.iter().map(|a| a.navigates).collect();
+    let what = format!("the array /{key}");
+    if options.sig_shape.is_none()
+        && let Some(n) = navigation_other_than_two(&navigates)
+    {
+        return Err(Error::unsupported(path, limits::no_scan(&what, n)));
+    }
     let dimensions = match d.shape.len() {
         4 => Dimensions::Scan,
         3 if options.spectra || navigates == [Some(true), Some(true), Some(false)] => Dimensions::Spectra,
         _ => Dimensions::Stack,
     };
-    let what = format!("the array /{key}");
     let four = dimensions.four(&d.shape);
     let arranged = match (dimensions, four) {
         (Dimensions::Spectra, Some(four)) => four.to_vec(),

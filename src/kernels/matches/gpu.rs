@@ -9,11 +9,14 @@ use crate::control::Control;
 use crate::error::{Error, Result};
 use ndarray::{ArrayView2, s};
 use rayon::prelude::*;
+use std::time::{Duration, Instant};
 
 /// Patterns and templates of a tile.
 const TILE: usize = 64;
 /// Multiply-adds of one dispatch: 0.1 s on a device that does 20 billion a second.
 const WORK: usize = 1 << 31;
+/// Dispatches shorter than this are doubled.
+const SHORT: Duration = Duration::from_millis(40);
 /// Longest list that a device keeps.
 const LONGEST: usize = 256;
 /// Lists of a pattern at most: with few patterns, several workgroups share each.
@@ -60,6 +63,7 @@ pub(super) fn best(
     );
     // Candidates of every pattern from all chunks of templates.
     let mut candidates: Vec<Vec<(u32, f32)>> = vec![Vec::new(); n];
+    let mut times = 1;
     for from in (0..templates.len()).step_by(chunk) {
         let end = (from + chunk).min(templates.len());
         let rows = templates.rows.slice(s![from..end, ..]);
@@ -68,24 +72,24 @@ pub(super) fn best(
             let count = block.min(n - first);
             let left = patterns.slice(s![first..first + count, ..]);
             let left = gpu.buffer_with("patterns", bytemuck::cast_slice(left.as_slice().unwrap_or_default()))?;
-            let step = (WORK / (pixels * count.next_multiple_of(TILE)) / TILE * TILE).max(TILE);
+            let least = (WORK / (pixels * count.next_multiple_of(TILE)) / TILE * TILE).max(TILE);
             let groups = (count.div_ceil(TILE) * segments) as u64;
-            for at in (0..end - from).step_by(step) {
+            let mut at = 0;
+            while at < end - from {
                 control.check()?;
-                let params = [
-                    count,
-                    at,
-                    (at + step).min(end - from),
-                    from,
-                    pixels,
-                    segments,
-                    usize::from(at == 0),
-                ]
-                .map(|v| v as u32);
+                let begun = Instant::now();
+                // Once it grows, there is a tile for each segment.
+                let step = if times > 1 {
+                    (times * least).next_multiple_of(TILE * segments)
+                } else {
+                    least
+                };
+                let next = (at + step).min(end - from);
+                let params = [count, at, next, from, pixels, segments, usize::from(at == 0)].map(|v| v as u32);
                 let mut rec = Recorder::new(gpu)?;
                 let buffers: [&wgpu::Buffer; 4] = [&left, &rows, &scores, &numbers];
                 rec.dispatch(&pipeline, bytemuck::cast_slice(&params), &buffers, groups)?;
-                if at + step >= end - from {
+                if next == end - from {
                     let bytes = 4 * (count * segments * keep) as u64;
                     rec.read(&scores, 0, bytes)?;
                     rec.read(&numbers, 0, bytes)?;
@@ -101,6 +105,11 @@ pub(super) fn best(
                         );
                     }
                 })?;
+                // A fast device gets more at once; lists do not depend on it.
+                if begun.elapsed() < SHORT && next == at + step {
+                    times = (2 * times).min(1 << 12);
+                }
+                at = next;
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Tiles on a device: 64 × 64 distances a workgroup, coordinates through workgroup memory. Tiles come back to the host, which keeps the
-//! candidates; two tiles are under way at a time, each of its own thread.
+//! candidates; two tiles are under way at a time, each of its own thread, however many threads there are.
 
 use super::{Bounds, Metric, Neighbors, Tiles, check, cpu, select};
 use crate::backend::gpu::rounds::words_of;
@@ -9,8 +9,7 @@ use crate::error::{Error, Result};
 use ndarray::ArrayView2;
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Edge of the square of distances that a workgroup makes.
 const SQUARE: usize = 64;
@@ -32,7 +31,43 @@ pub fn neighbors(gpu: &Gpu, points: ArrayView2<'_, f32>, k: usize, metric: Metri
     select::search(flat, points.ncols(), k, metric, &tiles, control)
 }
 
+/// Lets so many threads through at a time.
+struct Gate {
+    free: Mutex<usize>,
+    left: Condvar,
+}
+
+impl Gate {
+    fn of(places: usize) -> Gate {
+        Gate {
+            free: Mutex::new(places),
+            left: Condvar::new(),
+        }
+    }
+    /// Runs `f` once there is a place.
+    fn within<R>(&self, f: impl FnOnce() -> R) -> R {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self
+            .left
+            .wait_while(free, |free| *free == 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        drop(free);
+        // Even a panic gives the place back.
+        struct Place<'a>(&'a Gate);
+        impl Drop for Place<'_> {
+            fn drop(&mut self) {
+                *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                self.0.left.notify_one();
+            }
+        }
+        let _place = Place(self);
+        f()
+    }
+}
+
 struct OnDevice<'a> {
+    gate: Gate,
     gpu: &'a Gpu,
     pipeline: Pipeline,
     points: Cow<'a, [f32]>,
@@ -55,7 +90,7 @@ impl<'a> OnDevice<'a> {
         };
         let n = points.len() / coordinates;
         let bytes = 4 * coordinates as u64;
-        // A quarter of the memory: two blocks and two tiles for each of the threads that ask, and blocks that stay.
+        // A quarter of the memory for two blocks of each of the two threads that are let in, and a quarter for blocks that stay.
         let room = (gpu.budget() / 16).min(gpu.max_binding()) / bytes;
         let block = (room as usize / SQUARE * SQUARE).min(1024);
         if block == 0 {
@@ -78,6 +113,7 @@ impl<'a> OnDevice<'a> {
             f32::MIN_POSITIVE
         };
         Ok(OnDevice {
+            gate: Gate::of(2),
             pipeline: gpu.pipeline(&format!("neighbors {}", metric.name()), &wgsl, "between", &[], 2, 1)?,
             gpu,
             points,
@@ -105,8 +141,9 @@ impl<'a> OnDevice<'a> {
     }
 }
 
-impl Tiles for OnDevice<'_> {
-    fn tile(&self, rows: Range<usize>, columns: Range<usize>, _limits: [&[f32]; 2], out: &mut [f32]) -> Result<()> {
+impl OnDevice<'_> {
+    /// Distances of the points `rows` from the points `columns`.
+    fn distances(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) -> Result<()> {
         let (a, b) = (self.upload(rows.clone())?, self.upload(columns.clone())?);
         let bytes = 4 * out.len() as u64;
         let tile = self.gpu.buffer("distances", bytes)?;
@@ -142,6 +179,12 @@ impl Tiles for OnDevice<'_> {
             out.iter_mut().zip(words.iter()).for_each(|(o, &w)| *o = f32::from_bits(w));
             Ok(())
         })?
+    }
+}
+
+impl Tiles for OnDevice<'_> {
+    fn tile(&self, rows: Range<usize>, columns: Range<usize>, _limits: [&[f32]; 2], out: &mut [f32]) -> Result<()> {
+        self.gate.within(|| self.distances(rows, columns, out))
     }
     fn block(&self) -> usize {
         self.block

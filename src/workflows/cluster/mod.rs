@@ -40,6 +40,7 @@ use crate::ops::{Displaced, LogSum, MaskProducts, Statistics};
 use crate::workflows::descan::{self, Descan, Track};
 use crate::workflows::{frame_array, single_logsum};
 use ndarray::{Array2, ArrayView2};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What `cluster` found.
@@ -192,7 +193,7 @@ pub(in crate::workflows) fn run_with(
     let scale = column_scale(features.view())?;
 
     let (tree, choice, labels) = match given.labels {
-        Some(map) => (None, None, selected_labels(&map, &selection)?),
+        Some(map) => (None, None, selected_labels(&map, &selection, &mut warnings)?),
         None => timings.time("ward", || {
             let (tree, choice, labels) = partition(features.view(), &scale, &selection, params, control)?;
             Ok((Some(tree), choice, labels))
@@ -311,8 +312,12 @@ fn feature_peaks(correlation: &Array2<f64>, wanted: usize, warnings: &mut Vec<St
     Ok(peaks)
 }
 
-/// The labels of the selected frames out of a map of the scan.
-fn selected_labels(map: &Array2<i32>, selection: &Selection) -> Result<Vec<i32>> {
+/// Labels up to this many may have gaps, as those of a region of a large map do; beyond it at least one in [`SPARSE`] must be used.
+const FEW_LABELS: usize = 1000;
+const SPARSE: usize = 10;
+
+/// The labels of the selected frames out of a map of the scan. Each number up to the highest costs a log-sum, used or not.
+fn selected_labels(map: &Array2<i32>, selection: &Selection, warnings: &mut Vec<String>) -> Result<Vec<i32>> {
     let [ny, nx] = selection.nav();
     if map.dim() != (ny, nx) {
         let (h, w) = map.dim();
@@ -325,6 +330,18 @@ fn selected_labels(map: &Array2<i32>, selection: &Selection) -> Result<Vec<i32>>
     let labels: Vec<i32> = selection.iter().map(|i| flat[i as usize]).collect();
     if labels.iter().all(|&l| l < 0) {
         return Err(Error::parameter("--labels", "no selected position has a label of 0 or more"));
+    }
+    let used: BTreeSet<i32> = labels.iter().copied().filter(|&l| l >= 0).collect();
+    let last = used.last().copied().unwrap_or(0);
+    let unused = last as usize + 1 - used.len();
+    let what = format!(
+        "labels go up to {last}, but {unused} numbers from 0 on are not used, and each takes a log-sum: number clusters 0, 1, 2, …"
+    );
+    if last as usize >= FEW_LABELS && unused >= (SPARSE - 1) * used.len() {
+        return Err(Error::parameter("--labels", what));
+    }
+    if unused > used.len() {
+        warnings.push(what);
     }
     Ok(labels)
 }

@@ -2,11 +2,12 @@
 
 use super::Job;
 use crate::error::{Error, Result};
-use crate::io::output::{check_free, free_bytes, remove_any, replace_any};
+use crate::io::output::{check_free, free_bytes, is_taken, remove_any, replace_any};
 use crate::io::write::{Compression, Format, Place, ScanWriter, begin, is_zarr, resume};
 use serde::Serialize;
+use std::cell::RefCell;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// The files of a conversion that is not complete.
@@ -15,7 +16,12 @@ pub(super) struct Part {
     file: PathBuf,
     task: PathBuf,
     done: PathBuf,
+    /// The file of the task, locked while this conversion runs.
+    lock: RefCell<Option<fs::File>>,
 }
+
+/// How the file of a task begins: what does not is no file of ours.
+const TASK: &str = "input = ";
 
 impl Part {
     pub fn of(path: &Path) -> Part {
@@ -29,7 +35,72 @@ impl Part {
             file: with(".part"),
             task: with(".part.toml"),
             done: with(".part.done"),
+            lock: RefCell::default(),
         }
+    }
+
+    /// Makes sure that nobody else writes to this target, and that what lies under the names of unfinished files is ours.
+    fn claim(&self) -> Result<()> {
+        let in_the_way = |path: &Path| {
+            let what = "something else has the name of an unfinished conversion; move it away";
+            let taken = std::io::Error::new(std::io::ErrorKind::AlreadyExists, what);
+            Err(Error::io(path, "cannot write", taken))
+        };
+        let failed = |e| Error::io(&self.task, "cannot write", e);
+        if !is_taken(&self.task)
+            && let Some(path) = [&self.file, &self.done].into_iter().find(|p| is_taken(p))
+        {
+            return in_the_way(path);
+        }
+        let folders = [
+            (&self.task, self.task.is_dir()),
+            (&self.done, self.done.is_dir()),
+            (&self.file, self.file.is_dir() && !is_zarr(&self.file)),
+        ];
+        if let Some((path, _)) = folders.into_iter().find(|(_, is)| *is) {
+            return in_the_way(path);
+        }
+        loop {
+            let file = fs::File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&self.task)
+                .map_err(|e| Error::io(&self.target, "cannot create", e))?;
+            match file.try_lock() {
+                Err(fs::TryLockError::WouldBlock) => {
+                    let busy = std::io::Error::new(std::io::ErrorKind::ResourceBusy, "another conversion to it is running");
+                    return Err(Error::io(&self.target, "cannot write", busy));
+                }
+                // Some file systems know no locks.
+                Ok(()) | Err(fs::TryLockError::Error(_)) => {}
+            }
+            // Who held the lock until now has removed the file at the end.
+            if !is_same(&file, &self.task) {
+                continue;
+            }
+            let mut text = String::new();
+            (&file).take(1 << 20).read_to_string(&mut text).map_err(failed)?;
+            if !text.is_empty() && !text.starts_with(TASK) {
+                return in_the_way(&self.task);
+            }
+            *self.lock.borrow_mut() = Some(file);
+            return Ok(());
+        }
+    }
+
+    /// Says what is being done, in the file that is locked.
+    fn describe(&self, task: &str) -> Result<()> {
+        let mut lock = self.lock.borrow_mut();
+        let write = |file: &mut fs::File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(task.as_bytes())
+        };
+        lock.as_mut()
+            .map_or(Ok(()), write)
+            .map_err(|e| Error::io(&self.task, "cannot write", e))
     }
 
     /// Refuses a target that may not be replaced.
@@ -49,6 +120,7 @@ impl Part {
     /// The unfinished file of the same task and the number of frames in it, or a new one.
     pub fn open(&self, job: &Job<'_>) -> Result<(Box<dyn ScanWriter>, u64)> {
         let task = task(job)?;
+        self.claim()?;
         let place = Place {
             at: &self.file,
             name: &self.target,
@@ -68,10 +140,11 @@ impl Part {
             }
             return Ok((writer, done));
         }
-        self.remove();
-        self.check_space(job, 0)?;
+        self.check_space(job, 0).inspect_err(|_| self.remove())?;
+        remove_any(&self.done);
+        remove_any(&self.file);
+        self.describe(&task)?;
         let writer = begin(format, place, &job.new, compression).inspect_err(|_| self.remove())?;
-        fs::write(&self.task, &task).map_err(|e| Error::io(&self.task, "cannot write", e))?;
         self.note(0)?;
         Ok((writer, 0))
     }
@@ -127,9 +200,29 @@ impl Part {
     }
 
     fn remove(&self) {
-        for file in [&self.done, &self.task, &self.file] {
-            remove_any(file);
+        remove_any(&self.done);
+        remove_any(&self.file);
+        // Some systems remove no file that is open.
+        self.lock.take();
+        remove_any(&self.task);
+    }
+}
+
+/// Whether `path` still leads to `file`.
+fn is_same(file: &fs::File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let of = |m: fs::Metadata| (m.dev(), m.ino());
+        match (file.metadata(), fs::metadata(path)) {
+            (Ok(a), Ok(b)) => of(a) == of(b),
+            _ => false,
         }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path);
+        true
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::io::{self, Axis};
+use crate::io::{self, Axis, ScanInfo};
 use ndarray::{Array1, Array2, Array3};
 use std::path::{Path, PathBuf};
 
@@ -36,9 +36,42 @@ pub struct Detected {
     pub scale: [f64; 3],
     /// Distance of the lattice's nearest points in pixels, where it is known.
     pub spacing: Option<f64>,
-    /// Step of pixels and of frames.
+    /// Step of pixels along x and along y.
     pub pixel: Axis,
+    pub pixel_y: Axis,
+    /// Step of frames; nothing where it is not known.
     pub time: Axis,
+}
+
+/// Whether a unit is one of time.
+fn is_time(unit: &str) -> bool {
+    const SHORT: [&str; 9] = ["s", "ms", "us", "µs", "μs", "ns", "ps", "h", "d"];
+    const LONG: [&str; 8] = ["sec", "min", "hr", "hour", "day", "second", "minute", "msec"];
+    const PARTS: [&str; 5] = ["", "milli", "micro", "nano", "pico"];
+    let unit = unit.trim();
+    let word = unit.to_lowercase();
+    let one = word.strip_suffix('s').filter(|w| w.len() > 1).unwrap_or(&word);
+    SHORT.contains(&unit) || LONG.contains(&one) || PARTS.iter().any(|p| one.strip_prefix(p) == Some("second"))
+}
+
+/// The axis along which frames follow each other in time: the one that is longer than 1, if it counts time. A movie may be a row of frames or a column, and
+/// steps of a scan in space are no times.
+fn time_axis(nav: Option<[usize; 2]>, [y, x]: [&Axis; 2]) -> Axis {
+    let counts = |axis: &Axis| is_time(&axis.unit) && axis.scale.is_some_and(|s| s.is_finite() && s > 0.0);
+    let axis = match nav {
+        Some([ny, 1]) if ny > 1 => Some(y),
+        Some([1, nx]) if nx > 1 => Some(x),
+        // Frames of a scan follow each other along its rows. Of a single frame, or where the shape is not known, whatever counts time.
+        Some([ny, nx]) if ny > 1 && nx > 1 => Some(x),
+        _ => [x, y].into_iter().find(|a| counts(a)),
+    };
+    axis.filter(|a| counts(a)).cloned().unwrap_or_default()
+}
+
+/// The step of frames of a movie; empty where the file does not tell a time.
+pub(super) fn frame_axis(info: &ScanInfo) -> Axis {
+    let [y, x] = &info.nav_axes;
+    time_axis(Some(info.nav), [y, x])
 }
 
 /// The result file that `path` means: itself, or `result.h5` in a folder.
@@ -185,13 +218,25 @@ impl Detected {
                 self.spacing = Some(spacing).filter(|s| s.is_finite() && *s > 0.0);
             }
         }
+        let (mut scan_y, mut scan_x) = (Axis::default(), Axis::default());
         for (name, axis) in io::stored_calibration(path)? {
             match name.as_str() {
                 "x" => self.pixel = axis,
-                "scan_x" => self.time = axis,
+                "y" => self.pixel_y = axis,
+                "scan_y" => scan_y = axis,
+                "scan_x" => scan_x = axis,
                 _ => {}
             }
         }
+        let mut nav = None;
+        if io::has_stored(path, "movie/nav")? {
+            let stored: Array1<i64> = io::read_stored(path, "movie/nav", most)?;
+            nav = match stored.as_slice() {
+                Some(&[y, x]) if y > 0 && x > 0 => Some([y as usize, x as usize]),
+                _ => return wrong("movie/nav", format!("{stored} is no number of rows and columns")),
+            };
+        }
+        self.time = time_axis(nav, [&scan_y, &scan_x]);
         Ok(())
     }
 
@@ -216,5 +261,39 @@ impl Detected {
     /// Detections that have a window, in order.
     pub fn with_window(&self) -> Vec<usize> {
         (0..self.kept.len()).filter(|&i| self.kept[i]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_told_by_its_unit_and_goes_along_the_longer_axis() {
+        for unit in ["s", "ms", "µs", "μs", "us", "ns", "min", "h", "sec", "Seconds", "hrs", " s "] {
+            assert!(is_time(unit), "{unit}");
+        }
+        for unit in ["", "nm", "m", "px", "S", "mS", "1/nm", "frame", "Å", "eV"] {
+            assert!(!is_time(unit), "{unit}");
+        }
+        let axis = |scale, unit: &str| Axis {
+            scale: Some(scale),
+            unit: unit.into(),
+        };
+        let (time, other, space) = (axis(2.25, "s"), axis(7.0, "s"), axis(0.5, "nm"));
+        let nothing = Axis::default();
+        let case = |nav, y: &Axis, x: &Axis, want: &Axis| assert_eq!(&time_axis(nav, [y, x]), want, "{nav:?}");
+        case(Some([1, 20]), &other, &time, &time);
+        case(Some([20, 1]), &time, &other, &time);
+        case(Some([20, 1]), &time, &nothing, &time);
+        case(Some([20, 1]), &nothing, &other, &nothing);
+        case(Some([4, 5]), &other, &time, &time);
+        case(Some([4, 5]), &space, &space, &nothing);
+        case(Some([1, 1]), &time, &nothing, &time);
+        case(None, &time, &nothing, &time);
+        case(None, &nothing, &time, &time);
+        case(Some([1, 20]), &nothing, &space, &nothing);
+        case(Some([1, 20]), &nothing, &axis(-1.0, "s"), &nothing);
+        case(Some([1, 20]), &nothing, &axis(f64::NAN, "s"), &nothing);
     }
 }

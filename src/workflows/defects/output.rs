@@ -121,7 +121,12 @@ impl Finished<'_> {
 
 /// Provenance of a step that starts from the result of another.
 pub fn from_result(command: &str, found: &Detected, parameters: &str, timings: &Timings) -> Result<Provenance> {
-    let axes = [("x", &found.pixel), ("y", &found.pixel), ("scan_x", &found.time)];
+    let y = if found.pixel_y.scale.is_some() {
+        &found.pixel_y
+    } else {
+        &found.pixel
+    };
+    let axes = [("x", &found.pixel), ("y", y), ("scan_x", &found.time)];
     Ok(Provenance {
         command: command.to_owned(),
         backend: Backend::Cpu.name().to_owned(),

@@ -2,13 +2,13 @@
 
 use super::classify::{self, Classified};
 use super::detect::{self, Found};
-use super::detected::Detected;
+use super::detected::{Detected, frame_axis};
 use super::movie::MovieParams;
 use super::output::{Finished, Table, of_movie};
 use super::track;
 use crate::control::Control;
 use crate::engine::Backend;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::io::keras::Model;
 use crate::io::results::{OutputDir, ResultFile};
@@ -37,7 +37,16 @@ impl Params {
         self.classify.recipe = self.movie.recipe;
         self.track.recipe = self.movie.recipe;
         self.classify.show_frames = self.detect.show_frames.clone();
-        self.classify.effective()?;
+        let classes = self.classify.effective()?.classes;
+        // Found out only after detection and classification otherwise.
+        if let Some(c) = self.track.class
+            && usize::try_from(c).map_or(true, |c| c >= classes)
+        {
+            return Err(Error::parameter(
+                "--class",
+                format!("{c} of {classes} classes, counted from 0"),
+            ));
+        }
         self.track.check()
     }
 }
@@ -61,7 +70,8 @@ pub struct Done {
     pub warnings: Vec<String>,
 }
 
-/// Finds, classifies and follows the defects of a movie, and writes everything into `dir`. `parameters` is the text of `params.toml`. With fewer windows than classes there are no classes, which is a warning.
+/// Finds, classifies and follows the defects of a movie, and writes everything into `dir`. `parameters` is the text of `params.toml`. With fewer windows than
+/// classes there are no classes, which is a warning; regions then hold detections whatever `--class` says.
 ///
 /// # Errors
 /// What the steps report.
@@ -96,7 +106,16 @@ pub fn run(
         timings.steps.extend(c.timings.steps.iter().cloned());
         warnings.extend(c.warnings.iter().cloned());
     }
-    let tracked = track::run(&detected, &params.track, control)?;
+    let mut following = params.track.clone();
+    if let Some(c) = following.class
+        && detected.class.iter().all(|&of| of < c)
+    {
+        warnings.push(format!(
+            "no window has got class {c} (--class): regions hold all detections with a window"
+        ));
+        following.class = None;
+    }
+    let tracked = track::run(&detected, &following, control)?;
     let results = track::put(&file, &detected, &tracked)?;
     add(&mut summary, &mut tables, results);
     figures.extend(track::figures(&detected, &tracked));
@@ -170,7 +189,8 @@ fn gather(file: &ResultFile, found: &Found, scan: &dyn Scan, control: &Control) 
         scale: found.scale,
         spacing: None,
         pixel: info.sig_axes[1].clone(),
-        time: info.nav_axes[1].clone(),
+        pixel_y: info.sig_axes[0].clone(),
+        time: frame_axis(info),
     })
 }
 

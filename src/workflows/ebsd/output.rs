@@ -1,7 +1,7 @@
 //! Where maps go: into the EBSD file itself or into a result file with the same names; pages and parameters lie beside it. And where new
 //! patterns go; and what the pages have in common.
 
-use crate::engine::FrameSink;
+use crate::engine::{FrameSink, Selection};
 use crate::error::{Error, Result};
 use crate::io::ebsd::{Codec, Description, PatternWriter, Store};
 use crate::io::output::write_file;
@@ -10,7 +10,7 @@ use crate::pixel::FrameShape;
 use crate::report::html::Report;
 use crate::report::{ColourMap, Tile};
 use crate::workflows::Timings;
-use ndarray::{Array2, ArrayView, ArrayView2, Dimension};
+use ndarray::{Array1, Array2, ArrayView, ArrayView2, Dimension};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,7 +50,24 @@ impl Target {
         }
     }
 
-    /// One row for each point that has a pattern, in map order.
+    /// Says in a new file which points of the map the rows of [`Target::put_rows`] belong to: `Data/X BEAM` and `Data/Y BEAM`, named as in
+    /// EBSD files. In an EBSD file the rows are those of its patterns, whose points it knows.
+    ///
+    /// # Errors
+    /// As [`Target::put`].
+    pub fn locate(&self, selection: &Selection) -> Result<()> {
+        if let Target::InPlace(_) = self {
+            return Ok(());
+        }
+        let columns = selection.nav()[1] as u64;
+        let at = |of: fn(u64, u64) -> u64| Array1::from_iter(selection.iter().map(|f| of(f, columns) as i32));
+        let (x, y) = (at(|f, n| f % n), at(|f, n| f / n));
+        let meta = |meaning| Meta::new("", &["pattern"], meaning);
+        self.put("Data/X BEAM", x.view(), meta("column of the map that each row belongs to"))?;
+        self.put("Data/Y BEAM", y.view(), meta("row of the map that each row belongs to"))
+    }
+
+    /// One row for each point that has a pattern, in map order; [`Target::locate`] says which points these are.
     ///
     /// # Errors
     /// As [`Store::put_rows`].

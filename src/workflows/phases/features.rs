@@ -2,7 +2,7 @@
 
 use super::beam;
 use super::params::{BeamMask, BinMode, Params, Reduce, StdOf};
-use super::signals::{Kind, Signal};
+use super::signals::{Energy, Kind, Signal};
 use crate::analysis::Recipe;
 use crate::control::Control;
 use crate::engine::{Backend, Pass, Resident, Selection};
@@ -234,18 +234,10 @@ fn channels(signal: &Signal, selection: &Selection, run: &Run<'_>, resident: &Re
             .collect(),
         None => variance.iter().map(|v| *v > params.eds_variance()).collect(),
     };
-    let energy = energy(signal, params);
-    if !params.exclude.is_empty() {
-        let Some(energy) = &energy else {
-            let what = format!(
-                "'{}' does not say its energies; give them with --eds-axis OFFSET,STEP",
-                signal.name
-            );
-            return Err(Error::parameter("--exclude", what));
-        };
+    // What a signal without energies means for these windows was told beforehand.
+    if let Some(energy) = energy(signal, params) {
         for (channel, keep) in kept.iter_mut().enumerate() {
-            let at = energy.at(channel);
-            *keep &= !params.exclude.iter().any(|[lo, hi]| (*lo..=*hi).contains(&at));
+            *keep &= !params.exclude.iter().any(|w| within(w, energy.at(channel)));
         }
     }
     if !kept.iter().any(|k| *k) {
@@ -262,14 +254,54 @@ fn channels(signal: &Signal, selection: &Selection, run: &Run<'_>, resident: &Re
     })
 }
 
-/// Energies of a spectrum: as the user says, or as the file does.
-pub(super) fn energy(signal: &Signal, params: &Params) -> Option<super::signals::Energy> {
-    match params.eds_axis {
-        Some([offset, step]) => Some(super::signals::Energy {
-            offset,
-            step,
-            unit: "keV".into(),
-        }),
-        None => signal.energy.clone(),
+fn within([lo, hi]: &[f64; 2], energy: f64) -> bool {
+    (*lo..=*hi).contains(&energy)
+}
+
+/// What the user should know of the windows `--exclude`: those that leave nothing out, and spectra they cannot be applied to. Told
+/// before anything is read.
+///
+/// # Errors
+/// [`Error::Parameter`] if there are spectra, but none has energies.
+pub(super) fn windows(signals: &[Signal], params: &Params) -> Result<Vec<String>> {
+    if params.exclude.is_empty() {
+        return Ok(Vec::new());
     }
+    let spectra = || signals.iter().filter(|s| s.kind == Kind::Spectrum);
+    let known: Vec<(Energy, usize)> = spectra()
+        .filter_map(|s| Some((energy(s, params)?, s.scan.info().frame.width)))
+        .collect();
+    let mute: Vec<&str> = spectra()
+        .filter(|s| energy(s, params).is_none())
+        .map(|s| s.name.as_str())
+        .collect();
+    let mut warnings = Vec::new();
+    if let Some(first) = mute.first() {
+        let hint = "give them with --eds-axis OFFSET,STEP";
+        if known.is_empty() {
+            let what = format!("'{first}' does not say its energies; {hint}");
+            return Err(Error::parameter("--exclude", what));
+        }
+        warnings.extend(
+            mute.iter()
+                .map(|name| format!("--exclude leaves '{name}' as it is, which does not say its energies; {hint}")),
+        );
+    }
+    let hits = |w: &[f64; 2]| known.iter().any(|(e, channels)| (0..*channels).any(|c| within(w, e.at(c))));
+    for [lo, hi] in params.exclude.iter().filter(|w| !hits(w)) {
+        warnings.push(format!(
+            "--exclude {lo}-{hi} leaves nothing out: no spectrum has a channel there"
+        ));
+    }
+    Ok(warnings)
+}
+
+/// Energies of a spectrum: as the file says, or else as the user does.
+pub(super) fn energy(signal: &Signal, params: &Params) -> Option<Energy> {
+    let given = |[offset, step]: [f64; 2]| Energy {
+        offset,
+        step,
+        unit: "keV".into(),
+    };
+    signal.energy.clone().or_else(|| params.eds_axis.map(given))
 }

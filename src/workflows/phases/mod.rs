@@ -44,7 +44,7 @@ use crate::kernels::nearest::{self, Neighbors};
 use crate::kernels::statistics;
 use crate::ops::Statistics;
 use features::Run;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, CowArray, Ix2};
 
 /// What `phases` found.
 pub struct Phases {
@@ -101,7 +101,7 @@ pub struct Given {
 pub fn run(
     signals: &[Signal],
     selections: &[Selection],
-    given: Given,
+    mut given: Given,
     params: &Params,
     backend: &Backend,
     control: &Control,
@@ -119,28 +119,44 @@ pub fn run(
         params,
     };
     let (mut timings, mut warnings) = (Timings::default(), Vec::new());
+    let start = vary::Start::of(given.features.is_some(), given.embedding.is_some());
+    let trials = vary::combinations(params, &names, start)?;
+    vary::possible(&trials, signals, positions, start)?;
+    if params.eds_axis.is_some() && !signals.iter().any(|s| s.kind == Kind::Spectrum && s.energy.is_none()) {
+        warnings.push("--eds-axis has no effect: no spectrum lacks energies of its own".into());
+    }
     let mut result = Prepared::default();
-    let found = match given.embedding {
+    let found = match &given.embedding {
         Some(embedding) => {
             check_rows("--embedding", embedding.view(), positions)?;
-            vec![timings.time("clusters", || cluster(embedding, None, params))?]
+            vec![timings.time("clusters", || cluster(embedding.clone(), None, params))?]
         }
         None => {
             enough(positions, params)?;
-            let matrix = match given.features {
+            let matrix: CowArray<'_, f32, Ix2> = match &given.features {
                 Some(matrix) => {
                     check_rows("--features", matrix.view(), positions)?;
-                    matrix
+                    matrix.view().into()
                 }
-                None => result.matrix(signals, selections, &run, &mut timings, &mut warnings)?,
+                None => result.matrix(signals, selections, &run, &mut timings, &mut warnings)?.into(),
             };
             if params.save_features {
-                result.saved = Some(matrix.clone());
+                result.saved = Some(matrix.to_owned());
             }
-            let graph = graph(matrix, &run, &mut timings, &mut warnings)?;
+            let graph = graph(matrix.view(), &run, &mut timings, &mut warnings)?;
+            // The matrix is large; of a given one only trials have further need.
+            drop(matrix);
+            if trials.is_empty() {
+                given.features = None;
+            }
             all_runs(&graph, &run, &mut timings)?
         }
     };
+    let runs = found.len();
+    let empty = found.iter().filter(|f| f.clustering.is_empty()).count();
+    if empty > 0 && runs > 1 {
+        warnings.push(format!("{empty} of {runs} runs found no cluster (--min-cluster-size)"));
+    }
     let soft: Vec<Vec<i32>> = found.iter().map(|f| f.soft.clone()).collect();
     let agreement = timings.time("stability", || stability(&soft))?;
     let reference = match params.recipe {
@@ -159,10 +175,17 @@ pub fn run(
         ));
     }
     let (means, sizes) = phase_means(signals, selections, &found, &run, &mut timings)?;
-    let trials = match params.vary.is_empty() {
+    let trials = match trials.is_empty() {
         true => None,
-        false => Some(vary::run(signals, selections, &run, &mut timings)?),
+        false => Some(vary::run(trials, signals, selections, &given, &run, &mut timings)?),
     };
+    if let Some(trials) = &trials {
+        let empty = trials.trials.iter().filter(|t| t.clusters == 0).count();
+        if empty > 0 {
+            let all = trials.trials.len();
+            warnings.push(format!("{empty} of {all} trials of --vary found no cluster"));
+        }
+    }
     for signal in signals {
         warnings.extend(signal.scan.warnings().into_iter().map(|w| format!("{}: {w}", signal.name)));
     }
@@ -201,6 +224,7 @@ pub fn features(
         control,
         params,
     };
+    features::windows(signals, params)?;
     let both = signals.iter().zip(selections);
     both.map(|(s, selection)| features::extract(s, selection, &run, &mut Timings::default()))
         .collect()
@@ -225,6 +249,7 @@ impl Prepared {
         timings: &mut Timings,
         warnings: &mut Vec<String>,
     ) -> Result<Array2<f32>> {
+        warnings.extend(features::windows(signals, run.params)?);
         for (signal, selection) in signals.iter().zip(selections) {
             self.features.push(features::extract(signal, selection, run, timings)?);
         }
@@ -258,11 +283,19 @@ fn enough(positions: usize, params: &Params) -> Result<()> {
         );
         return Err(Error::parameter("--neighbors", what));
     }
+    if positions < params.components + 2 {
+        let what = format!(
+            "{} dimensions of {positions} positions: there must be {} positions",
+            params.components,
+            params.components + 2
+        );
+        return Err(Error::parameter("--components", what));
+    }
     Ok(())
 }
 
-/// The nearest neighbours of every position. The matrix is not needed any more.
-fn graph(matrix: Array2<f32>, run: &Run<'_>, timings: &mut Timings, warnings: &mut Vec<String>) -> Result<Graph> {
+/// The nearest neighbours of every position. The matrix is not needed any more afterwards.
+fn graph(matrix: ArrayView2<'_, f32>, run: &Run<'_>, timings: &mut Timings, warnings: &mut Vec<String>) -> Result<Graph> {
     let first = matrix.row(0).to_owned();
     if matrix.rows().into_iter().all(|r| r == first) {
         return Err(Error::parameter(
@@ -280,9 +313,9 @@ fn graph(matrix: Array2<f32>, run: &Run<'_>, timings: &mut Timings, warnings: &m
         ));
     }
     let found = timings.time("neighbours", || match run.backend {
-        _ if many => nearest::approximate(matrix.view(), k, metric, run.params.seed, run.control),
-        Backend::Cpu => nearest::neighbors(matrix.view(), k, metric, run.control),
-        Backend::Gpu(device) => match nearest::gpu::neighbors(&device.current(), matrix.view(), k, metric, run.control) {
+        _ if many => nearest::approximate(matrix, k, metric, run.params.seed, run.control),
+        Backend::Cpu => nearest::neighbors(matrix, k, metric, run.control),
+        Backend::Gpu(device) => match nearest::gpu::neighbors(&device.current(), matrix, k, metric, run.control) {
             Err(
                 e @ (Error::Kernel(_)
                 | Error::DeviceMemory(_)
@@ -291,7 +324,7 @@ fn graph(matrix: Array2<f32>, run: &Run<'_>, timings: &mut Timings, warnings: &m
                 | Error::Device(_)),
             ) => {
                 log::warn!("{e}: neighbours are searched on the CPU");
-                nearest::neighbors(matrix.view(), k, metric, run.control)
+                nearest::neighbors(matrix, k, metric, run.control)
             }
             result => result,
         },

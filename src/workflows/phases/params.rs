@@ -1,14 +1,18 @@
 //! Parameters of `phases`, with the names that flags and parameter files use.
 
+use super::vary::{self, Start};
 use crate::analysis::Recipe;
 use crate::analysis::hdbscan::{Hdbscan, Selection as Choice};
-use crate::analysis::umap::{Density, Umap};
+use crate::analysis::umap::{Curve, Density, Umap};
 use crate::error::{Error, Result};
 use crate::kernels::nearest::Metric;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+/// As many dimensions as the embedding takes.
+const MOST_COMPONENTS: usize = 64;
 
 /// What the standard-deviation map is taken of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -277,7 +281,8 @@ impl Params {
         }
     }
 
-    /// Checks what does not depend on the data. `signals`: their names.
+    /// Checks what does not depend on the data, for every combination of varied parameters, too: they come last, and what was done until
+    /// then would be lost. `signals`: their names.
     ///
     /// # Errors
     /// [`Error::Parameter`] for values that make no sense.
@@ -335,6 +340,13 @@ impl Params {
         if matches!(self.scale_exponent, Some(AutoOr::Value(s)) if !s.is_finite() || s.abs() > 50.0) {
             return Err(Error::parameter("--scale-exponent", "is not a number between -50 and 50"));
         }
-        Ok(())
+        if self.components > MOST_COMPONENTS {
+            let what = format!("{} is not between 1 and {MOST_COMPONENTS}", self.components);
+            return Err(Error::parameter("--components", what));
+        }
+        let umap = self.umap(0);
+        Curve::fit(umap.min_dist, umap.spread)?;
+        let start = Start::of(self.features.is_some(), self.embedding.is_some());
+        vary::combinations(self, signals, start).map(|_| ())
     }
 }

@@ -75,6 +75,10 @@ impl Signal {
         };
         let energy = described.as_ref().and_then(|s| {
             let axis = s.spectral_axis()?;
+            // What HyperSpy writes for an axis that nobody calibrated: its channels are only numbered.
+            if axis.unit.is_empty() && axis.offset == 0.0 && axis.scale == Some(1.0) {
+                return None;
+            }
             // Energies are in keV here, whatever the file counts in.
             let factor = if axis.unit.eq_ignore_ascii_case("ev") { 1e-3 } else { 1.0 };
             let unit = if factor == 1.0 { axis.unit.clone() } else { "keV".into() };

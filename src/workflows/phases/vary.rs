@@ -2,12 +2,15 @@
 
 use super::features::Run;
 use super::params::{AutoOr, Params};
-use super::signals::Signal;
-use super::{Prepared, graph, runs};
+use super::signals::{Kind, Signal};
+use super::{Given, Prepared, enough, graph, runs};
 use crate::analysis::agreement::Agreement;
 use crate::engine::Selection;
 use crate::error::{Error, Result};
+use crate::kernels::rebin;
 use crate::workflows::Timings;
+use ndarray::{CowArray, Ix2};
+use std::collections::BTreeMap;
 
 /// Most combinations that are tried.
 const MOST: usize = 256;
@@ -30,40 +33,123 @@ pub struct Trials {
     pub agreement: Agreement,
 }
 
-/// One run for every combination of the values of `--vary`.
-pub(super) fn run(signals: &[Signal], selections: &[Selection], run: &Run<'_>, timings: &mut Timings) -> Result<Trials> {
-    let names: Vec<String> = run.params.vary.keys().cloned().collect();
-    let lists: Vec<&Vec<f64>> = run.params.vary.values().collect();
-    let count = lists
-        .iter()
+/// Where the analysis starts: parameters of what lies before change nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    Signals,
+    /// Feature vectors were given.
+    Features,
+    /// An embedding was given.
+    Embedding,
+}
+
+impl Start {
+    /// By what is given; an embedding makes feature vectors needless.
+    pub(super) fn of(features: bool, embedding: bool) -> Start {
+        match (features, embedding) {
+            (_, true) => Start::Embedding,
+            (true, false) => Start::Features,
+            (false, false) => Start::Signals,
+        }
+    }
+
+    /// Refuses a parameter of a step that is not taken: all its trials would be the same.
+    fn takes(self, name: &str) -> Result<()> {
+        let of_features = matches!(
+            name,
+            "keep" | "eds-keep" | "eds-variance" | "scale-exponent" | "rebin" | "principal" | "weight"
+        ) || name.starts_with("weight-");
+        let of_embedding = matches!(name, "min-dist" | "neighbors" | "components" | "seed");
+        let given = match self {
+            Start::Features if of_features => "--features",
+            Start::Embedding if of_features || of_embedding => "--embedding",
+            _ => return Ok(()),
+        };
+        Err(Error::parameter("--vary", format!("'{name}' has no effect with {given}")))
+    }
+}
+
+/// Parameters of one trial, and the values that were varied in the order of their names.
+pub(super) type Combination = (Vec<f64>, Params);
+
+/// Every combination of the values of `--vary`, each one checked; none if nothing is varied. `signals`: their names.
+pub(super) fn combinations(params: &Params, signals: &[&str], start: Start) -> Result<Vec<Combination>> {
+    if params.vary.is_empty() {
+        return Ok(Vec::new());
+    }
+    params.vary.keys().try_for_each(|name| start.takes(name))?;
+    let count = params
+        .vary
+        .values()
         .try_fold(1usize, |n, l| n.checked_mul(l.len()))
         .unwrap_or(usize::MAX);
     if count == 0 || count > MOST {
         return Err(Error::parameter("--vary", format!("{count} combinations (want 1 to {MOST})")));
     }
-    let mut trials = Vec::with_capacity(count);
-    for i in 0..count {
-        let mut rest = i;
-        let mut values: Vec<f64> = lists
-            .iter()
-            .rev()
-            .map(|l| {
-                let value = l[rest % l.len()];
-                rest /= l.len();
-                value
-            })
-            .collect();
-        values.reverse();
-        let mut params = run.params.clone();
-        for (name, &value) in names.iter().zip(&values) {
-            set(&mut params, name, value, signals)?;
+    let base = Params {
+        vary: BTreeMap::new(),
+        ..params.clone()
+    };
+    // The last name runs fastest.
+    let mut all = vec![(Vec::new(), base)];
+    for (name, values) in &params.vary {
+        let mut next = Vec::with_capacity(all.len() * values.len());
+        for (before, params) in &all {
+            for &value in values {
+                let (mut chosen, mut params) = (before.clone(), params.clone());
+                chosen.push(value);
+                set(&mut params, name, value, signals)?;
+                next.push((chosen, params));
+            }
         }
+        all = next;
+    }
+    all.iter().try_for_each(|(_, params)| params.check(signals))?;
+    Ok(all)
+}
+
+/// Refuses trials that these signals do not allow, before anything is read.
+pub(super) fn possible(trials: &[Combination], signals: &[Signal], positions: usize, start: Start) -> Result<()> {
+    for (_, params) in trials {
+        if start != Start::Embedding {
+            enough(positions, params)?;
+        }
+        if start == Start::Signals {
+            for signal in signals.iter().filter(|s| s.kind == Kind::Pattern) {
+                rebin::Params::sums(params.rebin).binned(signal.scan.info().frame)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One run for every combination.
+pub(super) fn run(
+    combinations: Vec<Combination>,
+    signals: &[Signal],
+    selections: &[Selection],
+    given: &Given,
+    run: &Run<'_>,
+    timings: &mut Timings,
+) -> Result<Trials> {
+    let count = combinations.len();
+    let mut trials = Vec::with_capacity(count);
+    for (i, (values, params)) in combinations.into_iter().enumerate() {
         let found = timings.time(&format!("trial {} of {count}", i + 1), || {
             let run = Run { params: &params, ..*run };
+            if let Some(embedding) = &given.embedding {
+                return runs::cluster(embedding.clone(), None, &params);
+            }
             // Timings and warnings of the parts are those of the main run.
             let (mut inner, mut warnings) = (Timings::default(), Vec::new());
-            let matrix = Prepared::default().matrix(signals, selections, &run, &mut inner, &mut warnings)?;
-            let graph = graph(matrix, &run, &mut inner, &mut warnings)?;
+            let matrix: CowArray<'_, f32, Ix2> = match &given.features {
+                Some(matrix) => matrix.view().into(),
+                None => Prepared::default()
+                    .matrix(signals, selections, &run, &mut inner, &mut warnings)?
+                    .into(),
+            };
+            let graph = graph(matrix.view(), &run, &mut inner, &mut warnings)?;
+            drop(matrix);
             runs::embed(&graph, 0, &params, run.control)
         })?;
         trials.push(Trial {
@@ -74,14 +160,14 @@ pub(super) fn run(signals: &[Signal], selections: &[Selection], run: &Run<'_>, t
     }
     let labels: Vec<Vec<i32>> = trials.iter().map(|t| t.labels.clone()).collect();
     Ok(Trials {
-        names,
+        names: run.params.vary.keys().cloned().collect(),
         trials,
         agreement: runs::stability(&labels)?,
     })
 }
 
 /// Sets a parameter by its name; `weight` is that of the last signal, `weight-NAME` that of signal NAME.
-fn set(params: &mut Params, name: &str, value: f64, signals: &[Signal]) -> Result<()> {
+fn set(params: &mut Params, name: &str, value: f64, signals: &[&str]) -> Result<()> {
     let whole = || {
         let fits = value.fract() == 0.0 && (0.0..1e9).contains(&value);
         fits.then_some(value as usize)
@@ -101,8 +187,8 @@ fn set(params: &mut Params, name: &str, value: f64, signals: &[Signal]) -> Resul
         "min-samples" => params.min_samples = whole()?,
         "seed" => params.seed = whole()? as u64,
         "weight" => {
-            let last = signals.last().map(|s| s.name.clone()).unwrap_or_default();
-            params.weight.insert(last, value);
+            let last = signals.last().copied().unwrap_or_default();
+            params.weight.insert(last.to_owned(), value);
         }
         other => match other.strip_prefix("weight-") {
             Some(signal) => {
@@ -115,7 +201,5 @@ fn set(params: &mut Params, name: &str, value: f64, signals: &[Signal]) -> Resul
             }
         },
     }
-    params.vary.clear();
-    let names: Vec<&str> = signals.iter().map(|s| s.name.as_str()).collect();
-    params.check(&names)
+    Ok(())
 }

@@ -1,27 +1,31 @@
 //! `--correlation joint`: after the fast refinement, zero, a and b of every frame from the pixels of all its disks at once.
 //!
 //! The shape of the disks is not known beforehand: it is fitted freely in a sample of the frames, with and without the pixels' own
-//! width; what describes more frames better is taken, and its median is then fixed for all. Frames whose joint fit does not
-//! converge keep their fast result. See [`crate::kernels::correlate::joint`].
+//! width; the sample's likelihood decides between the two ([`super::profile`]), and the median is then fixed for all. Frames whose joint
+//! fit does not converge keep their fast result. See [`crate::kernels::correlate::joint`].
 //!
 //! Standard errors follow from the counts, or from the scatter of the spots about the lattice where that is larger: something then moves
 //! spots one by one that uniform disks do not know of. So they can be compared with those of the fast refinement, which also come from
 //! the scatter of spots; left to the data, the joint fit is taken if it claims less in most frames of the sample.
 
-use super::Refined;
+use super::profile::{self, Disks};
+use super::{Indices, Refined};
 use crate::analysis::lattice::{Fit, Lattice, StandardErrors};
 use crate::control::Control;
 use crate::engine::{Backend, Done, Pass, Resident, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
-use crate::kernels::correlate::joint::{self, Params, Settings, Shape, Status};
-use crate::ops::JointFit;
+use crate::kernels::correlate::joint::{self, Params, Range, Settings, Shape, Status};
+use crate::ops::JointFitOf;
 use crate::workflows::Timings;
 use ndarray::Array2;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Frames in which the shape of the disks is fitted, evenly over the selection.
 const SAMPLE: usize = 100;
+/// Where the fit of the disks' radius is held, in radii of its start, less a hundredth.
+pub(super) const LARGEST: f64 = 1.99;
 
 /// What is refined.
 pub(super) struct Refinement<'a> {
@@ -29,8 +33,8 @@ pub(super) struct Refinement<'a> {
     pub selection: &'a Selection,
     /// Where the fit of the disks' radius starts.
     pub radius: f64,
-    /// Largest lattice index.
-    pub most: i32,
+    /// Indices of the spots that are fitted.
+    pub indices: Indices,
     pub control: &'a Control,
 }
 
@@ -38,6 +42,8 @@ pub(super) struct Refinement<'a> {
 pub(super) struct Choice {
     /// The disks; `None`: stay with the fast refinement.
     pub shape: Option<Shape>,
+    /// Radius of the disks in the sample, whether or not the joint fit is taken; `None`: no disks that can be fitted.
+    pub radius: Option<f64>,
     /// For people.
     pub why: String,
 }
@@ -55,6 +61,7 @@ impl Refinement<'_> {
             }
             Ok(Choice {
                 shape: None,
+                radius: None,
                 why: why.to_owned(),
             })
         };
@@ -72,7 +79,7 @@ impl Refinement<'_> {
             self.pass(&some, &starts, free, backend, &resident).map(|p| p.0)
         };
         let (sharp, smooth) = (fit_sample(false)?, fit_sample(true)?);
-        let Some((shape, fits)) = better(&sharp, &smooth) else {
+        let Some((shape, fits)) = self.better(&some, &sharp, &smooth)? else {
             return failed("the spots of the sampled frames are no disks that can be fitted");
         };
         let claims_less = |(fast, joint): &(&Fit, &joint::Fit)| {
@@ -85,9 +92,17 @@ impl Refinement<'_> {
         log::info!("joint fit: {why}");
         if !asked && 2 * less <= all {
             let why = format!("the standard errors of the joint fit are smaller in only {less} of {all} sampled frames");
-            return Ok(Choice { shape: None, why });
+            return Ok(Choice {
+                shape: None,
+                radius: Some(shape.radius),
+                why,
+            });
         }
-        Ok(Choice { shape: Some(shape), why })
+        Ok(Choice {
+            shape: Some(shape),
+            radius: Some(shape.radius),
+            why,
+        })
     }
 
     /// Refines `refined` further, in place.
@@ -157,12 +172,47 @@ impl Refinement<'_> {
         let params = Params {
             settings,
             starts: Arc::from(starts),
-            most: self.most,
+            most: self.indices.first.abs().max(self.indices.last.abs()),
+        };
+        let range = Range {
+            first: self.indices.first,
+            last: self.indices.last,
         };
         let mut pass = Pass::new("joint fit", self.scan, selection);
-        let fits = pass.add(JointFit(params));
+        let fits = pass.add(JointFitOf(params, range));
         let mut done = pass.run(backend, resident, self.control)?;
         Ok((done.take(fits)?, done))
+    }
+
+    /// The typical shape of the disks in the sample `some`, and the fits it is from: sharp ones only if they are clearly more likely, as
+    /// at few counts neither is, and the standard errors of the smooth ones are the more careful. `None` if neither converged anywhere.
+    fn better<'f>(
+        &self,
+        some: &Selection,
+        sharp: &'f [joint::Fit],
+        smooth: &'f [joint::Fit],
+    ) -> Result<Option<(Shape, &'f [joint::Fit])>> {
+        let (Some(hard), Some(soft)) = (Shape::typical(sharp), Shape::typical(smooth)) else {
+            let either = [smooth, sharp].into_iter();
+            return Ok(either.flat_map(|fits| Some((Shape::typical(fits)?, fits))).next());
+        };
+        let frame = |(number, (p, q)): (u64, (&joint::Fit, &joint::Fit))| {
+            self.control.check()?;
+            if [p, q].iter().any(|f| f.status != Status::Converged) {
+                return Ok(profile::Gain::default());
+            }
+            let disks = [(p, hard), (q, soft)].map(|(fit, shape)| Disks {
+                shape,
+                lattice: fit.lattice,
+            });
+            let pixels = crate::workflows::read_frame(self.scan, number, self.control)?;
+            Ok(profile::compare(pixels.view(), &disks, self.indices))
+        };
+        let frames: Vec<_> = some.iter().zip(sharp.iter().zip(smooth)).collect();
+        let gains: Vec<profile::Gain> = frames.into_par_iter().map(frame).collect::<Result<_>>()?;
+        let gain = gains.into_iter().fold(profile::Gain::default(), profile::Gain::and);
+        log::debug!("sharp disks instead of smooth ones: {gain:?}");
+        Ok(Some(if gain.clear() { (hard, sharp) } else { (soft, smooth) }))
     }
 }
 
@@ -172,19 +222,6 @@ fn start(l: &Lattice) -> joint::Lattice {
         a: l.a,
         b: l.b,
     }
-}
-
-/// The typical shape of the fits that have the smaller χ² in more frames, and these fits; `None` if neither converged in any.
-fn better<'f>(sharp: &'f [joint::Fit], smooth: &'f [joint::Fit]) -> Option<(Shape, &'f [joint::Fit])> {
-    let good = |f: &joint::Fit| f.status == Status::Converged;
-    let both = || sharp.iter().zip(smooth).filter(|(p, q)| good(p) && good(q));
-    let smoother = both().filter(|(p, q)| q.chi2 < p.chi2).count();
-    let order = if 2 * smoother > both().count() {
-        [smooth, sharp]
-    } else {
-        [sharp, smooth]
-    };
-    order.into_iter().find_map(|fits| Some((Shape::typical(fits)?, fits)))
 }
 
 /// All standard errors in one number.

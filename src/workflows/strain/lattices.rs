@@ -4,7 +4,7 @@ use super::Params;
 use crate::analysis::Recipe;
 use crate::analysis::correlate::correlation_map;
 use crate::analysis::lattice::basis::{change_of_basis, common};
-use crate::analysis::lattice::directbeam::{Cloud, direct_beam};
+use crate::analysis::lattice::directbeam::{Cloud, direct_beam_among};
 use crate::analysis::lattice::{FullMatch, Lattice, LatticeMatch, Matcher, Vector, length};
 use crate::analysis::lobes::{SideLobes, noise_level};
 use crate::analysis::peaks::{Peak, find_peaks};
@@ -21,6 +21,8 @@ const CHANCE: [f64; 2] = [1e-6, 1e-3];
 /// The lattice is looked for in this many twentieths of the spots asked for, and what chance would produce must be this many
 /// times rarer: the weakest spots of patterned probes may be none and hide the lattice of the strong ones.
 const TRIES: [(usize, f64); 3] = [(20, 1.0), (12, 100.0), (8, 100.0)];
+/// Chance must be this many times rarer for peaks that do not stand out of the noise.
+const UNSEEN: f64 = 100.0;
 /// Spots of a cluster at most, of which the strongest and, for further lattices, others are used.
 const MOST_SPOTS: usize = 400;
 /// Lattices of a cluster at most.
@@ -66,13 +68,15 @@ impl ClusterLattice {
     }
 }
 
-/// Finds the lattice of every cluster whose log-sum is in `logsums`; `sizes` counts its frames.
+/// Finds the lattice of every cluster whose log-sum is in `logsums`; `sizes` counts its frames. `brightest`: the highest maximum of the
+/// whole scan, which is likely to be the direct beam even where clusters do not show it.
 ///
 /// # Errors
 /// Those of [`correlation_map`] and of the search.
 pub fn find(
     logsums: &[Array2<f64>],
     sizes: &[usize],
+    brightest: Option<Vector>,
     template: &Template,
     params: &Params,
     recipe: Recipe,
@@ -123,7 +127,7 @@ pub fn find(
                     weights: Some(&c.heights),
                 })
                 .collect();
-            direct_beam(&clouds, params.tolerance)
+            direct_beam_among(&clouds, brightest.as_slice(), params.tolerance)
         }),
     };
     let search = FullMatch {
@@ -141,7 +145,7 @@ pub fn find(
                 let found = search.find(&cluster.peaks, None, zero)?;
                 found.matches.into_iter().map(|m| on_lattice(&cluster.peaks, m)).collect()
             }
-            Recipe::Default => best_first(spots, params.lattice_peaks, zero, &search, frame)?,
+            Recipe::Default => best_first(spots, &cluster.peaks, zero, &search, frame)?,
         };
         Ok::<_, Error>(())
     })?;
@@ -151,27 +155,24 @@ pub fn find(
     Ok(clusters)
 }
 
-/// The lattice of the highest `most` spots, then further ones of the highest spots that lie on none of those found before.
+/// The lattice of the highest spots that stand out of the noise, as many of `spots` as there are `peaks`, then further ones of the
+/// highest spots that lie on none of those found before. Where disks fill the frame, most maxima are spots and hardly one stands out:
+/// then `peaks`, the highest maxima whatever the noise, may hold the lattice.
 fn best_first(
     spots: &[Vector],
-    most: usize,
+    peaks: &[Vector],
     zero: Option<Vector>,
     search: &FullMatch,
     frame: (usize, usize),
 ) -> Result<Vec<Match>> {
-    let mut matches = Vec::new();
-    for (share, doubt) in TRIES {
-        let strongest = &spots[..spots.len().min(most * share / 20)];
-        // Any three points lie on a lattice, and peaks of noise on many.
-        let found = search.find(strongest, None, zero)?.matches.into_iter().next();
-        if let Some(first) = found.filter(|m| !by_chance(strongest, &m.fit.lattice, &search.matcher(), frame, doubt)) {
-            matches.push(on_lattice(strongest, first));
-            break;
-        }
+    let most = peaks.len();
+    let mut first = first_of(spots, most, zero, search, frame, 1.0)?;
+    if first.is_none() && spots.len() < most {
+        first = first_of(peaks, most, zero, search, frame, UNSEEN)?;
     }
-    let Some(direct_beam) = matches.first().map(|m| m.lattice.zero) else {
-        return Ok(matches);
-    };
+    let Some(first) = first else { return Ok(Vec::new()) };
+    let direct_beam = first.lattice.zero;
+    let mut matches = vec![first];
     while matches.len() < MOST_LATTICES {
         let on_none = |p: &&Vector| matches.iter().all(|m| search.matcher().site(&m.lattice, **p).is_none());
         let mut rest = vec![direct_beam];
@@ -183,6 +184,27 @@ fn best_first(
         matches.push(on_lattice(&rest, next));
     }
     Ok(matches)
+}
+
+/// The lattice of the highest `most` of `spots`, or of fewer, unless chance explains it; `doubt` as in [`by_chance`].
+fn first_of(
+    spots: &[Vector],
+    most: usize,
+    zero: Option<Vector>,
+    search: &FullMatch,
+    frame: (usize, usize),
+    doubt: f64,
+) -> Result<Option<Match>> {
+    for (share, rarer) in TRIES {
+        let strongest = &spots[..spots.len().min(most * share / 20)];
+        // Any three points lie on a lattice, and peaks of noise on many.
+        let found = search.find(strongest, None, zero)?.matches.into_iter().next();
+        let chance = |m: &LatticeMatch| by_chance(strongest, &m.fit.lattice, &search.matcher(), frame, doubt * rarer);
+        if let Some(first) = found.filter(|m| !chance(m)) {
+            return Ok(Some(on_lattice(strongest, first)));
+        }
+    }
+    Ok(None)
 }
 
 /// What is kept of a match among `peaks`.

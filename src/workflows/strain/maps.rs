@@ -85,6 +85,9 @@ pub fn strain(
         let fits = || frames.iter().filter_map(|&n| refined.fits[n]);
         Some([median(fits().map(|f| f.lattice.a))?, median(fits().map(|f| f.lattice.b))?])
     };
+    let axes = Axes::from(params.strain_axes);
+    // Each cluster describes a common reference in its own basis, but the axes are along the a of the reference itself.
+    let mut common = None;
     let references: Vec<Option<[Vector; 2]>> = match reference {
         Reference::ClusterMedian => {
             let mut members = vec![Vec::new(); lattices.len()];
@@ -111,16 +114,20 @@ pub fn strain(
                     of_main.len()
                 ));
             }
-            spread(medians(&of_main), lattices, warnings)
+            let vectors = medians(&of_main);
+            common = vectors.map(|[a, _]| axes.angle(a));
+            spread(vectors, lattices, warnings)
         }
-        Reference::Vectors { a, b } => spread(Some([*a, *b]), lattices, warnings),
+        Reference::Vectors { a, b } => {
+            common = Some(axes.angle(*a));
+            spread(Some([*a, *b]), lattices, warnings)
+        }
     };
-    let axes = Axes::from(params.strain_axes);
     let of = |(fit, &label): (&Option<Fit>, &i32)| -> Option<Strain> {
         let [a0, b0] = references.get(usize::try_from(label).ok()?).copied().flatten()?;
         let l = (*fit)?.lattice;
         let strain = Deformation::between(l.a, l.b, a0, b0)?.strain(Measure::Polar)?;
-        Some(strain.in_axes(axes.angle(a0)))
+        Some(strain.in_axes(common.unwrap_or_else(|| axes.angle(a0))))
     };
     let strain = refined
         .fits

@@ -16,7 +16,9 @@ mod lattices;
 pub mod maps;
 mod output;
 mod params;
+mod profile;
 mod refine;
+mod warn;
 
 pub use lattices::{ClusterLattice, Match};
 pub use maps::{Maps, Quality};
@@ -150,15 +152,13 @@ pub fn run(
     let sizes = sizes(&clustering.labels, clustering.clusters);
     let maps_of = &clustering.cluster_logsums;
     let clusters = clustering.timings.time("lattices", || {
-        lattices::find(maps_of, &sizes, &template, params, recipe, control)
+        lattices::find(maps_of, &sizes, clustering.zero_peak, &template, params, recipe, control)
     })?;
-    for (c, cluster) in clusters.iter().enumerate() {
-        if cluster.matches.is_empty() && cluster.frames > 0 {
-            let peaks = cluster.peaks.len();
-            clustering.warnings.push(format!(
-                "cluster {c}: no lattice in the {peaks} peaks of its log-sum; its frames stay without"
-            ));
-        }
+    clustering.warnings.extend(warn::clusters(&clusters));
+    if recipe == Recipe::Default && params.zero.is_none() {
+        clustering
+            .warnings
+            .extend(warn::zero(&clusters, clustering.zero_peak, params.tolerance));
     }
 
     let lattices: Vec<Option<Lattice>> = clusters.iter().map(ClusterLattice::lattice).collect();
@@ -215,6 +215,9 @@ pub fn run(
     let timings = &mut clustering.timings;
     let mut done = timings.pass("refinement", scan, selection, || pass.run(backend, &resident, control))?;
     let mut refined: Refined = done.take(fits)?;
+    let largest = clustering.moments.extrema().1.into_iter().fold(f64::NAN, f64::max);
+    let unfitted = warn::unfitted(&refined, &clustering.labels, &lattices, params.min_weight, largest);
+    clustering.warnings.extend(unfitted);
     let (mut correlation, mut why) = (params.correlation, None);
     if correlation == Correlation::Auto {
         correlation = Correlation::Fast;
@@ -224,13 +227,15 @@ pub fn run(
             scan,
             selection,
             radius: params.lattice_radius,
-            most: params.indices.first.abs().max(params.indices.last.abs()),
+            indices: params.indices,
             control,
         };
         let asked = params.correlation == Correlation::Joint;
         let choice = clustering
             .timings
             .time("shape of the disks", || joint.choose(&refined, asked))?;
+        let seen = choice.radius.and_then(|r| warn::radius(r, params.lattice_radius));
+        clustering.warnings.extend(seen);
         if let Some(shape) = choice.shape {
             correlation = Correlation::Joint;
             let (warnings, timings) = (&mut clustering.warnings, &mut clustering.timings);

@@ -1,6 +1,6 @@
 //! What an HDF5 file says of the detector: pattern centres, tilts, voltage, static background.
 
-use super::{Program, Source, fault, is, text};
+use super::{PROCESSED, Program, Source, UNPROCESSED, fault, is, text};
 use crate::error::{Error, Result};
 use crate::io::ebsd::data::Geometry;
 use crate::io::ebsd::mapped::Places;
@@ -8,12 +8,7 @@ use crate::pattern_centre::Convention;
 use hdf5::LocationType;
 use ndarray::{Array2, Array3};
 
-const BACKGROUND: [&str; 4] = [
-    "Data/StaticBackground",
-    "Header/StaticBackground",
-    "Header/static_background",
-    "Header/Processed Static Background",
-];
+const BACKGROUND: [&str; 3] = ["Data/StaticBackground", "Header/StaticBackground", "Header/static_background"];
 
 impl Source<'_> {
     /// Projection centres and tilts.
@@ -77,9 +72,17 @@ impl Source<'_> {
         Ok(geometry)
     }
 
-    /// The static background if there is one of the patterns' shape.
-    pub(super) fn background(&self, shape: [usize; 2]) -> Result<Option<Array2<f64>>> {
-        for name in BACKGROUND {
+    /// The static background if there is one of the patterns' shape, for patterns of `stack`, one of `stacks`.
+    pub(super) fn background(&self, stacks: &[&str], stack: &str, shape: [usize; 2]) -> Result<Option<Array2<f64>>> {
+        // Oxford's two backgrounds differ in type and range like the two kinds of patterns. Patterns that emstream computed come from the
+        // unprocessed ones where the file has them.
+        let oxford = match stack {
+            UNPROCESSED => "Header/Unprocessed Static Background",
+            PROCESSED => "Header/Processed Static Background",
+            _ if stacks.contains(&PROCESSED) && !stacks.contains(&UNPROCESSED) => "Header/Processed Static Background",
+            _ => "Header/Unprocessed Static Background",
+        };
+        for name in BACKGROUND.into_iter().chain([oxford]) {
             let path = format!("{}/{name}", self.group);
             if !is(self.file, &path, LocationType::Dataset) {
                 continue;

@@ -19,17 +19,22 @@ use crate::io::{Scan, h5::open_file};
 use hdf5::{File, LocationType};
 use std::path::Path;
 
-/// Names of pattern stacks in the order of preference, with the program that uses them.
-const PATTERNS: [(&str, Program); 8] = [
-    ("RawPatterns", Program::H5Ebsd),
-    ("Patterns", Program::H5Ebsd),
-    ("AveragedPatterns", Program::H5Ebsd),
-    ("patterns", Program::Kikuchipy),
-    ("Pattern", Program::Edax),
-    ("Unprocessed Patterns", Program::Oxford),
-    ("Processed Patterns", Program::Oxford),
-    ("Averaged Patterns", Program::Oxford),
+/// Names of pattern stacks in the order of preference, with the program whose file it is.
+///
+/// The last two are what `ebsd average` and `ebsd process` add to a file of any program: they say nothing of who wrote the rest, and come after
+/// what was measured, so that a command means the same before and after. Averages come first of the two since nothing is processed twice.
+const PATTERNS: [(&str, Option<Program>); 8] = [
+    ("RawPatterns", Some(Program::H5Ebsd)),
+    ("patterns", Some(Program::Kikuchipy)),
+    ("Pattern", Some(Program::Edax)),
+    (UNPROCESSED, Some(Program::Oxford)),
+    (PROCESSED, Some(Program::Oxford)),
+    ("Averaged Patterns", Some(Program::Oxford)),
+    ("AveragedPatterns", None),
+    ("Patterns", None),
 ];
+const UNPROCESSED: &str = "Unprocessed Patterns";
+const PROCESSED: &str = "Processed Patterns";
 const ROWS: [&str; 4] = ["NROWS", "n_rows", "nRows", "Y Cells"];
 const COLUMNS: [&str; 4] = ["NCOLS", "n_columns", "nColumns", "X Cells"];
 const STEP_Y: [&str; 5] = ["Y Resolution", "YSTEP", "step_y", "Step Y", "Y Step"];
@@ -51,7 +56,9 @@ struct Layout {
     /// `/Scan/EBSD`
     group: String,
     /// Pattern stacks that are there, the preferred one first.
-    stacks: Vec<(&'static str, Program)>,
+    stacks: Vec<&'static str>,
+    /// Whose names and units all else has, whichever stack is read.
+    program: Program,
 }
 
 /// The first map of the file, if it holds any.
@@ -64,9 +71,43 @@ fn probe(file: &File) -> Option<Layout> {
             return None;
         }
         let there = |stack: &str| is(file, &format!("{group}/Data/{stack}"), LocationType::Dataset);
-        let stacks: Vec<_> = PATTERNS.into_iter().filter(|(n, _)| there(n)).collect();
-        (!stacks.is_empty()).then_some(Layout { group, stacks })
+        let found: Vec<_> = PATTERNS.into_iter().filter(|(n, _)| there(n)).collect();
+        let named = found.iter().find_map(|(_, program)| *program);
+        (!found.is_empty()).then(|| Layout {
+            program: named.unwrap_or_else(|| program(file, &group)),
+            stacks: found.iter().map(|(n, _)| *n).collect(),
+            group,
+        })
     })
+}
+
+/// Who wrote a file whose original patterns are gone: by its own word, or by names that only one program uses.
+fn program(file: &File, group: &str) -> Program {
+    let manufacturer = manufacturer(file).to_ascii_lowercase();
+    let words = [
+        ("oxford", Program::Oxford),
+        ("edax", Program::Edax),
+        ("kikuchipy", Program::Kikuchipy),
+        ("emstream", Program::H5Ebsd),
+    ];
+    if let Some((_, program)) = words.into_iter().find(|(w, _)| manufacturer.contains(w)) {
+        return program;
+    }
+    let names = [
+        ("Data/Euler", Program::Oxford),
+        ("Header/Pattern Center Calibration/x-star", Program::Edax),
+        ("Header/pcx", Program::Kikuchipy),
+    ];
+    let there = |name: &str| is(file, &format!("{group}/{name}"), LocationType::Dataset);
+    let found = names.into_iter().find(|(name, _)| there(name));
+    found.map_or(Program::H5Ebsd, |(_, program)| program)
+}
+
+/// Who says to have written the file; empty where nobody does.
+fn manufacturer(file: &File) -> String {
+    let names = file.member_names().unwrap_or_default();
+    let name = names.iter().find(|n| n.eq_ignore_ascii_case("manufacturer"));
+    name.and_then(|n| text::dataset(file, n)).unwrap_or_default()
 }
 
 fn is(file: &File, path: &str, kind: LocationType) -> bool {
@@ -109,10 +150,10 @@ pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) 
         Some(name) => {
             let short = name.trim_matches('/');
             let short = short.strip_prefix(&format!("{}/", &data[1..])).unwrap_or(short);
-            layout.stacks.iter().find(|(n, _)| *n == short)
+            layout.stacks.iter().find(|n| **n == short)
         }
     };
-    let Some(&(stack, program)) = chosen else { return Ok(None) };
+    let Some(&stack) = chosen else { return Ok(None) };
     if options.sync_offset != 0 {
         return Err(Error::parameter(
             "--sync-offset",
@@ -131,28 +172,21 @@ pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) 
         path,
         file: &h5,
         group: &layout.group,
-        program,
+        program: layout.program,
         count: inner.info().frames() as usize,
     };
     map.check_grid()?;
     let places = map.places(options.nav_shape)?;
-    let steps = [map.header(&STEP_Y), map.header(&STEP_X)];
+    let steps = [map.step(&STEP_Y), map.step(&STEP_X)];
     let present = places.present();
     let frame = inner.info().frame;
     let aspect = frame.height as f64 / frame.width as f64;
     let points = map.points(&places)?;
     let geometry = map.geometry(&places, aspect)?;
-    let static_background = map.background([frame.height, frame.width])?;
-    let dialect = h5
-        .member_names()
-        .ok()
-        .into_iter()
-        .flatten()
-        .find(|n| n.eq_ignore_ascii_case("manufacturer"))
-        .and_then(|n| text::dataset(&h5, &n));
+    let static_background = map.background(&layout.stacks, stack, [frame.height, frame.width])?;
     let mut scan = Mapped::new(inner, places, steps)?;
     if layout.stacks.len() > 1 {
-        let names: Vec<&str> = layout.stacks.iter().map(|(n, _)| *n).filter(|n| *n != stack).collect();
+        let names: Vec<&str> = layout.stacks.iter().copied().filter(|n| *n != stack).collect();
         scan.note(format!(
             "patterns of {stack}; --dataset chooses among these: {}",
             names.join(", ")
@@ -164,7 +198,7 @@ pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) 
         static_background,
         data: points,
         geometry,
-        dialect: dialect.unwrap_or_default(),
+        dialect: manufacturer(&h5),
         group: Some(layout.group),
     }))
 }
@@ -176,7 +210,7 @@ pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) 
 pub(super) fn layout_of(file: &File, path: &Path) -> Result<(String, Places, usize)> {
     let missing = || Error::format(path, "file", "there is no EBSD map in it (a group EBSD with Data and Header)");
     let layout = probe(file).ok_or_else(missing)?;
-    let (stack, program) = *layout.stacks.first().ok_or_else(missing)?;
+    let stack = *layout.stacks.first().ok_or_else(missing)?;
     let name = format!("{}/Data/{stack}", layout.group);
     let failed = |e: hdf5::Error| fault(path, name.as_str(), &e);
     let shape = file.dataset(&name).map_err(failed)?.shape();
@@ -186,7 +220,7 @@ pub(super) fn layout_of(file: &File, path: &Path) -> Result<(String, Places, usi
         path,
         file,
         group: &layout.group,
-        program,
+        program: layout.program,
         count: count.unwrap_or(usize::MAX),
     };
     let places = source.places(None)?;
@@ -211,6 +245,17 @@ impl Source<'_> {
         names.iter().find_map(value)
     }
 
+    /// The first step among `names` in the header.
+    fn step(&self, names: &[&str]) -> Option<f64> {
+        names.iter().find_map(|n| {
+            let path = format!("{}/Header/{n}", self.group);
+            let step = text::number(self.file, &path)?;
+            // Where nobody knows the step our own files say 1, of no unit, since other readers want a number.
+            let unknown = text::attribute(self.file, &path, "unit").is_some_and(|u| u.is_empty());
+            (!unknown).then_some(step)
+        })
+    }
+
     /// A dataset of one value for each pattern, if it is there.
     ///
     /// # Errors
@@ -218,26 +263,31 @@ impl Source<'_> {
     fn column(&self, names: &[&str]) -> Result<Option<Vec<f64>>> {
         // kikuchipy keeps what belongs to orientations in an orix crystal map, Bruker the positions of a region in `SEM`.
         let folders = ["Data", "CrystalMap/crystal_map/data", "SEM"];
-        let mut paths = folders
+        let paths = folders
             .iter()
             .flat_map(|f| names.iter().map(move |n| format!("{}/{f}/{n}", self.group)));
-        let Some(path) = paths.find(|p| is(self.file, p, LocationType::Dataset)) else {
-            return Ok(None);
-        };
-        let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
-        let dataset = self.file.dataset(&path).map_err(failed)?;
-        // Maps (rows, columns), as `ebsd quality` writes them, lie beside columns of the same names.
-        if dataset.ndim() != 1 || h5::kind_of(&dataset.dtype().map_err(failed)?).is_none() {
-            return Ok(None);
+        for path in paths.filter(|p| is(self.file, p, LocationType::Dataset)) {
+            let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
+            let dataset = self.file.dataset(&path).map_err(failed)?;
+            // Maps (rows, columns), as `ebsd quality` writes them, lie beside columns of the same names. Oxford's columns may be (N, 1).
+            let line = match dataset.shape().as_slice() {
+                [_] => true,
+                [_, 1] => self.program == Program::Oxford,
+                _ => false,
+            };
+            if !line || h5::kind_of(&dataset.dtype().map_err(failed)?).is_none() {
+                continue;
+            }
+            if dataset.size() != self.count {
+                let what = format!("{} values for {} patterns", dataset.size(), self.count);
+                return Err(Error::format(self.path, path, what));
+            }
+            if dataset.storage_size() == 0 && self.count > 0 {
+                return Ok(None);
+            }
+            return dataset.read_raw::<f64>().map(Some).map_err(failed);
         }
-        if dataset.size() != self.count {
-            let what = format!("{} values for {} patterns", dataset.size(), self.count);
-            return Err(Error::format(self.path, path, what));
-        }
-        if dataset.storage_size() == 0 && self.count > 0 {
-            return Ok(None);
-        }
-        dataset.read_raw::<f64>().map(Some).map_err(failed)
+        Ok(None)
     }
 
     /// Refuses hexagonal grids; Bruker calls a square one isometric, EDAX `SqrGrid`.

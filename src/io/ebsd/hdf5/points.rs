@@ -2,6 +2,7 @@
 
 use super::{Program, Source, fault, is, text};
 use crate::error::{Error, Result};
+use crate::io::ebsd::ang;
 use crate::io::ebsd::data::{MapData, Phase};
 use crate::io::ebsd::mapped::Places;
 use hdf5::{Group, LocationType};
@@ -28,7 +29,13 @@ impl Source<'_> {
     pub(super) fn points(&self, places: &Places) -> Result<MapData> {
         let mut data = MapData::new(places.nav);
         for (name, theirs) in POINTS {
-            if let Some(values) = self.column(theirs)? {
+            if let Some(mut values) = self.column(theirs)? {
+                match name {
+                    // Oxford writes all angles in radians here, and degrees in its `.ctf`.
+                    "mad" if self.program == Program::Oxford => values.iter_mut().for_each(|v| *v = v.to_degrees()),
+                    "phase" => self.number_the_only_phase(&mut values),
+                    _ => {}
+                }
                 data.put(name, "", spread(places, &values))?;
             }
         }
@@ -59,6 +66,16 @@ impl Source<'_> {
         }
         data.phases.retain(|p| p.id > 0);
         Ok(data)
+    }
+
+    /// With one phase OIM may number it 0, as in an `.ang`.
+    fn number_the_only_phase(&self, ids: &mut [f64]) {
+        if self.program != Program::Edax || ids.iter().any(|&id| id != 0.0) {
+            return;
+        }
+        if let [only] = self.phases().as_slice() {
+            ids.fill(f64::from(only.id.max(1)));
+        }
     }
 
     /// Euler angles in radians; `None` where they are the zeros that stand for nothing.
@@ -163,7 +180,10 @@ impl Source<'_> {
             id,
             name,
             lattice,
-            laue: number("Laue Group").map_or(0, |v| v as u8),
+            laue: match number("Laue Group") {
+                Some(oxford) => oxford as u8,
+                None => number("Symmetry").map_or(0, |edax| ang::laue(edax as u32)),
+            },
             space_group: ["Space Group", "IT", "space_group"]
                 .iter()
                 .find_map(|n| number(n))

@@ -39,7 +39,7 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
         Source::zip(ReadAt::open(path)?)?
     };
     let mut images = Vec::new();
-    let (mut background, mut others) = (None, Vec::new());
+    let (mut background, mut doubtful, mut others) = (None, Vec::new(), Vec::new());
     for file in listed {
         let last = file.name.rsplit_once('/').map_or(file.name.as_str(), |(_, n)| n);
         // What a Mac leaves in archives.
@@ -47,13 +47,18 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
             continue;
         }
         let stem = last.rsplit_once('.').map_or(last, |(s, _)| s);
-        if is_background(stem) {
-            background = background.or(Some(file));
-        } else if let Some(at) = names.position(stem) {
-            images.push((at, file));
-        } else {
-            others.push(file.name);
+        match (names.position(stem), is_background(stem)) {
+            (Some(at), false) => images.push((at, file)),
+            (Some(at), true) => doubtful.push((at, file)),
+            (None, true) => background = background.or(Some(file)),
+            (None, false) => others.push(file.name),
         }
+    }
+    // A name with a position is that of a pattern, whatever words are in it, unless the other images are left without a background.
+    if images.is_empty() || background.is_some() {
+        images.append(&mut doubtful);
+    } else {
+        background = doubtful.into_iter().next().map(|(_, file)| file);
     }
     if images.is_empty() {
         let what = match others.first() {
@@ -64,7 +69,10 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
     }
     // Row by row, as they will be read.
     images.sort_by_key(|(at, _)| *at);
-    let one_based = images.iter().all(|(at, _)| at[0] > 0 && at[1] > 0);
+    let positive = images.iter().all(|(at, _)| at[0] > 0 && at[1] > 0);
+    // Of a map whose shape is known the images may be a part without row 0 and column 0.
+    let beyond = |nav: [usize; 2]| images.iter().any(|(at, _)| at[0] == nav[0] || at[1] == nav[1]);
+    let one_based = positive && options.nav_shape.is_none_or(beyond);
     let from = usize::from(one_based);
     let last = |k: usize| images.iter().map(|(at, _)| at[k]).max().unwrap_or(0);
     let found = [last(0).saturating_add(1 - from), last(1).saturating_add(1 - from)];
@@ -82,6 +90,12 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
     let at = images.iter().map(|(at, _)| [at[0] - from, at[1] - from]);
     let places = Places::new(path, "names of images", nav, at)?;
     let mut notes = Vec::new();
+    if positive && options.nav_shape.is_some() {
+        let [rows, columns] = nav;
+        notes.push(format!(
+            "no image is of row 0 or column 0: positions in the names are taken to count from {from}, in a map of {rows} × {columns}"
+        ));
+    }
     if let Some(name) = others.first() {
         notes.push(format!(
             "{} images have no position in their names and are left out, e.g. {name}",

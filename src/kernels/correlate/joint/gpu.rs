@@ -4,7 +4,7 @@
 //! the same windows; it adds the steps to the start in float64.
 
 use super::normal::Equations;
-use super::{AROUND, ENOUGH, FLOOR, Fit, Lattice, NOTHING, Params, Part, STEPS, Settings, Status, base, enough, window};
+use super::{AROUND, ENOUGH, FLOOR, Fit, Lattice, NOTHING, Params, Part, Range, STEPS, Settings, Status, base, enough, window};
 use crate::backend::gpu::rounds::{Rounds, floats_of};
 use crate::backend::gpu::shader::prelude_of_finite;
 use crate::backend::gpu::{Buffer, Gpu, GpuBlock, Pipeline, Recorder};
@@ -26,11 +26,19 @@ const WORK: u64 = 40;
 /// [`Error::TooLargeForDevice`] for fits of the disks' shape and frames whose positions do not fit 16 bits, [`Error::Device`],
 /// [`Error::DeviceMemory`].
 pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn GpuStage<Part = Part>>> {
+    stage_of(gpu, shape, params, Range::symmetric(params.most))
+}
+
+/// [`stage`] for the spots of a range of indices.
+///
+/// # Errors
+/// As [`stage`].
+pub fn stage_of(gpu: &Gpu, shape: FrameShape, params: &Params, range: Range) -> Result<Box<dyn GpuStage<Part = Part>>> {
     let Settings { shape: disk, free_shape } = params.settings;
-    if free_shape || shape.height.max(shape.width) > 1 << 16 || params.most >= 1 << 15 {
+    if free_shape || shape.height.max(shape.width) > 1 << 16 || range.last.max(range.first.saturating_neg()) >= 1 << 15 {
         return Err(Error::TooLargeForDevice("joint fit of the disks' shape".into()));
     }
-    let spots = |start: &Lattice| list(start, shape, params.most).count();
+    let spots = |start: &Lattice| list(start, shape, range).count();
     let most = params.starts.iter().flatten().map(spots).max().unwrap_or(0).max(1);
     let edge = 2 * (disk.reach() + AROUND).ceil() as u64 + 1;
     let per_frame = (16 + 4 * WORDS + most * (SPOT + OWN)) as u64;
@@ -48,6 +56,7 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn Gp
     Ok(Box::new(Stage {
         shape,
         params: params.clone(),
+        range,
         pipeline: gpu.pipeline(&format!("correlate_joint {}", shape.pixel), &wgsl, "fit", &[], 3, 2)?,
         rounds,
         heads: gpu.buffer("frames to fit", frames * 16)?,
@@ -58,17 +67,17 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn Gp
 }
 
 /// Indices of all spots in the frame, with the pixel nearest to each.
-fn list(start: &Lattice, shape: FrameShape, most: i32) -> impl Iterator<Item = ([i32; 2], [f64; 2])> + use<> {
+fn list(start: &Lattice, shape: FrameShape, range: Range) -> impl Iterator<Item = ([i32; 2], [f64; 2])> + use<> {
     let (start, h, w) = (*start, shape.height, shape.width);
     start
-        .indices(h, w, 0.0, most)
-        .into_iter()
+        .inside(h, w, 0.0, range)
         .filter_map(move |i| Some((i, base(&start, i, h, w)?)))
 }
 
 struct Stage {
     shape: FrameShape,
     params: Params,
+    range: Range,
     pipeline: Pipeline,
     rounds: Rounds,
     heads: Buffer,
@@ -99,7 +108,7 @@ impl GpuStage for Stage {
                     heads.push([first, 0, 0, 0]);
                     continue;
                 };
-                for (index, base) in list(&start, self.shape, self.params.most) {
+                for (index, base) in list(&start, self.shape, self.range) {
                     let p = start.spot(index);
                     let rest = [0, 1].map(|k| ((p[k] - base[k]) as f32).to_bits());
                     spots.push([

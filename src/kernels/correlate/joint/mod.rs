@@ -107,15 +107,15 @@ impl Lattice {
 
     /// Indices from −`most` to `most` of all spots at least `margin` pixels inside a frame of `height` × `width`.
     pub fn indices(&self, height: usize, width: usize, margin: f64, most: i32) -> Vec<[i32; 2]> {
-        self.inside(height, width, margin, most).collect()
+        self.inside(height, width, margin, Range::symmetric(most)).collect()
     }
 
     /// The same one after the other.
-    fn inside(&self, height: usize, width: usize, margin: f64, most: i32) -> impl Iterator<Item = [i32; 2]> + use<> {
+    fn inside(&self, height: usize, width: usize, margin: f64, range: Range) -> impl Iterator<Item = [i32; 2]> + use<> {
         let lattice = *self;
         let within = move |v: f64, n: usize| v >= margin && v <= n as f64 - 1.0 - margin;
-        (-most..=most)
-            .flat_map(move |h| (-most..=most).map(move |k| [h, k]))
+        (range.first..=range.last)
+            .flat_map(move |h| (range.first..=range.last).map(move |k| [h, k]))
             .filter(move |&i| {
                 let p = lattice.spot(i);
                 within(p[0], height) && within(p[1], width)
@@ -216,8 +216,25 @@ pub struct Params {
     pub settings: Settings,
     /// Where the fit starts, for each selected frame; `None`: not fitted.
     pub starts: Arc<[Option<Lattice>]>,
-    /// Indices h and k run from −`most` to `most`, as far as spots lie in the frame.
+    /// Indices h and k run from −`most` to `most`, as far as spots lie in the frame, unless a [`Range`] is given beside this.
     pub most: i32,
+}
+
+/// First and last of both lattice indices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    pub first: i32,
+    pub last: i32,
+}
+
+impl Range {
+    /// From −`most` to `most`.
+    pub const fn symmetric(most: i32) -> Self {
+        Range {
+            first: -most,
+            last: most,
+        }
+    }
 }
 
 impl Params {

@@ -1,5 +1,6 @@
 //! `defects detect`: a network marks defects in every frame; each connected region becomes a detection, with a window around it.
 
+mod ending;
 mod params;
 mod sink;
 mod write;
@@ -9,6 +10,7 @@ pub use write::{figures, put, write};
 
 use self::sink::Sink;
 use super::animation::Animation;
+use super::detected::frame_axis;
 use super::figures::markers;
 use super::inference::{Inference, Tiling};
 use super::movie::{Movie, MovieParams};
@@ -84,7 +86,7 @@ pub fn defect_probability(probabilities: &Array3<f32>) -> Array2<f32> {
 /// bytes a pixel for the published one) and 16 bytes a pixel, in each thread; a detection takes 64 bytes.
 ///
 /// # Errors
-/// [`Error::Parameter`], [`Error::Memory`]; what reading, the device and the disk report.
+/// [`Error::Parameter`], also for a network whose output cannot be probabilities; [`Error::Memory`]; what reading, the device and the disk report.
 pub fn run(
     scan: &dyn Scan,
     model: &Model,
@@ -104,7 +106,8 @@ pub fn run(
             format!("{f} is not among frames {} to {}", range.start, range.end - 1),
         ));
     }
-    let network = Arc::new(model.network.clone());
+    let (network, added) = ending::probabilities(&model.network)?;
+    let network = Arc::new(network);
     let tiling = match params.patch_exact || movie.recipe == Recipe::Published {
         true => Tiling::Patches(model.trained_on.map_or(PATCH, |s| s[0])),
         false => Tiling::Seamless,
@@ -113,12 +116,13 @@ pub fn run(
     let mut timings = Timings::default();
     let recipe = movie.recipe;
     let movie = Movie::open(scan, movie, backend, &mut timings, control)?;
-    let time = &scan.info().nav_axes[1];
-    let time = time.scale.map(|s| (s, time.unit.clone()));
+    let time = frame_axis(scan.info());
+    let time = time.scale.map(|s| (s, time.unit));
     let animation = Animation::new(range.clone(), movie.frame_f64(range.start, control)?.view(), time);
     let animated = animation.create(&dir.path().join("figures/movie.png"))?;
     let mut sink = Sink::new(params, &range, &network, size, animated, file)?;
     sink.warnings.extend(model.notes.iter().cloned());
+    sink.warnings.extend(added);
     sink.warnings.extend(movie.warnings.iter().cloned());
     let total = range.end - range.start;
     control.progress.begin("detect", total, total * frame.bytes() as u64);

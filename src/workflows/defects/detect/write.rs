@@ -111,6 +111,9 @@ pub fn put(
     let frames = arr1(&[first as i64, found.counts.len() as i64]);
     let meta = Meta::new("", &["first_number"], "first frame that was looked at, and how many");
     file.put("movie/frames", frames.view(), meta)?;
+    let nav = scan.info().nav;
+    let meta = Meta::new("", &["yx"], "rows and columns of frames: time goes along the longer one");
+    file.put("movie/nav", arr1(&nav.map(|n| n as i64)).view(), meta)?;
     let shape = scan.info().frame;
     let size = arr1(&[shape.height as i64, shape.width as i64]);
     file.put(

@@ -22,6 +22,8 @@ const GATE: f64 = 14.0;
 const STEPS: f64 = 4.0 / 3.0;
 /// Links between two frames from which their common displacement is taken.
 const COMMON: usize = 8;
+/// Pixels are square if their sides differ by less than this share.
+const SQUARE: f64 = 1e-3;
 /// Lags of the mean square displacement.
 pub const LAGS: usize = 10;
 
@@ -175,6 +177,15 @@ pub fn run(found: &Detected, params: &Params, control: &Control) -> Result<Track
     if units.length == "px" {
         warnings.push("pixels have no known size: lengths are in pixels (--pixel-size)".into());
     }
+    if let (Some(x), Some(y)) = (found.pixel.scale, found.pixel_y.scale)
+        && params.pixel_size.is_none()
+        && (found.pixel.unit != found.pixel_y.unit || (x - y).abs() > SQUARE * x.abs())
+    {
+        warnings.push(format!(
+            "pixels are {x} {} wide and {y} {} high: the width is taken for both (--pixel-size)",
+            found.pixel.unit, found.pixel_y.unit
+        ));
+    }
     if units.time == "frame" {
         warnings.push("the time between frames is not known: times are in frames (--frame-time)".into());
     }
@@ -217,7 +228,8 @@ fn connect(found: &Detected, at: &[[f64; 2]], class: &[i32], gate: Gate) -> Resu
     link(&points, class, gate)
 }
 
-/// The median step of links from each frame to the next, summed: drift that is left.
+/// The median step of links from each frame to the next, summed: drift that is left. Of an even number of steps it is the mean of the middle two: either one
+/// alone lies off to the same side in every frame, and that adds up.
 fn common(found: &Detected, at: &[[f64; 2]], linked: &Linked) -> Vec<[f64; 2]> {
     let mut steps: Vec<[Vec<f64>; 2]> = vec![Default::default(); found.frames];
     for pair in linked.members.iter().flat_map(|m| m.windows(2)) {
@@ -232,9 +244,12 @@ fn common(found: &Detected, at: &[[f64; 2]], linked: &Linked) -> Vec<[f64; 2]> {
         .iter_mut()
         .map(|step| {
             for k in 0..2 {
-                let middle = step[k].len() / 2;
-                if step[k].len() >= COMMON {
-                    sum[k] += *step[k].select_nth_unstable_by(middle, f64::total_cmp).1;
+                let n = step[k].len();
+                if n >= COMMON {
+                    let (below, middle, _) = step[k].select_nth_unstable_by(n / 2, f64::total_cmp);
+                    let lower = below.iter().copied().max_by(f64::total_cmp);
+                    let lower = lower.filter(|_| n.is_multiple_of(2)).unwrap_or(*middle);
+                    sum[k] += (lower + *middle) / 2.0;
                 }
             }
             sum

@@ -226,13 +226,17 @@ fn merge(map: &mut PatternMap, given: Given, params: &Params, warnings: &mut Vec
             .to_bruker(pc, frame.height as f64 / frame.width as f64);
         map.geometry.pc = Some(Array3::from_shape_fn((nav[0], nav[1], 3), |(_, _, k)| pc[k]));
     }
-    if let Some(pc) = &mut map.geometry.pc {
-        for mut one in pc.rows_mut() {
-            let moved = after_binning([one[0], one[1], one[2]], size, params.bin);
-            one.iter_mut().zip(moved).for_each(|(slot, v)| *slot = v);
-        }
-    }
+    bin_geometry(&mut map.geometry, size, params.bin);
     Ok(steps)
+}
+
+/// What geometry says of patterns of `size` (height, width) becomes what it says of the binned ones: pattern centres count in parts of the
+/// detector, of which rows and columns that are left over are cropped.
+pub(super) fn bin_geometry(geometry: &mut Geometry, size: [usize; 2], bin: usize) {
+    for mut one in geometry.pc.iter_mut().flat_map(|pc| pc.rows_mut()) {
+        let moved = after_binning([one[0], one[1], one[2]], size, bin);
+        one.iter_mut().zip(moved).for_each(|(slot, v)| *slot = v);
+    }
 }
 
 /// One conversion.

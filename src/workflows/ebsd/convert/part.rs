@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::Xxh3;
 
 impl Job<'_> {
     /// Converts to `path` by way of `path.part`, going on where an earlier run stopped. Returns how many patterns that run had converted.
@@ -16,15 +17,18 @@ impl Job<'_> {
         check_free(path, overwrite)?;
         let (layout, stack) = (self.params.target.layout(), self.params.target.stack());
         let part = Part::of(path);
-        let task = self.task()?;
-        let (store, writer, before) = match part.reopen(&task, stack, self.frame, || {
+        let task = self.task(what, path)?;
+        let reopened = part.reopen(&task, stack, self.frame, || {
             Store::resume_part(&part.file, path, layout, what, overwrite)
-        })? {
-            Some((store, writer, before)) => {
+        })?;
+        let (store, writer, before) = match reopened {
+            Some((store, writer, before)) if self.still_reads(&before)? => {
                 log::info!("{}: going on after {} patterns", path.display(), before.len());
                 (store, writer, before)
             }
-            None => {
+            other => {
+                // HDF5 must have closed the file before another takes its name.
+                drop(other);
                 part.remove();
                 let store = Store::create_part(&part.file, path, layout, what, overwrite)?;
                 let writer = store.pattern_writer(stack, self.frame, Codec::None)?;
@@ -61,13 +65,35 @@ impl Job<'_> {
         Ok(resumed)
     }
 
+    /// True if patterns that were converted, some of them, are still read as they were: the means before binning are known to the bit. What
+    /// flags change (--names, --bad-pixels, --offset) shows in pixels, even where the input is the same file.
+    fn still_reads(&self, means: &[f64]) -> Result<bool> {
+        let count = means.len() as u64;
+        let mut samples: Vec<u64> = (0..SAMPLES).map(|i| i * count.saturating_sub(1) / (SAMPLES - 1)).collect();
+        samples.dedup();
+        for number in samples.into_iter().filter(|&n| n < count) {
+            let (_, now) = self.piece(number, number + 1)?;
+            let bits = |v: Option<&f64>| v.map(|v| v.to_bits());
+            if bits(now.first()) != bits(means.get(number as usize)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// What is being done, so that only the same work is taken up again.
-    fn task(&self) -> Result<String> {
+    fn task(&self, what: &Description<'_>, path: &Path) -> Result<String> {
         #[derive(Serialize)]
         struct Task<'a> {
             input: String,
+            /// Length and time of a file, or a hash of the names, lengths and times of all files of a folder.
             bytes: u64,
             modified: String,
+            format: &'a str,
+            dataset: &'a str,
+            stored: &'a str,
+            /// Hash of all that is written besides patterns: it is written first and not looked at again.
+            description: String,
             patterns: u64,
             shape: [usize; 4],
             pixel: &'a str,
@@ -76,10 +102,20 @@ impl Job<'_> {
         let info = self.scan.info();
         let metadata = fs::metadata(&info.path).map_err(|e| Error::io(&info.path, "cannot read", e))?;
         let absolute = fs::canonicalize(&info.path).map_err(|e| Error::io(&info.path, "cannot read", e))?;
+        let (bytes, modified) = if metadata.is_dir() {
+            folder(&absolute, path)?
+        } else {
+            let modified = metadata.modified().map(crate::io::results::iso_time).unwrap_or_default();
+            (metadata.len(), modified)
+        };
         let task = Task {
             input: absolute.display().to_string(),
-            bytes: metadata.len(),
-            modified: metadata.modified().map(crate::io::results::iso_time).unwrap_or_default(),
+            bytes,
+            modified,
+            format: info.format,
+            dataset: info.dataset.as_deref().unwrap_or_default(),
+            stored: &info.stored,
+            description: description(what),
             patterns: self.selection.len(),
             shape: [info.nav[0], info.nav[1], self.frame.height, self.frame.width],
             pixel: self.frame.pixel.name(),
@@ -87,6 +123,71 @@ impl Job<'_> {
         };
         crate::workflows::to_toml(&task)
     }
+}
+
+/// Patterns that are read again before a conversion goes on.
+const SAMPLES: u64 = 16;
+
+/// A hash of everything that a file is told besides its patterns.
+fn description(what: &Description<'_>) -> String {
+    let mut hash = Xxh3::new();
+    let mut text = |part: &dyn std::fmt::Debug| hash.update(format!("{part:?};").as_bytes());
+    text(&(what.present.dim(), what.pattern, what.steps.map(|s| s.map(f64::to_bits))));
+    text(&(&what.data.phases, &what.data.orientation_frame));
+    let geometry = what.geometry;
+    text(&[geometry.sample_tilt, geometry.camera_tilt, geometry.voltage].map(|v| v.map(f64::to_bits)));
+    let columns = what.data.columns();
+    text(&columns.iter().map(|c| (&c.name, c.unit)).collect::<Vec<_>>());
+    let (pc, background) = (geometry.pc.as_ref(), what.static_background);
+    text(&(pc.map(|p| p.dim()), background.map(|b| b.dim())));
+    what.present.iter().for_each(|&p| hash.update(&[u8::from(p)]));
+    let values = columns.iter().flat_map(|c| &c.values);
+    for value in values.chain(pc.into_iter().flatten()).chain(background.into_iter().flatten()) {
+        hash.update(&value.to_bits().to_le_bytes());
+    }
+    format!("{:032x}", hash.digest128())
+}
+
+/// Bytes in a folder and a hash of the names, lengths and times of its files; those of the conversion to `output` do not count, which may
+/// lie in it.
+fn folder(path: &Path, output: &Path) -> Result<(u64, String)> {
+    let parent = output
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let own = match (fs::canonicalize(parent), output.file_name()) {
+        (Ok(parent), Some(name)) => Some(parent.join(name).as_os_str().as_encoded_bytes().to_vec()),
+        _ => None,
+    };
+    let (mut files, mut folders) = (Vec::new(), vec![path.to_owned()]);
+    while let Some(inner) = folders.pop() {
+        let failed = |e| Error::io(&inner, "cannot list", e);
+        for entry in fs::read_dir(&inner).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let at = entry.path();
+            // Links are followed to files only: folders may lead back to themselves.
+            if entry.file_type().map_err(failed)?.is_dir() {
+                folders.push(at);
+            } else if own
+                .as_ref()
+                .is_none_or(|own| !at.as_os_str().as_encoded_bytes().starts_with(own))
+            {
+                let known = fs::metadata(&at).ok();
+                let modified = known.as_ref().and_then(|m| m.modified().ok());
+                files.push((at, known.map_or(0, |m| m.len()), modified));
+            }
+        }
+    }
+    // Folders come in any order.
+    files.sort_unstable();
+    let mut hash = Xxh3::new();
+    for file in &files {
+        hash.update(format!("{file:?};").as_bytes());
+    }
+    Ok((
+        files.iter().map(|(_, bytes, _)| bytes).sum(),
+        format!("{:032x}", hash.digest128()),
+    ))
 }
 
 /// The files of a conversion that is not complete.

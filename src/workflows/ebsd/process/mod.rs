@@ -4,6 +4,7 @@ mod params;
 
 pub use params::{Dtype, DynamicArg, Method, Params, StaticArg};
 
+use super::convert::bin_geometry;
 use super::output::{Stack, middle, timed};
 use super::stages::{self, Stages};
 use crate::analysis::binning::bin_mean;
@@ -120,8 +121,12 @@ impl Job<'_> {
             true => b.clone(),
             false => bin_mean(b.view(), self.params.bin),
         });
+        let raw = map.scan.info().frame;
+        let mut geometry = map.geometry.clone();
+        bin_geometry(&mut geometry, [raw.height, raw.width], self.params.bin);
         let mut what = map.describe(frame);
         what.static_background = binned.as_ref();
+        what.geometry = &geometry;
         let stack = Stack::begin(store, output, overwrite, "Patterns", frame, &what)?;
         let mut timings = Timings::default();
         let mut pass = Pass::new("patterns", &*map.scan, self.selection);
@@ -130,7 +135,6 @@ impl Job<'_> {
             pass.run(backend, &Resident::none(), control)
         })?;
         let filled = done.take(handle)?;
-        let raw = map.scan.info().frame;
         let provenance = provenance("ebsd process", &*map.scan, backend, self.effective.clone(), &timings)?;
         let at = middle(&map.present);
         let page = stack.page(|| self.page(&timings, filled, &plan, at, control))?;

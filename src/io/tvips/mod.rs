@@ -3,28 +3,28 @@
 //! Layout: TVIPS' description of its stream format as RosettaSciIO and LiberTEM (MIT) document it. Little-endian: 256 bytes of header in the first
 //! file only, then in every file frames behind headers of 12 bytes (version 1) or of the length that the header says (version 2).
 
-use super::dtype::{Kind, Stored as StoredType};
-use super::fields::Fields;
-use super::flat::{Flat, Marker};
-use super::joined::{Joined, MAX_PARTS};
-use super::limits;
-use super::open::OpenOptions;
-use super::readat::ReadAt;
-use super::reading::{Reading, ShapeFrom};
-use super::stack::Stack;
-use super::{Axis, Scan, ScanInfo, siblings};
+mod positions;
+
+use self::positions::{FRAME, Headers, Positions};
 use crate::error::{Error, Result};
+use crate::io::dtype::{Kind, Stored as StoredType};
+use crate::io::fields::Fields;
+use crate::io::flat::{Flat, Marker};
+use crate::io::joined::{Joined, MAX_PARTS};
+use crate::io::limits::{self, Sizes};
+use crate::io::open::OpenOptions;
+use crate::io::readat::ReadAt;
+use crate::io::reading::{Reading, ShapeFrom};
+use crate::io::stack::Stack;
+use crate::io::{Axis, Scan, ScanInfo, siblings};
+use std::path::Path;
 
 /// Bytes of the header.
 const HEADER: usize = 256;
 /// Longest header of a frame.
 const MAX_FRAME_HEADER: u64 = 1 << 20;
-/// Bytes of a version 2 frame header that are looked at: up to the scan positions.
-const FRAME: usize = 76;
 /// End of the field that tells images from diffraction patterns.
 const MODE_END: u64 = 28;
-/// Frames whose scan positions are looked at for the first row.
-const LOOK: u64 = 1 << 16;
 
 /// True for files that begin like a stream: length and version of the header, and numbers that make sense.
 pub(crate) fn has_signature(file: &ReadAt) -> Result<bool> {
@@ -47,7 +47,9 @@ pub(crate) fn is_later_part(file: &ReadAt) -> bool {
 /// The part numbered 0, if this is not it.
 fn first_part(file: &ReadAt) -> Result<Option<ReadAt>> {
     let parts = siblings::parts(file.path())?;
-    let Some((0, path)) = parts.first().filter(|(_, p)| p != file.path()) else {
+    // By names: the folder's list may write the same path in another way.
+    let own = file.path().file_name();
+    let Some((0, path)) = parts.first().filter(|(_, p)| p.file_name() != own) else {
         return Ok(None);
     };
     let first = ReadAt::open(path)?;
@@ -91,47 +93,32 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let step = before + one.frame_bytes;
     let parts = parts(file, step)?;
     let frames = parts.iter().map(|p| p.1).sum::<u64>();
-    let version = h.i32(4);
-    let found = match version {
-        2 if before >= FRAME as u64 => scan_shape(&parts, step, frames)?,
+    let found = match h.i32(4) {
+        2 if before >= FRAME as u64 => Headers { parts: &parts, step }.scan()?,
         _ => None,
     };
-    let mut notes = Vec::new();
-    let (nav, from, sync) = match found {
-        Some((nav, 0)) => (nav, ShapeFrom::Derived("the scan positions in the frame headers".into()), 0),
-        Some((nav, skip)) if nav[0] * nav[1] == frames => {
-            notes.push(format!(
-                "the scan begins with frame {skip}: --sync-offset {skip} puts it first"
-            ));
-            (
-                nav,
-                ShapeFrom::Derived("the scan positions in the frame headers".into()),
-                skip,
-            )
-        }
-        _ => ([1, frames], ShapeFrom::Unknown, 0),
-    };
-    let mut sizes = limits::check(path, nav, sig, stored.bytes())?;
-    limits::check_sig(options.sig_shape, &sizes)?;
-    if let Some(nav) = options.nav_shape {
-        sizes = limits::with_nav(path, &sizes, nav, stored.bytes())?;
-    }
+    let all = limits::check(path, [1, frames], sig, stored.bytes())?;
+    limits::check_sig(options.sig_shape, &all)?;
+    let (sizes, begin) = choose(path, found.as_ref(), &all, options, stored.bytes())?;
     let pixel = stored.deliver(options.wanted_pixel()?)?;
     let Some((first, _)) = parts.first() else {
         return Err(Error::Internal("a stream without files".into()));
     };
     let mut info = ScanInfo::new(first, "tvips", &sizes, stored, pixel);
     info.file_bytes = parts.iter().map(|p| p.0.len()).sum();
-    info.reading = Reading::shape(options, from);
+    info.reading = Reading::shape(
+        options,
+        match found {
+            Some(_) => ShapeFrom::Derived("the scan positions in the frame headers".into()),
+            None => ShapeFrom::Unknown,
+        },
+    );
     info.reading
         .ignored
         .push("times, stage and lens settings in the header of every frame".to_owned());
-    if sync > 0 {
-        info.reading
-            .otherwise
-            .push((format!("--sync-offset {sync}"), "the scan from its first position on".into()));
+    if let Some(scan) = &found {
+        describe(scan, frames, sizes.frames, &mut info);
     }
-    info.notes.append(&mut notes);
     calibrate(first, h, before, &mut info)?;
     if parts.len() > 1 {
         info.notes.push(format!("{} files", parts.len()));
@@ -141,11 +128,66 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         before: before as usize,
         after: 0,
     };
-    for (i, (file, frames)) in parts.into_iter().enumerate() {
-        let start = if i == 0 { HEADER as u64 } else { 0 };
-        joined.push(path, frames, Box::new(Flat::new(file, start, marker, &sizes, stored, pixel)))?;
+    let (mut start, mut skip, mut left) = (HEADER as u64, begin, sizes.frames);
+    for (file, frames) in parts {
+        // Of each file the frames between the scan's first and last.
+        let before = skip.min(frames);
+        let count = (frames - before).min(left);
+        if count > 0 {
+            let first = start + before * step;
+            joined.push(path, count, Box::new(Flat::new(file, first, marker, &sizes, stored, pixel)))?;
+        }
+        (start, skip, left) = (0, skip - before, left - count);
     }
     Ok(Box::new(Stack::new(info, joined, options.sync_offset)?))
+}
+
+/// Sizes of what is read, and the stream's frame with which it begins: the scan's frames, or all of them where no scan is known or the user's
+/// shape counts them all.
+fn choose(path: &Path, scan: Option<&Positions>, all: &Sizes, options: &OpenOptions, pixel_bytes: usize) -> Result<(Sizes, u64)> {
+    let sig = all.sig.map(|n| n as u64);
+    let Some(scan) = scan else {
+        let sizes = options.nav_shape.map(|nav| limits::with_nav(path, all, nav, pixel_bytes));
+        return Ok((sizes.transpose()?.unwrap_or(*all), 0));
+    };
+    let Some([y, x]) = options.nav_shape else {
+        return Ok((limits::check(path, scan.nav, sig, pixel_bytes)?, scan.begin));
+    };
+    let begin = match (y as u64).checked_mul(x as u64) {
+        Some(n) if n == scan.frames() => scan.begin,
+        Some(n) if n == all.frames => 0,
+        _ if scan.frames() == all.frames => return Ok((limits::with_nav(path, all, [y, x], pixel_bytes)?, 0)),
+        _ => {
+            let (of_scan, all, name) = (scan.frames(), all.frames, path.display());
+            let what = format!("{y},{x} makes neither the {of_scan} frames of the scan nor all {all} frames that {name} holds");
+            return Err(Error::parameter("--nav-shape", what));
+        }
+    };
+    Ok((limits::check(path, [y as u64, x as u64], sig, pixel_bytes)?, begin))
+}
+
+/// Says what the scan positions leave out of the stream's frames (or would, where all `read` frames are wanted), and what is odd about them.
+fn describe(scan: &Positions, frames: u64, read: u64, info: &mut ScanInfo) {
+    let [ny, nx] = scan.nav;
+    if let Some(n) = scan.broken {
+        info.notes.push(format!(
+            "the scan positions do not follow each other from frame {n} on: frames may be missing or doubled there"
+        ));
+    }
+    let Some(left_out) = scan.left_out(frames) else { return };
+    if read == frames {
+        info.notes.push(format!(
+            "all {frames} frames are read; by the scan positions {ny}×{nx} of them, from frame {} on, are the scan",
+            scan.begin
+        ));
+        return;
+    }
+    info.notes.push(left_out);
+    let all = (
+        format!("--nav-shape 1,{frames}"),
+        "all frames, also those that are not of the scan".into(),
+    );
+    info.reading.otherwise.push(all);
 }
 
 /// The files of a stream, each with its number of frames of `step` bytes.
@@ -154,7 +196,9 @@ fn parts(first: ReadAt, step: u64) -> Result<Vec<(ReadAt, u64)>> {
     let given = first.path().to_owned();
     let found = siblings::parts(&given)?;
     // A file whose name ends in another number stands alone.
-    let numbered = found.first().is_some_and(|(n, p)| *n == 0 && *p == given);
+    let numbered = found
+        .first()
+        .is_some_and(|(n, p)| *n == 0 && p.file_name() == given.file_name());
     files.push(first);
     if numbered {
         for (i, (n, path)) in found.iter().enumerate().skip(1) {
@@ -178,36 +222,6 @@ fn parts(first: ReadAt, step: u64) -> Result<Vec<(ReadAt, u64)>> {
         Ok((file, bytes / step))
     };
     files.into_iter().enumerate().map(count).collect()
-}
-
-/// Scan shape and first frame of the scan, by the positions in the frames' headers: x counts up from (0, 0) and falls at the end of the first
-/// row.
-fn scan_shape(parts: &[(ReadAt, u64)], step: u64, frames: u64) -> Result<Option<([u64; 2], u64)>> {
-    let Some((first, count)) = parts.first() else {
-        return Ok(None);
-    };
-    let position = |frame: u64| -> Result<[f32; 2]> {
-        let mut bytes = [0; FRAME];
-        first.read(HEADER as u64 + frame * step, &mut bytes)?;
-        let f = Fields::little(&bytes);
-        Ok([f.f32(72), f.f32(68)])
-    };
-    let mut start = None;
-    for frame in 0..(*count).min(LOOK) {
-        let at = position(frame)?;
-        match start {
-            // The last frame that stands at the origin begins the scan.
-            _ if at == [0.0, 0.0] => start = Some(frame),
-            None => return Ok(None),
-            Some(begin) if at == [0.0, (frame - begin) as f32] => {}
-            Some(begin) if at[0] > 0.0 && at[1] == 0.0 && frame - begin > 1 => {
-                let row = frame - begin;
-                return Ok(Some(([(frames / row).max(1), row], begin)));
-            }
-            Some(_) => return Ok(None),
-        }
-    }
-    Ok(None)
 }
 
 /// The pixel size: nm for images, 1/nm for diffraction patterns, as the first frame's mode says.

@@ -1,0 +1,169 @@
+//! Scans that once went wrong: closely spaced disks, a common reference along a, few counts, part of the indices, normalised frames.
+
+mod strain_support;
+
+use emstream::io::Scan;
+use emstream::io::memory::MemoryScan;
+use emstream::simulate::{Parameters, Polycrystal, Simulated};
+use emstream::workflows::cluster;
+use emstream::workflows::strain::{Correlation, Indices, Params, Reference, Strain, StrainAxes};
+use ndarray::Array2;
+use strain_support::*;
+
+fn simulated(toml: &str) -> (Simulated, Truth, Array2<i32>) {
+    let scan = Simulated::new(&Polycrystal::from_toml(toml).unwrap()).unwrap();
+    let truth = Truth::of(&scan);
+    let grains = Array2::from_shape_vec(scan.info().nav, truth.grains.clone()).unwrap();
+    (scan, truth, grains)
+}
+
+fn strain(scan: &dyn Scan, grains: Array2<i32>, params: &Params) -> Strain {
+    run(scan, given(grains), &cluster::Params::default(), params, &control(2)).unwrap()
+}
+
+/// Most maxima of such frames are spots, and none stands out of the others.
+#[test]
+fn disks_three_radii_apart() {
+    for spacing in [12, 14] {
+        let (scan, truth, grains) = simulated(&format!(
+            "nav=[6,8]\nsig=[128,128]\npixel=\"u16\"\ndisk_radius=4\ndose=2\nseed=21\n\
+             grains=[{{at=[0.5,0.2],a={spacing},b={spacing},rotation=10,gamma=90}},\
+             {{at=[0.5,0.8],a={spacing},b={spacing},rotation=40,gamma=75}}]"
+        ));
+        let params = Params {
+            lattice_radius: 4.0,
+            lattice_radius_outer: 6.0,
+            ..Params::default()
+        };
+        let result = strain(&scan, grains, &params);
+        for grain in 0..2 {
+            let of = (0..48).filter(|&n| truth.grains[n] == grain);
+            let differences = |n: usize| {
+                let t = &truth.lattices[n];
+                let found = in_basis(&fit(&result, n).lattice, t);
+                (off(found.a, t.a), off(found.b, t.b))
+            };
+            let (a, b): (Vec<f64>, Vec<f64>) = of.map(differences).unzip();
+            let (a, b) = (spread(a), spread(b));
+            eprintln!("spacing {spacing}, grain {grain}: a off by {a:?}, b by {b:?} px");
+            assert!(a[0] < 0.1 && b[0] < 0.1);
+        }
+    }
+}
+
+/// Clusters have bases of their own; x' lies along the a of the reference in all of them.
+#[test]
+fn one_reference_has_one_a() {
+    let (scan, truth, grains) = simulated(
+        "nav=[8,10]\npixel=\"u16\"\nseed=5\ndose=3\nstrain_max=0.0\n\
+         grains=[{at=[0.5,0.2],a=18,b=18.6,rotation=10},{at=[0.5,0.8],a=18,b=18.6,rotation=60}]",
+    );
+    let params = Params {
+        reference: Reference::Vectors {
+            a: [0.0, 17.82],
+            b: [18.6, 0.0],
+        },
+        strain_axes: StrainAxes::AlongA,
+        ..Params::default()
+    };
+    let result = strain(&scan, grains, &params);
+    for grain in 0..2 {
+        let of = || (0..80).filter(|&n| truth.grains[n] == grain);
+        let xx = spread(of().map(|n| result.maps.strain[n].xx).collect())[0];
+        let yy = spread(of().map(|n| result.maps.strain[n].yy).collect())[0];
+        assert!((xx - 0.0101).abs() < 1e-3 && yy.abs() < 1e-3, "grain {grain}: {xx} {yy}");
+    }
+}
+
+/// A handful of electrons in each disk: the profile is that of pixels with an area, as simulated.
+#[test]
+fn few_counts_do_not_toss_a_coin() {
+    for seed in [21, 22] {
+        let (scan, truth, grains) = simulated(&format!("nav=[12,14]\npixel=\"u16\"\ngrains=3\ndose=0.25\nseed={seed}"));
+        let params = Params {
+            correlation: Correlation::Joint,
+            ..Params::default()
+        };
+        let result = strain(&scan, grains, &params);
+        let why = result.why.clone().unwrap();
+        let share = coverage(&result, &truth.lattices);
+        eprintln!("seed {seed}: {why}; standard errors cover the truth in {share:.3}");
+        assert!(why.contains("over the area of a pixel"), "{why}");
+    }
+}
+
+/// With a quarter of the spots the joint fit knows less.
+#[test]
+fn the_joint_fit_keeps_to_the_indices() {
+    let (scan, _, grains) = simulated("nav=[4,6]\npixel=\"u16\"\ngrains=1\ndose=3\nseed=4");
+    let error = |first, last| {
+        let params = Params {
+            correlation: Correlation::Joint,
+            indices: Indices { first, last },
+            ..Params::default()
+        };
+        let result = strain(&scan, grains.clone(), &params);
+        let of = |n| fit(&result, n).errors.unwrap().a[0];
+        spread((0..24).map(of).collect())[0]
+    };
+    let (all, part) = (error(-2, 2), error(0, 2));
+    assert!(part > 1.5 * all, "{part} {all}");
+}
+
+/// Frames divided by their sum: nothing is fitted, and it is said why.
+#[test]
+fn normalised_frames_and_large_disks_are_told_of() {
+    let (scan, _, grains) = simulated("nav=[4,6]\npixel=\"u16\"\ngrains=1\ndose=3\nseed=4");
+    let frame = scan.info().frame;
+    let mut pixels = vec![0u16; 24 * frame.pixels()];
+    let numbers: Vec<u64> = (0..24).collect();
+    scan.read(&numbers, frame.bytes(), bytemuck::cast_slice_mut(&mut pixels), &control(2))
+        .unwrap();
+    let mut shares = Vec::with_capacity(pixels.len());
+    for frame in pixels.chunks(frame.pixels()) {
+        let sum: f32 = frame.iter().map(|&v| f32::from(v)).sum();
+        shares.extend(frame.iter().map(|&v| f32::from(v) / sum));
+    }
+    let normalised = MemoryScan::new([4, 6], [frame.height, frame.width], shares).unwrap();
+    let result = strain(&normalised, grains.clone(), &Params::default());
+    let told = |result: &Strain, what: &str| result.clustering.warnings.iter().any(|w| w.contains(what));
+    let warnings = &result.clustering.warnings;
+    assert!(
+        told(&result, "--min-weight 0.1") && told(&result, "pixels are at most"),
+        "{warnings:?}"
+    );
+    let counts = strain(&scan, grains.clone(), &Params::default());
+    assert!(
+        !told(&counts, "--min-weight") && !told(&counts, "--zero"),
+        "{:?}",
+        counts.clustering.warnings
+    );
+    // A template that is far too small for the disks.
+    let small = Params {
+        lattice_radius: 1.0,
+        lattice_radius_outer: 2.5,
+        ..Params::default()
+    };
+    let small = strain(&scan, grains, &small);
+    assert!(told(&small, "--lattice-radius"), "{:?}", small.clustering.warnings);
+}
+
+#[test]
+fn labels_with_large_gaps_are_refused() {
+    let (scan, _, grains) = simulated("nav=[4,6]\npixel=\"u16\"\ngrains=1\ndose=3\nseed=4");
+    let with = |number: i32| {
+        let mut map = grains.clone();
+        map[[3, 5]] = number;
+        run(
+            &scan,
+            given(map),
+            &cluster::Params::default(),
+            &Params::default(),
+            &control(2),
+        )
+    };
+    let text = with(3000).err().unwrap().to_string();
+    assert!(text.contains("--labels") && text.contains("up to 3000"), "{text}");
+    let warnings = with(9).unwrap().clustering.warnings;
+    assert!(warnings.iter().any(|w| w.contains("labels go up to 9")), "{warnings:?}");
+}
