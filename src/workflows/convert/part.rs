@@ -20,6 +20,8 @@ pub(super) struct Part {
     lock: RefCell<Option<fs::File>>,
 }
 
+/// How often the file of the task is opened anew because it was removed meanwhile.
+const ATTEMPTS: u32 = 10;
 /// How the file of a task begins: what does not is no file of ours.
 const TASK: &str = "input = ";
 
@@ -39,8 +41,9 @@ impl Part {
         }
     }
 
-    /// Makes sure that nobody else writes to this target, and that what lies under the names of unfinished files is ours.
-    fn claim(&self) -> Result<()> {
+    /// Makes sure that nobody else writes to this target, and that what lies under the names of unfinished files is ours. Returns the task
+    /// of which they are, which other handles may not be able to read from now on.
+    fn claim(&self) -> Result<String> {
         let in_the_way = |path: &Path| {
             let what = "something else has the name of an unfinished conversion; move it away";
             let taken = std::io::Error::new(std::io::ErrorKind::AlreadyExists, what);
@@ -60,6 +63,19 @@ impl Part {
         if let Some((path, _)) = folders.into_iter().find(|(_, is)| *is) {
             return in_the_way(path);
         }
+        let file = self.locked()?;
+        let mut text = String::new();
+        (&file).take(1 << 20).read_to_string(&mut text).map_err(failed)?;
+        if !text.is_empty() && !text.starts_with(TASK) {
+            return in_the_way(&self.task);
+        }
+        *self.lock.borrow_mut() = Some(file);
+        Ok(text)
+    }
+
+    /// The file of the task, locked.
+    fn locked(&self) -> Result<fs::File> {
+        let mut attempts = 0;
         loop {
             let file = fs::File::options()
                 .read(true)
@@ -76,17 +92,11 @@ impl Part {
                 // Some file systems know no locks.
                 Ok(()) | Err(fs::TryLockError::Error(_)) => {}
             }
-            // Who held the lock until now has removed the file at the end.
-            if !is_same(&file, &self.task) {
-                continue;
+            attempts += 1;
+            // Who held the lock until now has removed the file at the end. (Some file systems never give the same answer twice.)
+            if attempts > ATTEMPTS || is_same(&file, &self.task) {
+                return Ok(file);
             }
-            let mut text = String::new();
-            (&file).take(1 << 20).read_to_string(&mut text).map_err(failed)?;
-            if !text.is_empty() && !text.starts_with(TASK) {
-                return in_the_way(&self.task);
-            }
-            *self.lock.borrow_mut() = Some(file);
-            return Ok(());
         }
     }
 
@@ -120,13 +130,13 @@ impl Part {
     /// The unfinished file of the same task and the number of frames in it, or a new one.
     pub fn open(&self, job: &Job<'_>) -> Result<(Box<dyn ScanWriter>, u64)> {
         let task = task(job)?;
-        self.claim()?;
+        let begun = self.claim()?;
         let place = Place {
             at: &self.file,
             name: &self.target,
         };
         let (format, compression) = (job.params.format, job.params.compression);
-        let same = fs::read_to_string(&self.task).is_ok_and(|t| t == task);
+        let same = begun == task;
         let done = fs::read_to_string(&self.done).ok().and_then(|t| t.trim().parse::<u64>().ok());
         if let Some(done) = done.filter(|&n| same && (1..=job.new.frames()).contains(&n))
             && let Some(writer) = resume(format, place, &job.new, compression)?
