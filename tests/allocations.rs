@@ -156,7 +156,7 @@ fn correlations_allocate_nothing_between_the_ends_of_a_leaf() {
             free_shape: false,
         },
         starts: vec![Some(start); LEAF as usize].into(),
-        most: 4,
+        indices: joint::Range::symmetric(4),
     };
     quiet("joint fit", joint::cpu::stage(SHAPE, &params).unwrap());
 }

@@ -7,7 +7,7 @@ use emstream::control::Control;
 use emstream::engine::{Backend, Pass, Resident, Selection};
 use emstream::io::memory::MemoryScan;
 use emstream::kernels::correlate::joint::{Fit, Joint, Lattice, Params, Range, Settings, Shape, Status};
-use emstream::ops::{JointFit, JointFitOf};
+use emstream::ops::JointFit;
 use emstream::pixel::Sample;
 use npyz::npz::NpzArchive;
 
@@ -66,7 +66,7 @@ fn run_on<T: Sample>(
     let handle = pass.add(JointFit(Params {
         settings,
         starts: starts.into(),
-        most: 12,
+        indices: Range::symmetric(12),
     }));
     pass.run(backend, &Resident::none(), &control).unwrap().take(handle).unwrap()
 }
@@ -530,10 +530,10 @@ fn a_range_of_indices() {
         let params = Params {
             settings,
             starts: starts.clone().into(),
-            most: 1,
+            indices: Range { first, last },
         };
         let mut pass = Pass::new("test", &scan, &selection);
-        let handle = pass.add(JointFitOf(params, Range { first, last }));
+        let handle = pass.add(JointFit(params));
         pass.run(backend, &Resident::none(), &Control::new())?.take(handle)
     };
     let cpu = range(&Backend::Cpu, 0, 2).unwrap();

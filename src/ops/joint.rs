@@ -9,36 +9,7 @@ use crate::kernels::correlate::joint::{self, Fit, Params, Part, Range};
 /// Fits of every selected frame, in selection order; see [`crate::kernels::correlate::joint`].
 pub struct JointFit(pub Params);
 
-/// [`JointFit`] of the spots whose lattice indices both lie in a range; `Params::most` does not matter.
-pub struct JointFitOf(pub Params, pub Range);
-
-impl JointFit {
-    fn whole(&self) -> JointFitOf {
-        JointFitOf(self.0.clone(), Range::symmetric(self.0.most))
-    }
-}
-
 impl Operator for JointFit {
-    type Part = Part;
-    type Output = Vec<Fit>;
-    fn name(&self) -> &'static str {
-        "joint fit"
-    }
-    fn needs(&self, job: &Job<'_>) -> Result<Needs> {
-        self.whole().needs(job)
-    }
-    fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
-        self.whole().cpu(job)
-    }
-    fn gpu(&self, job: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
-        self.whole().gpu(job, gpu)
-    }
-    fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = Vec<Fit>>>> {
-        self.whole().collector(job)
-    }
-}
-
-impl Operator for JointFitOf {
     type Part = Part;
     type Output = Vec<Fit>;
     fn name(&self) -> &'static str {
@@ -49,7 +20,7 @@ impl Operator for JointFitOf {
         if starts != frames {
             return Err(Error::parameter("start lattices", format!("{starts} for {frames} frames")));
         }
-        let Range { first, last } = self.1;
+        let Range { first, last } = self.0.indices;
         if first >= last || first < -1000 || last > 1000 {
             let what = format!("{first}..{last} (want at least two, from −1000 to 1000)");
             return Err(Error::parameter("--indices", what));
@@ -61,10 +32,10 @@ impl Operator for JointFitOf {
         })
     }
     fn cpu(&self, job: &Job<'_>) -> Result<Box<dyn CpuStage<Part = Part>>> {
-        joint::cpu::stage_of(job.frame, &self.0, self.1)
+        joint::cpu::stage(job.frame, &self.0)
     }
     fn gpu(&self, job: &Job<'_>, gpu: &Gpu) -> Result<Box<dyn GpuStage<Part = Part>>> {
-        joint::gpu::stage_of(gpu, job.frame, &self.0, self.1)
+        joint::gpu::stage(gpu, job.frame, &self.0)
     }
     fn collector(&self, job: &Job<'_>) -> Result<Box<dyn Collector<Part = Part, Output = Vec<Fit>>>> {
         Ok(Box::new(InOrder(vec![None; job.selection.len() as usize])))

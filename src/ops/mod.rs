@@ -16,7 +16,7 @@ pub use bands::Bands;
 pub use correlate::{Correlate, Correlations};
 pub use displaced::Displaced;
 pub use framemap::{FrameMap, FrameRows};
-pub use joint::{JointFit, JointFitOf};
+pub use joint::JointFit;
 pub use logsum::LogSum;
 pub use masks::MaskProducts;
 pub use pattern::PatternChain;

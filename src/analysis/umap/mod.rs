@@ -25,6 +25,7 @@ use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::rng::Source;
 use layout::Layout;
+pub use layout::MOST_COMPONENTS;
 use ndarray::{Array2, ArrayView2};
 
 /// Each use of random numbers.

@@ -101,7 +101,7 @@ fn joint_fit(data: &Arc<Data>) -> Option<Box<dyn Case>> {
         Ok(JointFit(joint::Params {
             settings,
             starts: (0..frames).map(start).collect(),
-            most,
+            indices: joint::Range::symmetric(most),
         }))
     };
     let note = "Two divisions and a square root for each pixel of the disks; sixteen spots side by side, so few spots leave lanes empty.";

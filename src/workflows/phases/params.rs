@@ -3,6 +3,7 @@
 use super::vary::{self, Start};
 use crate::analysis::Recipe;
 use crate::analysis::hdbscan::{Hdbscan, Selection as Choice};
+use crate::analysis::umap::MOST_COMPONENTS;
 use crate::analysis::umap::{Curve, Density, Umap};
 use crate::error::{Error, Result};
 use crate::kernels::nearest::Metric;
@@ -10,9 +11,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
-
-/// As many dimensions as the embedding takes.
-const MOST_COMPONENTS: usize = 64;
 
 /// What the standard-deviation map is taken of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

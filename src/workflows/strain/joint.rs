@@ -16,7 +16,7 @@ use crate::engine::{Backend, Done, Pass, Resident, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::kernels::correlate::joint::{self, Params, Range, Settings, Shape, Status};
-use crate::ops::JointFitOf;
+use crate::ops::JointFit;
 use crate::workflows::Timings;
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -172,14 +172,13 @@ impl Refinement<'_> {
         let params = Params {
             settings,
             starts: Arc::from(starts),
-            most: self.indices.first.abs().max(self.indices.last.abs()),
-        };
-        let range = Range {
-            first: self.indices.first,
-            last: self.indices.last,
+            indices: Range {
+                first: self.indices.first,
+                last: self.indices.last,
+            },
         };
         let mut pass = Pass::new("joint fit", self.scan, selection);
-        let fits = pass.add(JointFitOf(params, range));
+        let fits = pass.add(JointFit(params));
         let mut done = pass.run(backend, resident, self.control)?;
         Ok((done.take(fits)?, done))
     }

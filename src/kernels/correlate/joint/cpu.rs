@@ -12,9 +12,7 @@ mod sums;
 pub(super) use sums::{MOST, of};
 
 use super::normal::{Equations, GLOBALS, Normal};
-use super::{
-    AROUND, ENOUGH, FLOOR, Fit, Lattice, NOTHING, Params, Part, Range, STEPS, Settings, Shape, Status, base, enough, window,
-};
+use super::{AROUND, ENOUGH, FLOOR, Fit, Lattice, NOTHING, Params, Part, STEPS, Settings, Shape, Status, base, enough, window};
 use crate::backend::cpu::isa::Isa;
 use crate::backend::cpu::lanes::LANES;
 use crate::backend::stage::CpuStage;
@@ -275,19 +273,10 @@ struct Collected {
 /// # Errors
 /// Those of [`Joint::new`].
 pub fn stage(shape: FrameShape, params: &Params) -> Result<Box<dyn CpuStage<Part = Part>>> {
-    stage_of(shape, params, Range::symmetric(params.most))
-}
-
-/// [`stage`] for the spots of a range of indices.
-///
-/// # Errors
-/// Those of [`Joint::new`].
-pub fn stage_of(shape: FrameShape, params: &Params, range: Range) -> Result<Box<dyn CpuStage<Part = Part>>> {
     Ok(Box::new(Stage {
         shape,
         joint: Joint::new(shape.height, shape.width, params.settings)?,
         params: params.clone(),
-        range,
         part: None,
     }))
 }
@@ -296,7 +285,6 @@ struct Stage {
     shape: FrameShape,
     joint: Joint,
     params: Params,
-    range: Range,
     part: Option<Part>,
 }
 
@@ -313,7 +301,7 @@ impl CpuStage for Stage {
             part.fits.push(match self.params.start(number) {
                 None => Fit::failed(Status::Undetermined, self.params.settings.shape),
                 Some(start) => {
-                    let indices = start.inside(self.shape.height, self.shape.width, 0.0, self.range);
+                    let indices = start.inside(self.shape.height, self.shape.width, 0.0, self.params.indices);
                     with_pixel!(self.shape.pixel, T => self.joint.fit(frames.frame::<T>(i), &start, indices))
                 }
             });

@@ -26,14 +26,7 @@ const WORK: u64 = 40;
 /// [`Error::TooLargeForDevice`] for fits of the disks' shape and frames whose positions do not fit 16 bits, [`Error::Device`],
 /// [`Error::DeviceMemory`].
 pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn GpuStage<Part = Part>>> {
-    stage_of(gpu, shape, params, Range::symmetric(params.most))
-}
-
-/// [`stage`] for the spots of a range of indices.
-///
-/// # Errors
-/// As [`stage`].
-pub fn stage_of(gpu: &Gpu, shape: FrameShape, params: &Params, range: Range) -> Result<Box<dyn GpuStage<Part = Part>>> {
+    let range = params.indices;
     let Settings { shape: disk, free_shape } = params.settings;
     if free_shape || shape.height.max(shape.width) > 1 << 16 || range.last.max(range.first.saturating_neg()) >= 1 << 15 {
         return Err(Error::TooLargeForDevice("joint fit of the disks' shape".into()));
@@ -56,7 +49,6 @@ pub fn stage_of(gpu: &Gpu, shape: FrameShape, params: &Params, range: Range) -> 
     Ok(Box::new(Stage {
         shape,
         params: params.clone(),
-        range,
         pipeline: gpu.pipeline(&format!("correlate_joint {}", shape.pixel), &wgsl, "fit", &[], 3, 2)?,
         rounds,
         heads: gpu.buffer("frames to fit", frames * 16)?,
@@ -77,7 +69,6 @@ fn list(start: &Lattice, shape: FrameShape, range: Range) -> impl Iterator<Item 
 struct Stage {
     shape: FrameShape,
     params: Params,
-    range: Range,
     pipeline: Pipeline,
     rounds: Rounds,
     heads: Buffer,
@@ -108,7 +99,7 @@ impl GpuStage for Stage {
                     heads.push([first, 0, 0, 0]);
                     continue;
                 };
-                for (index, base) in list(&start, self.shape, self.range) {
+                for (index, base) in list(&start, self.shape, self.params.indices) {
                     let p = start.spot(index);
                     let rest = [0, 1].map(|k| ((p[k] - base[k]) as f32).to_bits());
                     spots.push([

@@ -216,8 +216,8 @@ pub struct Params {
     pub settings: Settings,
     /// Where the fit starts, for each selected frame; `None`: not fitted.
     pub starts: Arc<[Option<Lattice>]>,
-    /// Indices h and k run from −`most` to `most`, as far as spots lie in the frame, unless a [`Range`] is given beside this.
-    pub most: i32,
+    /// Indices h and k of the spots, as far as these lie in the frame.
+    pub indices: Range,
 }
 
 /// First and last of both lattice indices.
