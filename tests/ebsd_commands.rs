@@ -2,7 +2,7 @@
 
 mod ebsd_support;
 
-use ebsd_support::{data, open, pixels, small_map};
+use ebsd_support::{alone, data, open, pixels, program, small_map};
 use emstream::Control;
 use emstream::io::array::{save_npy, save_png};
 use emstream::io::ebsd::{self, Codec, Description, Geometry, MapData, PatternMap, Store, read_ctf, write_ctf};
@@ -11,36 +11,22 @@ use emstream::pixel::{FrameShape, Pixel};
 use emstream::workflows::ebsd::convert::{self, Converted, Given, Params};
 use ndarray::{Array2, Array3};
 use std::path::Path;
-use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
-/// One test at a time: a child that is started while another test holds an HDF5 file open inherits its lock.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Runs an EBSD command in `dir`: exit code and stderr.
-fn program(dir: &TempDir, args: &[&str]) -> (Option<i32>, String) {
-    let run = Command::new(env!("CARGO_BIN_EXE_emstream"))
-        .current_dir(dir.path())
-        .args(["--overwrite", "--backend", "cpu", "ebsd"])
-        .args(args)
-        .output()
-        .unwrap();
-    (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
+fn command(dir: &TempDir, args: &[&str]) -> (Option<i32>, String) {
+    program(dir, &[&["--overwrite", "--backend", "cpu", "ebsd"], args].concat())
 }
 
 fn succeed(dir: &TempDir, args: &[&str]) -> String {
-    let (code, stderr) = program(dir, args);
+    let (code, stderr) = command(dir, args);
     assert_eq!(code, Some(0), "{args:?}: {stderr}");
     stderr
 }
 
 /// The one line that says what is wrong.
 fn fails(dir: &TempDir, args: &[&str], words: &str) {
-    let (code, stderr) = program(dir, args);
+    let (code, stderr) = command(dir, args);
     assert!(
         code == Some(1) && stderr.lines().count() == 1 && stderr.contains(words),
         "{args:?}: {code:?} {stderr}"

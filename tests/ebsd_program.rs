@@ -3,20 +3,10 @@
 
 mod ebsd_support;
 
-use ebsd_support::{open, pixels, small_map};
+use ebsd_support::{open, pixels, program, small_map};
 use emstream::pixel::Pixel;
 use std::process::Command;
 use tempfile::TempDir;
-
-/// Runs the program in `dir`: exit code and stderr.
-fn program(dir: &TempDir, args: &[&str]) -> (Option<i32>, String) {
-    let run = Command::new(env!("CARGO_BIN_EXE_emstream"))
-        .current_dir(dir.path())
-        .args(args)
-        .output()
-        .unwrap();
-    (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
-}
 
 #[test]
 fn the_program_processes_draws_and_images() {

@@ -3,22 +3,14 @@
 
 mod ebsd_support;
 
-use ebsd_support::{open, pixels};
+use ebsd_support::{alone, open, pixels, program};
 use emstream::io::ebsd::{Codec, Description, Geometry, MapData, PatternMap, Store, StoreLayout};
 use emstream::pixel::{FrameShape, Pixel};
 use hdf5::types::VarLenUnicode;
 use hdf5::{File, Group, H5Type};
 use ndarray::{Array1, Array2, Array3};
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 const NAV: [usize; 2] = [3, 4];
 const N: usize = 12;
@@ -175,16 +167,6 @@ fn kikuchipy(dir: &TempDir) -> PathBuf {
         all(&points, name, value);
     }
     path
-}
-
-/// Runs the program on files of `dir`: exit code and stderr.
-fn program(dir: &TempDir, args: &[&str]) -> (Option<i32>, String) {
-    let run = Command::new(env!("CARGO_BIN_EXE_emstream"))
-        .current_dir(dir.path())
-        .args(args)
-        .output()
-        .unwrap();
-    (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
 }
 
 fn succeed(dir: &TempDir, args: &[&str]) -> String {

@@ -9,7 +9,25 @@ use emstream::kernels::pattern::Border;
 use emstream::pixel::{FrameShape, Pixel};
 use ndarray::{Array2, Array3, ArrayD, Ix2, Ix3};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
+
+/// One test at a time: a child that is started while another test holds an HDF5 file open inherits its lock.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs the program in `dir`: exit code and stderr.
+pub fn program(dir: &TempDir, args: &[&str]) -> (Option<i32>, String) {
+    let run = Command::new(env!("CARGO_BIN_EXE_emstream"))
+        .current_dir(dir.path())
+        .args(args)
+        .output()
+        .unwrap();
+    (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
+}
 
 pub fn data(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/ebsd").join(file)

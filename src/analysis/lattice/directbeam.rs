@@ -140,18 +140,21 @@ mod tests {
         );
     }
 
+    /// Clouds whose points have the same weights.
+    fn weighted<'a>(clouds: &'a [Vec<Vector>], weights: &'a [f64]) -> Vec<Cloud<'a>> {
+        let cloud = |points: &'a Vec<Vector>| Cloud {
+            points,
+            weights: Some(weights),
+        };
+        clouds.iter().map(cloud).collect()
+    }
+
     /// Three crystals in different directions whose direct beam is not among their spots.
     #[test]
     fn a_guess_is_taken_where_spots_lie_around_it() {
         let clouds: Vec<Vec<Vector>> = [0.2, 0.5, 0.8].map(|turn| hexagon([70.0, 72.0], turn)[..6].to_vec()).into();
         let weights = [1.0; 6];
-        let clouds: Vec<Cloud> = clouds
-            .iter()
-            .map(|points| Cloud {
-                points,
-                weights: Some(&weights),
-            })
-            .collect();
+        let clouds = weighted(&clouds, &weights);
         assert_ne!(direct_beam(&clouds, 3.0), Some([70.0, 72.0]));
         assert_eq!(direct_beam_among(&clouds, &[[70.0, 72.0]], 3.0), Some([70.0, 72.0]));
         // Where no spots lie around it, it does not matter.
@@ -164,14 +167,8 @@ mod tests {
         let b = hexagon([71.0, 72.0], 0.6);
         // The strongest spot of each is another one.
         let weights = [9.0, 1.0, 1.0, 1.0, 1.0, 1.0, 7.0];
-        let clouds = [a, b];
-        let clouds: Vec<Cloud> = clouds
-            .iter()
-            .map(|points| Cloud {
-                points,
-                weights: Some(&weights),
-            })
-            .collect();
+        let clouds = [a, b].map(|points| points.to_vec());
+        let clouds = weighted(&clouds, &weights);
         assert_eq!(direct_beam(&clouds, 3.0), Some([70.5, 72.0]));
     }
 }
