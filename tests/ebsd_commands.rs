@@ -72,15 +72,19 @@ fn rows_of_a_part_of_the_map() {
 
     // In a file of their own the rows say where they belong.
     succeed(&dir, &[&["compare", "map.h5", "-o", "c.h5"], &part[..], &templates].concat());
+    succeed(&dir, &[&["bands", "map.h5", "-o", "b.h5"], &part[..]].concat());
+    for name in ["c.h5", "b.h5"] {
+        let file = hdf5::File::open(dir.path().join(name)).unwrap();
+        let at = |name: &str| {
+            let dataset = file.dataset(&format!("Scan/EBSD/Data/{name}")).unwrap();
+            assert!(dataset.dtype().unwrap().is::<i32>(), "as in EBSD files");
+            dataset.read_1d::<i32>().unwrap().to_vec()
+        };
+        // Of these six points (0, 2) and (1, 3) have no pattern.
+        assert_eq!(at("X BEAM"), [1, 3, 1, 2], "{name}");
+        assert_eq!(at("Y BEAM"), [0, 0, 1, 1], "{name}");
+    }
     let file = hdf5::File::open(dir.path().join("c.h5")).unwrap();
-    let at = |name: &str| {
-        let dataset = file.dataset(&format!("Scan/EBSD/Data/{name}")).unwrap();
-        assert!(dataset.dtype().unwrap().is::<i32>(), "as in EBSD files");
-        dataset.read_1d::<i32>().unwrap().to_vec()
-    };
-    // Of these six points (0, 2) and (1, 3) have no pattern.
-    assert_eq!(at("X BEAM"), [1, 3, 1, 2]);
-    assert_eq!(at("Y BEAM"), [0, 0, 1, 1]);
     let index = file.dataset("Scan/EBSD/Matches/index").unwrap().read_2d::<i32>().unwrap();
     assert_eq!(index.column(0).to_vec(), [1, 3, 5, 6], "each is most like itself");
 }
