@@ -508,6 +508,22 @@ fn interrupted_conversions_go_on() {
     };
     assert_eq!(convert::run(&scan, &all, &p, &path, false, &control()).unwrap().resumed, 0);
     assert_eq!(names(dir.path()), ["b.npy", "input"]);
+    // A scan in a folder is another one once a file in it is: its own time need not tell.
+    let chunks = dir.path().join("chunks");
+    std::fs::create_dir_all(chunks.join("data")).unwrap();
+    std::fs::write(chunks.join("data/0"), "0").unwrap();
+    scan.info.path = chunks.clone();
+    for (changed, path) in [(false, "c.npy"), (true, "d.npy")].map(|(c, p)| (c, dir.path().join(p))) {
+        scan.cancel_after = 40;
+        scan.read.store(0, Ordering::Relaxed);
+        convert::run(&scan, &all, &params(Format::Npy), &path, false, &control()).unwrap_err();
+        scan.cancel_after = u64::MAX;
+        if changed {
+            std::fs::write(chunks.join("data/0"), "another").unwrap();
+        }
+        let again = convert::run(&scan, &all, &params(Format::Npy), &path, false, &control()).unwrap();
+        assert_eq!(again.resumed == 0, changed);
+    }
 }
 
 #[test]

@@ -924,6 +924,28 @@ fn interrupted_conversions_go_on() {
 }
 
 #[test]
+fn unfinished_files_of_others_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.h5");
+    let once = || convert(&data("patterns.zip"), &params(1, BinMode::Mean), Given::default(), &path);
+    for name in ["out.h5.part", "out.h5.part.means", "out.h5.part.toml"] {
+        let thesis = dir.path().join(name);
+        std::fs::write(&thesis, "years of work").unwrap();
+        let e = once().unwrap_err().to_string();
+        assert!(e.contains("something else has the name of an unfinished conversion"), "{e}");
+        assert_eq!(std::fs::read_to_string(&thesis).unwrap(), "years of work");
+        std::fs::remove_file(&thesis).unwrap();
+    }
+    let other = std::fs::File::create(dir.path().join("out.h5.part.toml")).unwrap();
+    other.lock().unwrap();
+    let e = once().unwrap_err().to_string();
+    assert!(e.contains("another conversion to it is running"), "{e}");
+    drop(other);
+    assert_eq!(once().unwrap().resumed, 0);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn kikuchipy_files_have_every_point() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("kp.h5");

@@ -82,7 +82,7 @@ struct LatticeFlags {
     /// What strain is relative to: cluster-median, roi:SPEC or vectors:AY,AX,BY,BX [default: cluster-median]
     #[arg(long, value_name = "REFERENCE")]
     reference: Option<Reference>,
-    /// Axes of the strain tensor: detector, an angle in degrees from +x towards +y, or a [default: detector]
+    /// Axes of the strain tensor, before the lattice turned from its reference: detector, an angle in degrees from +x towards +y, or a [default: detector]
     #[arg(long, value_name = "detector|DEG|a", allow_hyphen_values = true)]
     strain_axes: Option<StrainAxes>,
     /// Frames with fewer matched spots are not trusted [default: 5]

@@ -12,6 +12,7 @@ pub mod folder;
 pub mod phases;
 pub mod strain;
 pub mod tune;
+mod unfinished;
 
 pub use common::{
     Timings, frame_array, mean_frame, meaning, provenance, read_frame, scatter_rows, single_logsum, statistic, to_toml, unit,

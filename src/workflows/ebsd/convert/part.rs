@@ -1,14 +1,15 @@
-//! Conversions that can be interrupted: `FILE.part` and what is known of it.
+//! Conversions of patterns that can be interrupted.
 
 use super::{Job, Params, complete};
 use crate::error::{Error, Result};
 use crate::io::ebsd::{Codec, Description, PatternWriter, Store};
 use crate::io::output::check_free;
 use crate::pixel::FrameShape;
+use crate::workflows::unfinished::{Source, Unfinished};
 use serde::Serialize;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
 impl Job<'_> {
@@ -16,11 +17,14 @@ impl Job<'_> {
     pub(super) fn resumable(&self, what: &Description<'_>, path: &Path, overwrite: bool) -> Result<u64> {
         check_free(path, overwrite)?;
         let (layout, stack) = (self.params.target.layout(), self.params.target.stack());
-        let part = Part::of(path);
+        let part = Unfinished::of(path, "means");
         let task = self.task(what, path)?;
-        let reopened = part.reopen(&task, stack, self.frame, || {
-            Store::resume_part(&part.file, path, layout, what, overwrite)
-        })?;
+        let reopened = match part.claim(|_| false)? == task {
+            true => reopen(&part, stack, self.frame, || {
+                Store::resume_part(&part.file, path, layout, what, overwrite)
+            })?,
+            false => None,
+        };
         let (store, writer, before) = match reopened {
             Some((store, writer, before)) if self.still_reads(&before)? => {
                 log::info!("{}: going on after {} patterns", path.display(), before.len());
@@ -29,15 +33,19 @@ impl Job<'_> {
             other => {
                 // HDF5 must have closed the file before another takes its name.
                 drop(other);
-                part.remove();
-                let store = Store::create_part(&part.file, path, layout, what, overwrite)?;
-                let writer = store.pattern_writer(stack, self.frame, Codec::None)?;
-                fs::write(&part.task, &task).map_err(|e| Error::io(&part.task, "cannot write", e))?;
+                part.begin(&task)?;
+                let begun = Store::create_part(&part.file, path, layout, what, overwrite)
+                    .and_then(|store| Ok((store.pattern_writer(stack, self.frame, Codec::None)?, store)));
+                let (writer, store) = begun.inspect_err(|_| part.remove())?;
                 (store, writer, Vec::new())
             }
         };
-        let failed = |e| Error::io(&part.means, "cannot write", e);
-        let mut log = File::options().append(true).create(true).open(&part.means).map_err(failed)?;
+        let failed = |e| Error::io(&part.progress, "cannot write", e);
+        let mut log = File::options()
+            .append(true)
+            .create(true)
+            .open(&part.progress)
+            .map_err(failed)?;
         let mut means = before;
         let resumed = means.len() as u64;
         let go_on = self.run(
@@ -85,10 +93,8 @@ impl Job<'_> {
     fn task(&self, what: &Description<'_>, path: &Path) -> Result<String> {
         #[derive(Serialize)]
         struct Task<'a> {
-            input: String,
-            /// Length and time of a file, or a hash of the names, lengths and times of all files of a folder.
-            bytes: u64,
-            modified: String,
+            #[serde(flatten)]
+            source: Source,
             format: &'a str,
             dataset: &'a str,
             stored: &'a str,
@@ -100,18 +106,8 @@ impl Job<'_> {
             params: &'a Params,
         }
         let info = self.scan.info();
-        let metadata = fs::metadata(&info.path).map_err(|e| Error::io(&info.path, "cannot read", e))?;
-        let absolute = fs::canonicalize(&info.path).map_err(|e| Error::io(&info.path, "cannot read", e))?;
-        let (bytes, modified) = if metadata.is_dir() {
-            folder(&absolute, path)?
-        } else {
-            let modified = metadata.modified().map(crate::io::results::iso_time).unwrap_or_default();
-            (metadata.len(), modified)
-        };
         let task = Task {
-            input: absolute.display().to_string(),
-            bytes,
-            modified,
+            source: Source::of(&info.path, path)?,
             format: info.format,
             dataset: info.dataset.as_deref().unwrap_or_default(),
             stored: &info.stored,
@@ -148,102 +144,27 @@ fn description(what: &Description<'_>) -> String {
     format!("{:032x}", hash.digest128())
 }
 
-/// Bytes in a folder and a hash of the names, lengths and times of its files; those of the conversion to `output` do not count, which may
-/// lie in it.
-fn folder(path: &Path, output: &Path) -> Result<(u64, String)> {
-    let parent = output
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let own = match (fs::canonicalize(parent), output.file_name()) {
-        (Ok(parent), Some(name)) => Some(parent.join(name).as_os_str().as_encoded_bytes().to_vec()),
-        _ => None,
-    };
-    let (mut files, mut folders) = (Vec::new(), vec![path.to_owned()]);
-    while let Some(inner) = folders.pop() {
-        let failed = |e| Error::io(&inner, "cannot list", e);
-        for entry in fs::read_dir(&inner).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let at = entry.path();
-            // Links are followed to files only: folders may lead back to themselves.
-            if entry.file_type().map_err(failed)?.is_dir() {
-                folders.push(at);
-            } else if own
-                .as_ref()
-                .is_none_or(|own| !at.as_os_str().as_encoded_bytes().starts_with(own))
-            {
-                let known = fs::metadata(&at).ok();
-                let modified = known.as_ref().and_then(|m| m.modified().ok());
-                files.push((at, known.map_or(0, |m| m.len()), modified));
-            }
-        }
-    }
-    // Folders come in any order.
-    files.sort_unstable();
-    let mut hash = Xxh3::new();
-    for file in &files {
-        hash.update(format!("{file:?};").as_bytes());
-    }
-    Ok((
-        files.iter().map(|(_, bytes, _)| bytes).sum(),
-        format!("{:032x}", hash.digest128()),
-    ))
-}
-
-/// The files of a conversion that is not complete.
-struct Part {
-    file: PathBuf,
-    means: PathBuf,
-    task: PathBuf,
-}
-
-impl Part {
-    fn of(path: &Path) -> Part {
-        let with = |ending: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(ending);
-            PathBuf::from(name)
-        };
-        Part {
-            file: with(".part"),
-            means: with(".part.means"),
-            task: with(".part.toml"),
-        }
-    }
-
-    fn remove(&self) {
-        for file in [&self.means, &self.task, &self.file] {
-            // Most often there is none.
-            let _ = fs::remove_file(file);
-        }
-    }
-
-    /// The unfinished file and the means of the patterns in it, if it is of the same task and can be read.
-    fn reopen(
-        &self,
-        task: &str,
-        stack: &str,
-        frame: FrameShape,
-        open: impl FnOnce() -> Result<Store>,
-    ) -> Result<Option<(Store, PatternWriter, Vec<f64>)>> {
-        if !fs::read_to_string(&self.task).is_ok_and(|t| t == task) {
-            return Ok(None);
-        }
-        let opened = open().and_then(|store| Ok((store.resume_writer(stack, frame)?, store)));
-        let Ok((Some(writer), store)) = opened else { return Ok(None) };
-        let failed = |e| Error::io(&self.means, "cannot read", e);
-        let mut bytes = Vec::new();
-        let mut log = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&self.means)
-            .map_err(failed)?;
-        (&mut log).take(8 * writer.count()).read_to_end(&mut bytes).map_err(failed)?;
-        let means: Vec<f64> = bytes.as_chunks::<8>().0.iter().map(|b| f64::from_ne_bytes(*b)).collect();
-        // A mean that was cut in the middle is written anew.
-        log.set_len(8 * means.len() as u64).map_err(failed)?;
-        Ok(Some((store, writer, means)))
-    }
+/// The unfinished file and the means of the patterns in it, if it can be read.
+fn reopen(
+    part: &Unfinished,
+    stack: &str,
+    frame: FrameShape,
+    open: impl FnOnce() -> Result<Store>,
+) -> Result<Option<(Store, PatternWriter, Vec<f64>)>> {
+    let opened = open().and_then(|store| Ok((store.resume_writer(stack, frame)?, store)));
+    let Ok((Some(writer), store)) = opened else { return Ok(None) };
+    let failed = |e| Error::io(&part.progress, "cannot read", e);
+    let mut bytes = Vec::new();
+    let mut log = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&part.progress)
+        .map_err(failed)?;
+    (&mut log).take(8 * writer.count()).read_to_end(&mut bytes).map_err(failed)?;
+    let means: Vec<f64> = bytes.as_chunks::<8>().0.iter().map(|b| f64::from_ne_bytes(*b)).collect();
+    // A mean that was cut in the middle is written anew.
+    log.set_len(8 * means.len() as u64).map_err(failed)?;
+    Ok(Some((store, writer, means)))
 }
