@@ -46,7 +46,7 @@ pub struct ScanArgs {
     #[arg(long, value_name = "TEMPLATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub names: Option<String>,
-    /// Replace bad pixels by the local median: a mask (.npy, .png) or `auto`
+    /// Replace bad pixels by the local median: a mask (.npy, .png, HDF5FILE:/DATASET) or `auto`
     #[arg(long, value_name = "FILE|auto")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bad_pixels: Option<String>,

@@ -141,9 +141,10 @@ fn ignored(h5: &File, info: &mut ScanInfo) {
     let exists = |name: &str| h5.link_exists("/entry/instrument/detector/detectorSpecific") && h5.link_exists(name);
     if h5.link_exists("/entry/instrument") && h5.link_exists("/entry/instrument/detector") {
         if exists(&format!("{SPECIFIC}/pixel_mask")) {
-            let hint =
-                "the detector's pixel mask; --bad-pixels auto finds most of its pixels, and masked ones hold the largest value";
-            info.reading.ignored.push(hint.to_owned());
+            let hint = "the detector's pixel mask: masked pixels hold the largest value unless --bad-pixels";
+            info.reading
+                .ignored
+                .push(format!("{hint} {}:{SPECIFIC}/pixel_mask", info.path.display()));
         }
         info.reading
             .ignored

@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::io::dtype::{Kind, Stored};
-use crate::io::npy;
 use crate::io::readat::ReadAt;
+use crate::io::{h5, npy};
 use crate::pixel::FrameShape;
+use hdf5::types::TypeDescriptor;
 use std::path::Path;
 
 /// Bytes of an unpacked image that are taken at most: four samples of every pixel of the largest frame.
@@ -15,20 +16,36 @@ const MAX_BYTES: u64 = 1 << 30;
 /// # Errors
 /// [`Error::Unsupported`], [`Error::Format`] with file and place; [`Error::Parameter`] where the shape is not the frame's.
 pub(super) fn read(path: &Path, frame: FrameShape) -> Result<Vec<u32>> {
-    let file = ReadAt::open(path)?;
-    let mut head = [0; 8];
-    let n = file.len().min(8) as usize;
-    file.read(0, &mut head[..n])?;
-    let mut bad = if head.starts_with(npy::MAGIC) {
-        from_npy(&file, frame)?
-    } else if head.starts_with(b"\x89PNG") {
-        from_png(path, frame)?
-    } else {
-        return Err(Error::unsupported(path, "a mask of bad pixels is a .npy or .png file"));
+    let mut bad = match dataset_of(path) {
+        Some((file, dataset)) => from_hdf5(file, dataset, frame)?,
+        None => from_file(path, frame)?,
     };
     bad.sort_unstable();
     bad.dedup();
     Ok(bad)
+}
+
+/// `FILE:/DATASET` in its two parts.
+fn dataset_of(path: &Path) -> Option<(&Path, &str)> {
+    let text = path.to_str()?;
+    let at = text.rfind(":/")?;
+    let file = Path::new(&text[..at]);
+    (!path.exists() && file.is_file()).then_some((file, &text[at + 1..]))
+}
+
+fn from_file(path: &Path, frame: FrameShape) -> Result<Vec<u32>> {
+    let file = ReadAt::open(path)?;
+    let mut head = [0; 8];
+    let n = file.len().min(8) as usize;
+    file.read(0, &mut head[..n])?;
+    if head.starts_with(npy::MAGIC) {
+        from_npy(&file, frame)
+    } else if head.starts_with(b"\x89PNG") {
+        from_png(path, frame)
+    } else {
+        let what = "a mask of bad pixels is a .npy or .png file, or in an HDF5 file FILE:/DATASET";
+        Err(Error::unsupported(path, what))
+    }
 }
 
 fn wrong_shape(path: &Path, shape: &str, frame: FrameShape) -> Error {
@@ -43,16 +60,10 @@ fn wrong_shape(path: &Path, shape: &str, frame: FrameShape) -> Error {
 fn from_npy(file: &ReadAt, frame: FrameShape) -> Result<Vec<u32>> {
     let path = file.path();
     let h = npy::header(file)?;
-    if matches!(h.stored.kind, Kind::F32 | Kind::F64) {
-        return Err(Error::unsupported(
-            path,
-            format!("a mask of {}; use bool or integers", h.stored),
-        ));
+    if matches!(h.stored.kind, Kind::F16 | Kind::F32 | Kind::F64) {
+        return Err(no_integers(path, &h.stored.to_string()));
     }
-    let is_mask = h.shape == [frame.height as u64, frame.width as u64];
-    if !is_mask && !matches!(h.shape.as_slice(), [_, 2]) {
-        return Err(wrong_shape(path, &crate::io::limits::tuple(&h.shape), frame));
-    }
+    let wanted = Wanted::of(path, &h.shape, frame)?;
     // A list may name every pixel once; what is longer is no list of bad pixels.
     let bytes = file.len() - h.start;
     let most = (frame.pixels() * 2 * h.stored.bytes()) as u64;
@@ -64,26 +75,81 @@ fn from_npy(file: &ReadAt, frame: FrameShape) -> Result<Vec<u32>> {
     }
     let mut data = vec![0; bytes as usize];
     file.read(h.start, &mut data)?;
-    let size = h.stored.bytes();
-    if is_mask {
-        let values = (0u32..).zip(data.chunks_exact(size));
-        return Ok(values.filter(|(_, b)| integer(h.stored, b) != 0).map(|(p, _)| p).collect());
+    let values = data.chunks_exact(h.stored.bytes());
+    wanted.pixels(path, values.map(|b| integer(h.stored, b)), frame)
+}
+
+fn from_hdf5(path: &Path, name: &str, frame: FrameShape) -> Result<Vec<u32>> {
+    let failed = |e: hdf5::Error| h5::fault(path, name, &e);
+    let dataset = h5::open_file(path)?.dataset(name).map_err(failed)?;
+    let shape: Vec<u64> = dataset.shape().into_iter().map(|n| n as u64).collect();
+    let wanted = Wanted::of(path, &shape, frame)?;
+    if dataset.size() > 2 * frame.pixels() {
+        return Err(Error::limit(
+            path,
+            format!("a list of {} numbers for frames of {} pixels", dataset.size(), frame.pixels()),
+        ));
     }
-    let inside = |v: i128, n: usize| usize::try_from(v).ok().filter(|&v| v < n);
-    let pixel = |(i, row): (usize, &[u8])| {
-        let (y, x) = (integer(h.stored, &row[..size]), integer(h.stored, &row[size..]));
-        match (inside(y, frame.height), inside(x, frame.width)) {
-            (Some(y), Some(x)) => Ok((y * frame.width + x) as u32),
-            _ => {
-                let what = format!(
-                    "pixel ({y}, {x}) lies outside the frame of ({}, {})",
-                    frame.height, frame.width
-                );
-                Err(Error::format(path, format!("row {i}"), what))
+    let kind = dataset.dtype().and_then(|t| t.to_descriptor()).map_err(failed)?;
+    match kind {
+        TypeDescriptor::Boolean => {
+            let values = dataset.read_raw::<bool>().map_err(failed)?;
+            wanted.pixels(path, values.into_iter().map(i128::from), frame)
+        }
+        TypeDescriptor::Integer(_) => {
+            let values = dataset.read_raw::<i64>().map_err(failed)?;
+            wanted.pixels(path, values.into_iter().map(i128::from), frame)
+        }
+        TypeDescriptor::Unsigned(_) => {
+            let values = dataset.read_raw::<u64>().map_err(failed)?;
+            wanted.pixels(path, values.into_iter().map(i128::from), frame)
+        }
+        other => Err(no_integers(path, &other.to_string())),
+    }
+}
+
+fn no_integers(path: &Path, kind: &str) -> Error {
+    Error::unsupported(path, format!("a mask of {kind}; use bool or integers"))
+}
+
+/// What numbers say about pixels.
+enum Wanted {
+    /// One for each pixel, not zero where it is bad.
+    Mask,
+    /// y and x of each bad one.
+    List,
+}
+
+impl Wanted {
+    fn of(path: &Path, shape: &[u64], frame: FrameShape) -> Result<Wanted> {
+        if shape == [frame.height as u64, frame.width as u64] {
+            Ok(Wanted::Mask)
+        } else if matches!(shape, [_, 2]) {
+            Ok(Wanted::List)
+        } else {
+            Err(wrong_shape(path, &crate::io::limits::tuple(shape), frame))
+        }
+    }
+
+    /// Numbers of the bad pixels in C order.
+    fn pixels(&self, path: &Path, mut values: impl Iterator<Item = i128>, frame: FrameShape) -> Result<Vec<u32>> {
+        let mut bad = Vec::new();
+        match self {
+            Wanted::Mask => bad.extend((0u32..).zip(values).filter(|(_, v)| *v != 0).map(|(p, _)| p)),
+            Wanted::List => {
+                let inside = |v: i128, n: usize| usize::try_from(v).ok().filter(|&v| v < n);
+                while let (Some(y), Some(x)) = (values.next(), values.next()) {
+                    let (Some(y), Some(x)) = (inside(y, frame.height), inside(x, frame.width)) else {
+                        let size = format!("({}, {})", frame.height, frame.width);
+                        let what = format!("pixel ({y}, {x}) lies outside the frame of {size}");
+                        return Err(Error::format(path, format!("row {}", bad.len()), what));
+                    };
+                    bad.push((y * frame.width + x) as u32);
+                }
             }
         }
-    };
-    data.chunks_exact(2 * size).enumerate().map(pixel).collect()
+        Ok(bad)
+    }
 }
 
 /// One stored integer.

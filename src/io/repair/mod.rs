@@ -21,7 +21,8 @@ pub enum BadPixels {
     None,
     /// Dead and hot pixels are looked for in up to 64 frames, evenly over the scan.
     Auto,
-    /// A `.npy` mask of the frame's shape or list (n, 2) of (y, x), or a `.png` whose non-zero pixels are bad.
+    /// A mask of the frame's shape, not zero where a pixel is bad (`.npy`, `.png`, or `FILE:/DATASET` in HDF5), or a list (n, 2) of (y, x) (not
+    /// `.png`).
     File(PathBuf),
 }
 
