@@ -5,13 +5,29 @@
 
 use emstream::backend::gpu::Gpu;
 use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 
-/// `gpu`, its kernels in disorder if the environment has EMSTREAM_DISORDER.
+/// `gpu`, its kernels in disorder if the environment has EMSTREAM_DISORDER, or kept as files in the folder EMSTREAM_KERNELS (see
+/// `scripts/translate`).
 pub fn as_told(gpu: Gpu) -> Gpu {
     if std::env::var_os("EMSTREAM_DISORDER").is_some() {
         disturb(&gpu);
+    } else if let Some(folder) = std::env::var_os("EMSTREAM_KERNELS").map(PathBuf::from) {
+        gpu.rewrite_shaders(move |wgsl| {
+            keep(&folder, wgsl);
+            wgsl.to_owned()
+        });
     }
     gpu
+}
+
+/// The same kernel is built many times: its text is its name.
+fn keep(folder: &Path, wgsl: &str) {
+    let mut hash = DefaultHasher::new();
+    wgsl.hash(&mut hash);
+    let path = folder.join(format!("{:016x}.wgsl", hash.finish()));
+    std::fs::write(&path, wgsl).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
 /// Kernels that `gpu` builds from now on are in disorder.
