@@ -274,6 +274,46 @@ fn two_conversions_to_one_file_do_not_mix() {
     assert_eq!(names(dir.path()), ["a.npy", "input"]);
 }
 
+/// Commands say of a folder what they say of a file: name, bytes, time and fingerprint.
+#[test]
+fn commands_read_what_convert_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let scan = Made::new(&dir.path().join("input"), [4, 5], FrameShape::new(Pixel::U16, [16, 16]));
+    let mut means = Vec::new();
+    for (name, format) in FILES.into_iter().filter(|f| f.1 != Format::Blo) {
+        let path = dir.path().join(name);
+        run(&scan, &params(format), &path).unwrap();
+        let out = dir.path().join(format!("{name}.stats.h5"));
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_emstream"))
+            .args(["stats", "--backend", "cpu", "--ops", "mean", "-o"])
+            .args([&out, &path])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+        let file = hdf5::File::open(&out).unwrap();
+        means.push((name, file.dataset("stats/mean").unwrap().read_raw::<f64>().unwrap()));
+    }
+    for (name, mean) in &means {
+        assert_eq!(mean, &means[0].1, "{name}");
+    }
+    let folder = dir.path().join("a.zspy");
+    let on_disk = read(&folder).info().bytes_on_disk().unwrap();
+    let looked_at = emstream::io::results::Input::of(&folder).unwrap();
+    assert!(on_disk > 20 * 512 && on_disk == looked_at.bytes, "{on_disk}, {looked_at:?}");
+    let print = |p: &Path| emstream::io::fingerprint::fingerprint(p).unwrap();
+    let before = print(&folder);
+    let chunk = folder.join("Experiments/a/data/0/0/0/0");
+    let mut bytes = std::fs::read(&chunk).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&chunk, &bytes).unwrap();
+    assert_ne!(print(&folder), before, "another pixel");
+    bytes[0] ^= 1;
+    std::fs::write(&chunk, &bytes).unwrap();
+    assert_eq!(print(&folder), before, "its time does not count");
+    std::fs::write(folder.join("Experiments/a/note"), "").unwrap();
+    assert_ne!(print(&folder), before, "another file");
+}
+
 /// The chunk files of a `.zspy`, undone by hand.
 fn zarr_pixels(folder: &Path, nav: [usize; 2], frame: FrameShape) -> Vec<u8> {
     let data = folder.join("Experiments/a/data");

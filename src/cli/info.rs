@@ -54,6 +54,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     };
     let i = scan.info();
     let otherwise = io::otherwise(i, &datasets);
+    let on_disk = i.bytes_on_disk()?;
     if args.json {
         let axis = |a: &Axis| json!({"scale": a.scale, "unit": a.unit});
         let list: Vec<_> = datasets
@@ -65,7 +66,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
             "sig_shape": [i.frame.height, i.frame.width], "dtype": i.frame.pixel.name(), "stored": i.stored,
             "nav_axes": i.nav_axes.iter().map(axis).collect::<Vec<_>>(),
             "sig_axes": i.sig_axes.iter().map(axis).collect::<Vec<_>>(),
-            "frames": i.frames(), "file_bytes": i.file_bytes, "datasets": list, "notes": i.notes,
+            "frames": i.frames(), "file_bytes": on_disk, "datasets": list, "notes": i.notes,
             "shape_from": i.reading.shape.word(), "shape_reason": i.reading.shape.to_string(), "ignored": i.reading.ignored,
             "otherwise": otherwise.iter().map(|(flags, what)| json!({"flags": flags, "what": what})).collect::<Vec<_>>(),
         });
@@ -95,7 +96,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     println!(
         "  pixels      {:.3} GB decoded, {:.3} GB on disk",
         gb(i.frames() * i.frame.bytes() as u64),
-        gb(i.file_bytes)
+        gb(on_disk)
     );
     for d in &datasets {
         println!("  dataset     {}  {:?}  {}", d.path, d.shape, d.dtype);

@@ -1,5 +1,6 @@
-//! Recognising an input file again without reading all of it.
+//! Recognising an input again without reading all of it.
 
+use super::folder::members;
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,14 +10,20 @@ use xxhash_rust::xxh3::Xxh3;
 const END: u64 = 64 << 10;
 const BLOCK: u64 = 4 << 10;
 const BLOCKS: u64 = 16;
+/// Files of a folder that are looked into.
+const FILES: usize = 16;
 
 /// Fingerprint of a file: `xxh3-128:` and 32 hex digits, of its length (8 bytes, little-endian), its first and last 64 KiB, and
-/// 16 blocks of 4 KiB evenly spaced between them. Files up to 192 KiB are hashed whole after their length.
+/// 16 blocks of 4 KiB evenly spaced between them. Files up to 192 KiB are hashed whole after their length. Of a folder: names and lengths of
+/// all files in it, in order, then the fingerprints of 16 of them, evenly spaced.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read.
 pub fn fingerprint(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
+    if path.is_dir() {
+        return of_folder(path);
+    }
     let failed = |e| Error::io(path, "cannot read", e);
     let mut file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
@@ -27,6 +34,23 @@ pub fn fingerprint(path: impl AsRef<Path>) -> Result<String> {
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
         file.read_exact(&mut buffer).map_err(failed)?;
         hash.update(&buffer);
+    }
+    Ok(format!("xxh3-128:{:032x}", hash.digest128()))
+}
+
+fn of_folder(folder: &Path) -> Result<String> {
+    let members = members(folder)?;
+    let mut hash = Xxh3::new();
+    for member in &members {
+        for part in &member.path {
+            hash.update(part.as_encoded_bytes());
+            hash.update(b"/");
+        }
+        hash.update(&member.bytes.to_le_bytes());
+    }
+    let step = members.len().div_ceil(FILES).max(1);
+    for member in members.iter().step_by(step) {
+        hash.update(fingerprint(folder.join(&member.path))?.as_bytes());
     }
     Ok(format!("xxh3-128:{:032x}", hash.digest128()))
 }

@@ -11,6 +11,7 @@ mod empad;
 mod fields;
 mod flat;
 mod flips;
+pub(crate) mod folder;
 mod fuzz;
 mod h5;
 mod joined;
@@ -83,7 +84,7 @@ pub struct ScanInfo {
     pub together: usize,
     /// True when reading costs much more than copying (compressed): worth keeping decoded.
     pub costly: bool,
-    /// Size of the file in bytes.
+    /// Size of the file or files in bytes; 0 for a folder, whose many files are not counted on opening: [`ScanInfo::bytes_on_disk`].
     pub file_bytes: u64,
     /// Things a user should know, e.g. that float64 was rounded.
     pub notes: Vec<String>,
@@ -123,6 +124,16 @@ impl ScanInfo {
     /// Number of frames.
     pub fn frames(&self) -> u64 {
         self.nav[0] as u64 * self.nav[1] as u64
+    }
+    /// Size of the file or files in bytes; those of a folder are looked at now.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] for a folder that cannot be listed.
+    pub fn bytes_on_disk(&self) -> Result<u64> {
+        match self.path.is_dir() {
+            true => Ok(folder::members(&self.path)?.iter().map(|m| m.bytes).sum()),
+            false => Ok(self.file_bytes),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! How results came about: parameters, timings, inputs; what a result file says about it.
 
 use super::fingerprint::fingerprint;
+use super::folder::members;
 use crate::error::{Error, Result};
 use crate::io::Axis;
 use std::path::Path;
@@ -58,7 +59,7 @@ pub struct Timing {
     pub uploaded: u64,
 }
 
-/// A file that was read.
+/// A file that was read, or a folder of files.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Input {
     /// File name without folders.
@@ -71,17 +72,26 @@ pub struct Input {
 }
 
 impl Input {
-    /// Looks at a file.
+    /// Looks at a file, or at all files in a folder.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
     pub fn of(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, "cannot read", e))?;
+        let (bytes, modified) = if metadata.is_dir() {
+            let members = members(path)?;
+            (
+                members.iter().map(|m| m.bytes).sum(),
+                members.iter().filter_map(|m| m.modified).max(),
+            )
+        } else {
+            (metadata.len(), metadata.modified().ok())
+        };
         Ok(Input {
             name: crate::io::file_name(path),
-            bytes: metadata.len(),
-            modified: metadata.modified().map(iso_time).unwrap_or_default(),
+            bytes,
+            modified: modified.map(iso_time).unwrap_or_default(),
             fingerprint: fingerprint(path)?,
         })
     }

@@ -1,6 +1,7 @@
 //! Conversions that can be interrupted: `FILE.part`, what is known of it, and whose it is.
 
 use crate::error::{Error, Result};
+use crate::io::folder::members;
 use crate::io::output::{is_taken, remove_any};
 use crate::io::results::iso_time;
 use serde::Serialize;
@@ -197,31 +198,16 @@ fn folder(path: &Path, output: &Path) -> Result<(u64, String)> {
         (Ok(parent), Some(name)) => Some(parent.join(name).as_os_str().as_encoded_bytes().to_vec()),
         _ => None,
     };
-    let (mut files, mut folders) = (Vec::new(), vec![path.to_owned()]);
-    while let Some(inner) = folders.pop() {
-        let failed = |e| Error::io(&inner, "cannot list", e);
-        for entry in fs::read_dir(&inner).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let at = entry.path();
-            // Links are followed to files only: folders may lead back to themselves.
-            if entry.file_type().map_err(failed)?.is_dir() {
-                folders.push(at);
-            } else if own
-                .as_ref()
-                .is_none_or(|own| !at.as_os_str().as_encoded_bytes().starts_with(own))
-            {
-                let known = fs::metadata(&at).ok();
-                let modified = known.as_ref().and_then(|m| m.modified().ok());
-                files.push((at, known.map_or(0, |m| m.len()), modified));
-            }
-        }
-    }
-    // Folders come in any order.
-    files.sort_unstable();
+    let mut files = members(path)?;
+    files.retain(|m| {
+        let at = path.join(&m.path);
+        own.as_ref()
+            .is_none_or(|own| !at.as_os_str().as_encoded_bytes().starts_with(own))
+    });
     let mut hash = Xxh3::new();
     for file in &files {
         hash.update(format!("{file:?};").as_bytes());
     }
-    let bytes = files.iter().map(|(_, bytes, _)| bytes).sum();
+    let bytes = files.iter().map(|m| m.bytes).sum();
     Ok((bytes, format!("{:032x}", hash.digest128())))
 }

@@ -14,7 +14,7 @@ use super::limits;
 use super::open::OpenOptions;
 use super::reading::{Reading, ShapeFrom};
 use super::stack::Stack;
-use super::{Axis, Scan, ScanInfo};
+use super::{Axis, Scan, ScanInfo, folder};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use serde_json::Value;
@@ -196,11 +196,7 @@ pub(crate) fn open(path: &Path, options: &OpenOptions, control: &Control) -> Res
         sig_axes,
         together: usize::try_from(chunk[1].min(four[1])).unwrap_or(1),
         costly: !d.compressor.is_none(),
-        file_bytes: if path.is_file() {
-            std::fs::metadata(path).map_or(0, |m| m.len())
-        } else {
-            0
-        },
+        file_bytes: folder::bytes_of_file(path),
         notes: d.stored.note(pixel).into_iter().collect(),
         reading: Reading::shape(options, from),
     };

@@ -9,11 +9,11 @@ use super::data::{Geometry, MapData};
 use super::mapped::{Mapped, Places};
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::io::limits;
 use crate::io::open::OpenOptions;
 use crate::io::readat::ReadAt;
 use crate::io::stack::check_request;
 use crate::io::{Axis, Scan, ScanInfo};
+use crate::io::{folder, limits};
 use crate::pixel::{FrameShape, Pixel};
 use names::{Names, is_background};
 use ndarray::Array2;
@@ -121,7 +121,7 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
         sig_axes: [Axis::default(), Axis::default()],
         together: 1,
         costly: true,
-        file_bytes: std::fs::metadata(path).map_or(0, |m| m.len()),
+        file_bytes: folder::bytes_of_file(path),
         notes,
         reading: Default::default(),
     };
