@@ -86,6 +86,22 @@ fn frames_that_fit_are_uploaded_once() {
 }
 
 #[test]
+fn frames_on_the_device_are_done_in_pieces() {
+    let scan = scan([25, 40], [33, 31], 1, |v| v as u16);
+    let stride = scan.info().frame.stride() as u64;
+    let backend = gpu();
+    let resident = Resident::new(0);
+    let (wanted, t) = pass(&scan, &backend, &resident, &control(None)).unwrap();
+    // 256, 256, 256 and 232 frames.
+    assert_eq!((t.blocks, t.resident), (4, 0));
+    for (frames, pieces) in [(64, 4 + 4 + 4 + 4), (40, 7 + 7 + 7 + 6), (8, 32 + 32 + 32 + 29), (256, 4)] {
+        let (again, t) = pass(&scan, &backend, &resident, &control(Some(frames * stride))).unwrap();
+        assert_eq!((t.blocks, t.resident, t.uploaded), (pieces, 1000, 0), "{frames}");
+        assert!(again == wanted, "{frames} frames at a time");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_streamed_again() {
     let scan = scan([50, 64], [64, 64], 2, |v| v as u16);
     let bytes = 3200 * scan.info().frame.stride() as u64;

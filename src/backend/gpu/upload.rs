@@ -51,6 +51,11 @@ impl UploadRing {
         Ok(UploadRing { inner, bytes })
     }
 
+    /// Size of each staging buffer.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Copies `data` (a multiple of 4 bytes) into the next staging buffer. Waits until one is free, that is until the submission
     /// that used it last is done: whoever stages more blocks than there are slots must submit meanwhile. Any thread may call it.
     ///

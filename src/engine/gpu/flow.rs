@@ -1,6 +1,6 @@
 //! Submissions under way: one for each block, results taken in order.
 
-use super::{BLOCK_SECONDS, Block, IN_FLIGHT, whole};
+use super::{BLOCK_SECONDS, IN_FLIGHT, whole};
 use crate::backend::gpu::{Gpu, GpuBlock, Recorder, Staged, Submission};
 use crate::control::Control;
 use crate::engine::PassTimes;
@@ -35,6 +35,15 @@ impl Pace {
     }
 }
 
+/// Where the frames of a block come from.
+pub(super) enum Origin<'a> {
+    /// They are in its buffer.
+    There,
+    Staged(Staged),
+    /// Another buffer on the device, from this byte on.
+    Resident(&'a wgpu::Buffer, u64),
+}
+
 /// A submission and whose its reads are.
 struct Flying<'g> {
     first: u64,
@@ -61,11 +70,19 @@ impl<'g> Flow<'g> {
         }
     }
 
-    /// Submits all operators' work on a block that is on the device already.
-    pub fn resident(&mut self, work: &Work<'_>, workers: &mut [Box<dyn DeviceWorker + '_>], block: &Block) -> Result<()> {
-        self.times.resident += block.count as u64;
-        self.submit(work, workers, (block.first, block.count), &block.buffer, None)?;
-        self.make_room(workers, None)
+    /// Submits all operators' work on `frames` that are on the device already, in `buffer` or to be copied to it.
+    pub fn resident(
+        &mut self,
+        work: &Work<'_>,
+        workers: &mut [Box<dyn DeviceWorker + '_>],
+        frames: (u64, usize),
+        buffer: &wgpu::Buffer,
+        from: Origin<'_>,
+        pace: &Pace,
+    ) -> Result<()> {
+        self.times.resident += frames.1 as u64;
+        self.submit(work, workers, frames, buffer, from)?;
+        self.make_room(workers, pace)
     }
 
     /// Uploads a block to `buffer` and submits all operators' work on it.
@@ -79,8 +96,8 @@ impl<'g> Flow<'g> {
         pace: &Pace,
     ) -> Result<()> {
         self.times.uploaded += staged.bytes();
-        self.submit(work, workers, frames, buffer, Some(staged))?;
-        self.make_room(workers, Some(pace))
+        self.submit(work, workers, frames, buffer, Origin::Staged(staged))?;
+        self.make_room(workers, pace)
     }
 
     fn submit(
@@ -89,13 +106,18 @@ impl<'g> Flow<'g> {
         workers: &mut [Box<dyn DeviceWorker + '_>],
         (first, count): (u64, usize),
         buffer: &wgpu::Buffer,
-        staged: Option<Staged>,
+        from: Origin<'_>,
     ) -> Result<()> {
         self.control.check()?;
         let begun = Instant::now();
         let mut rec = Recorder::timed(self.gpu)?;
-        if let Some(staged) = staged {
-            rec.upload(staged, buffer, 0)?;
+        match from {
+            Origin::There => {}
+            Origin::Staged(staged) => rec.upload(staged, buffer, 0)?,
+            Origin::Resident(block, offset) => {
+                let bytes = (count * work.job.frame.stride()) as u64;
+                rec.copy(block, offset, buffer, 0, bytes)?;
+            }
         }
         let block = GpuBlock::new(work.job.frame, first, count, buffer)?;
         let mut reads = Vec::with_capacity(workers.len());
@@ -120,12 +142,12 @@ impl<'g> Flow<'g> {
     }
 
     /// Takes results that are here, and waits for the oldest block's when enough are under way.
-    fn make_room(&mut self, workers: &mut [Box<dyn DeviceWorker + '_>], pace: Option<&Pace>) -> Result<()> {
+    fn make_room(&mut self, workers: &mut [Box<dyn DeviceWorker + '_>], pace: &Pace) -> Result<()> {
         while let Some(oldest) = self.flying.front() {
             if self.flying.len() < IN_FLIGHT && !oldest.submission.ready()? {
                 break;
             }
-            self.land(workers, pace)?;
+            self.land(workers, Some(pace))?;
         }
         Ok(())
     }
@@ -179,5 +201,26 @@ impl<'g> Flow<'g> {
             })
         })??;
         Ok(self.times)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pace_follows_the_device() {
+        let pace = Pace::new(70, 4000);
+        assert_eq!(pace.frames(), 64);
+        for (count, seconds, next) in [
+            (64, 0.1, 128),
+            (128, 1e-9, 3968),
+            (3968, 8.0, 64 + 35),
+            (64, 2.0, 8),
+            (8, 0.1, 16),
+        ] {
+            pace.learn(count, seconds);
+            assert_eq!(pace.frames(), whole(next), "{count} frames in {seconds} s");
+        }
     }
 }

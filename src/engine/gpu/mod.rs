@@ -3,7 +3,7 @@
 //!
 //! **In flight.** Up to [`IN_FLIGHT`] blocks are on the device and [`READ_AHEAD`] more wait in staging buffers; the host waits
 //! for the oldest only. The first blocks are small. How long they keep the device says how many frames the following ones
-//! may have, so that none keeps it much longer than [`BLOCK_SECONDS`].
+//! may have, so that none keeps it much longer than [`BLOCK_SECONDS`]; blocks that are on the device already are cut to that.
 //!
 //! **Residency.** The first frames of the selection, as many as `--gpu-memory` holds beside what the pass needs, stay on the device
 //! for the next passes of the workflow; the rest is streamed in each. A pass that needs more memory itself drops blocks
@@ -14,13 +14,15 @@
 //! blocks and with blocks of half the size. A lost device is opened again, once in a pass.
 
 mod flow;
+mod kept;
 mod stream;
 
-use self::flow::Flow;
+use self::flow::{Flow, Pace};
+pub(super) use self::kept::DeviceBlocks;
 use super::PassTimes;
 use super::pass::{DeviceWorker, Slot, Work};
 use super::resident::Resident;
-use crate::backend::gpu::{Buffer, Gpu, GpuChoice};
+use crate::backend::gpu::{Gpu, GpuChoice};
 use crate::backend::stage::Cost;
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -66,26 +68,6 @@ impl Device {
         new.set_tuning(old.tuning());
         *self.gpu.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         Ok(())
-    }
-}
-
-/// The first blocks of one scan and selection, which stayed on the device after a pass.
-pub(super) struct DeviceBlocks {
-    gpu: Arc<Gpu>,
-    blocks: Vec<Block>,
-}
-
-/// Frames on the device.
-struct Block {
-    first: u64,
-    count: usize,
-    buffer: Buffer,
-}
-
-impl DeviceBlocks {
-    /// First frame that is not among them.
-    fn end(&self) -> u64 {
-        self.blocks.last().map_or(0, |b| b.first + b.count as u64)
     }
 }
 
@@ -192,13 +174,12 @@ impl Sweep<'_> {
             kept.blocks.pop();
         }
         let mut flow = Flow::new(self.gpu, self.control);
+        let pace = self.pace();
         if kept.end() < total {
             let block = self.frames_per_block()?;
-            self.stream(&mut flow, &mut workers, &mut kept, block, resident)?;
+            self.stream(&mut flow, &mut workers, &mut kept, block, &pace, resident)?;
         } else {
-            for block in &kept.blocks {
-                flow.resident(self.work, &mut workers, block)?;
-            }
+            self.revisit(&mut flow, &mut workers, &kept, &pace)?;
         }
         self.control.check()?;
         let times = flow.end(&mut workers, (total - 1) / LEAF)?;
@@ -206,13 +187,26 @@ impl Sweep<'_> {
         Ok(times)
     }
 
-    /// True if this sweep can work beside blocks that are kept: a kept block is done at once, so there must be memory for what
-    /// operators need for each of its frames; and blocks that pass through must not be too small.
+    /// How many frames to begin with.
+    fn pace(&self) -> Pace {
+        let stride = self.work.job.frame.stride().max(1);
+        let most = whole(self.largest as usize / stride);
+        match self.control.block {
+            Some(_) => Pace::new(most, most),
+            None => Pace::new((FIRST_BLOCK as usize / stride).max(LEAF as usize), most),
+        }
+    }
+
+    /// Bytes that operators need for the frames of kept blocks, since one may be done at once.
+    fn needs(&self, kept: &DeviceBlocks) -> u64 {
+        (IN_FLIGHT * kept.largest()) as u64 * self.cost.per_frame
+    }
+
+    /// True if this sweep can work beside blocks that are kept: there must be memory for what operators need, and blocks that
+    /// pass through must not be too small.
     fn leaves_room(&self, kept: &DeviceBlocks, total: u64) -> bool {
-        let most = kept.blocks.iter().map(|b| b.count as u64).max().unwrap_or(0);
-        let needs = IN_FLIGHT as u64 * most * self.cost.per_frame;
         let stride = self.work.job.frame.stride();
-        self.gpu.allocated() + needs <= self.gpu.budget()
+        self.gpu.allocated() + self.needs(kept) <= self.gpu.budget()
             && (kept.end() == total
                 || self
                     .frames_per_block()

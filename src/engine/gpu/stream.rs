@@ -2,7 +2,8 @@
 //! that stay in the cache between reading and copying.
 
 use super::flow::{Flow, Pace};
-use super::{Block, DeviceBlocks, FIRST_BLOCK, IN_FLIGHT, OnDevice, READ_AHEAD, Sweep};
+use super::kept::{Block, DeviceBlocks};
+use super::{IN_FLIGHT, OnDevice, READ_AHEAD, Sweep};
 use crate::backend::gpu::{Buffer, Staged, Staging, UploadRing};
 use crate::engine::ahead::ReadAhead;
 use crate::engine::cpu::leaf_in_memory;
@@ -35,17 +36,13 @@ impl Sweep<'_> {
         workers: &mut OnDevice<'_>,
         kept: &mut DeviceBlocks,
         block: usize,
+        pace: &Pace,
         resident: &Resident,
     ) -> Result<()> {
         let stride = self.work.job.frame.stride();
         let total = self.work.job.selection.len();
         let bytes = (block * stride) as u64;
         let ring = UploadRing::new(self.gpu, SLOTS, bytes)?;
-        let first = match self.control.block {
-            Some(_) => block,
-            None => (FIRST_BLOCK as usize / stride.max(1)).max(LEAF as usize),
-        };
-        let pace = Pace::new(first, block);
         let begin = kept.end();
         let reading = AtomicU64::new(0);
         let mut passing: Vec<Buffer> = Vec::new();
@@ -55,11 +52,9 @@ impl Sweep<'_> {
         std::thread::scope(|scope| {
             // The receiver lives in this closure, so that leaving it early ends the reader.
             let filled = filled;
-            let (ring, pace, reading) = (&ring, &pace, &reading);
+            let (ring, reading) = (&ring, &reading);
             scope.spawn(move || self.read_ahead(begin, ring, pace, resident, reading, &full));
-            for block in &kept.blocks {
-                flow.resident(self.work, workers, block)?;
-            }
+            self.revisit(flow, workers, kept, pace)?;
             for item in filled.iter() {
                 let Filled { first, count, staged } = item?;
                 let size = (count * stride) as u64;
@@ -104,11 +99,12 @@ impl Sweep<'_> {
         let total = self.work.job.selection.len();
         let ahead = ReadAhead::new(self.work.scan, self.work.job.selection);
         let mut first = begin;
+        let most = (ring.bytes() / self.work.job.frame.stride().max(1) as u64) as usize;
         while first < total {
             let mut next = || {
                 let slot = ring.slot(self.gpu)?;
                 let begun = Instant::now();
-                let count = (pace.frames() as u64).min(total - first) as usize;
+                let count = (pace.frames().min(most) as u64).min(total - first) as usize;
                 let bytes = (count * self.work.job.frame.stride()) as u64;
                 let staged = slot.fill(self.gpu, bytes, |to| self.read_block(first, count, to, resident))?;
                 nanoseconds.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
