@@ -55,6 +55,52 @@ fn npy(path: &Path, shape: &[usize], dtype: &str, bytes: &[u8]) {
 }
 
 #[test]
+fn no_command_replaces_what_it_reads() {
+    let dir = TempDir::new().unwrap();
+    let d = dir.path();
+    let scan = small_scan(d);
+    fs::write(d.join("mask.npy"), fs::read(d.join(scan)).unwrap()).unwrap();
+    fs::create_dir(d.join("old")).unwrap();
+    for name in ["result.h5", "params.toml"] {
+        fs::write(d.join("old").join(name), "").unwrap();
+    }
+    std::os::unix::fs::symlink(scan, d.join("link.h5")).unwrap();
+    let before = fs::read(d.join(scan)).unwrap();
+    for output in [scan, "./scan.npy", "link.h5"] {
+        for command in ["stats", "convert"] {
+            fails(
+                d,
+                &[command, scan, "-o", output, "--overwrite"],
+                &["-o: the output is the input"],
+            );
+        }
+        let masks = ["masks", scan, "--masks", "disk:8,8,3", "-o", output, "--overwrite"];
+        fails(d, &masks, &["-o: the output is the input"]);
+        fails(
+            d,
+            &["pick", scan, "--at", "0,0", "-o", output, "--overwrite"],
+            &["-o: the output"],
+        );
+    }
+    // Whatever flag names it, and in whatever form.
+    for (args, flag) in [
+        (vec!["stats", scan, "--roi", "mask.npy", "-o", "mask.npy"], "-o"),
+        (vec!["template", "probe:scan.npy@3,3,9", "-o", scan], "-o"),
+        (
+            vec!["ebsd", "background", scan, "-o", "b.h5", "--save-mask", scan],
+            "--save-mask",
+        ),
+    ] {
+        fails(d, &[&args[..], &["--overwrite"]].concat(), &[flag, "the output is the input"]);
+    }
+    // A folder of results goes with what is in it.
+    let inside = ["defects", "track", "old/result.h5", "-o", "old", "--overwrite"];
+    fails(d, &inside, &["-o: ", "result.h5 lies in the folder that would be replaced"]);
+    assert_eq!(fs::read(d.join(scan)).unwrap(), before);
+    assert!(d.join("old/result.h5").exists());
+}
+
+#[test]
 fn output_that_nobody_reads_is_no_error() {
     let dir = TempDir::new().unwrap();
     let scan = small_scan(dir.path());

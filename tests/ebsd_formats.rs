@@ -532,6 +532,40 @@ fn written_ang_reads_back() {
     assert!((ang.geometry.sample_tilt.unwrap() - ctf.geometry.sample_tilt.unwrap()).abs() < 1e-6);
 }
 
+/// OIM marks points without solution by their confidence index and angles of 4π, whatever their phase.
+#[test]
+fn points_that_were_not_indexed() {
+    let text = std::fs::read_to_string(data("map.ang")).unwrap();
+    let (header, table): (Vec<&str>, Vec<&str>) = text.lines().partition(|l| l.starts_with('#'));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("marked.ang");
+    for phase in ["0", "1"] {
+        let row = |(n, line): (usize, &&str)| match n {
+            3 => format!("12.56637 12.56637 12.56637 0.75 0.0 0.0 -1.000 0 {phase} 180.000"),
+            11 => line.replace(" 0.790 ", " -1.000 "),
+            _ => line.replace("0      1   0.500", &format!("0      {phase}   0.500")),
+        };
+        let rows: Vec<String> = table.iter().enumerate().map(row).collect();
+        // A line of notes that begins like a phase.
+        let notes = "# Phase of interest 7";
+        std::fs::write(&path, format!("{}\n{notes}\n{}\n", header.join("\n"), rows.join("\n"))).unwrap();
+        let ang = ebsd::read_ang(&path).unwrap();
+        assert_eq!(ang.data.phases.len(), 1);
+        for (n, &id) in ang.data.get("phase").unwrap().iter().enumerate() {
+            assert_eq!(id, f64::from(u8::from(n != 3 && n != 11)), "point {n}");
+        }
+        // As Windows' editors save text.
+        let marked = std::fs::read_to_string(&path).unwrap();
+        let wide: Vec<u8> = "\u{feff}"
+            .encode_utf16()
+            .chain(marked.encode_utf16())
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        std::fs::write(&path, wide).unwrap();
+        assert_eq!(ebsd::read_ang(&path).unwrap().data, ang.data);
+    }
+}
+
 #[test]
 fn ctf_and_ang_columns() {
     let ctf = ebsd::read_ctf(&data("map.ctf")).unwrap();

@@ -2,6 +2,7 @@
 
 use emstream::Control;
 use emstream::analysis::orientation::{Key, Laue, Setting, crystal_from_sample, misorientation, rotate};
+use emstream::engine::Selection;
 use emstream::io::{OpenOptions, ebsd};
 use emstream::pixel::Pixel;
 use emstream::simulate::{Kikuchi, Parameters, SimulatedKikuchi, Structure};
@@ -28,15 +29,21 @@ fn with(condition: &str) -> Params {
 fn points_are_selected_and_coloured() {
     let table = load(&data("map.ctf"));
     let bc = table.data.get("bc").unwrap();
-    let result = maps::run(&table, &with("phase==1 & bc>210")).unwrap();
+    let result = maps::run(&table, None, &with("phase==1 & bc>210")).unwrap();
     for (at, &shown) in result.shown.indexed_iter() {
         assert_eq!(shown, bc[at] > 210.0);
         assert_eq!(result.ipf[0].1[at].is_some(), shown);
         assert_eq!(result.euler.as_ref().unwrap()[at].is_some(), shown);
     }
     assert!(result.shown.iter().any(|&s| s) && !result.shown.iter().all(|&s| s));
+    // Of a part of the map.
+    let part = Selection::from_rect([4, 5], 1..3, 0..2).unwrap();
+    let few = maps::run(&table, Some(&part), &with("bc>210")).unwrap();
+    for (at, &shown) in few.shown.indexed_iter() {
+        assert_eq!(shown, bc[at] > 210.0 && (1..3).contains(&at.0) && at.1 < 2);
+    }
     // Angles count in degrees.
-    let steep = maps::run(&table, &with("euler2 > 100 and euler2 < 180")).unwrap();
+    let steep = maps::run(&table, None, &with("euler2 > 100 and euler2 < 180")).unwrap();
     let angle = table.data.get("euler2").unwrap().mapv(f64::to_degrees);
     for (at, &shown) in steep.shown.indexed_iter() {
         assert_eq!(shown, angle[at] > 100.0 && angle[at] < 180.0);
@@ -51,12 +58,12 @@ fn points_are_selected_and_coloured() {
     let weights = [z - x, (x - y) * 2f64.sqrt(), y * 3f64.sqrt()];
     let most = weights.iter().copied().fold(0.0, f64::max);
     let want = weights.map(|w| (255.0 * (w / most).sqrt()).round() as u8);
-    let ipf = maps::run(&table, &Params::default()).unwrap().ipf;
+    let ipf = maps::run(&table, None, &Params::default()).unwrap().ipf;
     assert_eq!(ipf[2].0, "z");
     let got = ipf[2].1[[0, 0]].unwrap();
     assert!(got.iter().zip(want).all(|(a, b)| a.abs_diff(b) <= 1), "{got:?} {want:?}");
     assert_eq!(
-        maps::run(&table, &Params::default()).unwrap().euler.unwrap()[[0, 0]],
+        maps::run(&table, None, &Params::default()).unwrap().euler.unwrap()[[0, 0]],
         Some([34, 230, 95])
     );
 }
@@ -64,7 +71,7 @@ fn points_are_selected_and_coloured() {
 #[test]
 fn unknown_names_are_refused() {
     let table = load(&data("map.ctf"));
-    let fails = |p: &Params| match maps::run(&table, p) {
+    let fails = |p: &Params| match maps::run(&table, None, p) {
         Ok(_) => panic!("accepted"),
         Err(e) => e.to_string(),
     };
@@ -99,7 +106,7 @@ fn every_symmetry_draws_a_map_with_its_key() {
             directions: vec!["z".into()],
             ..Params::default()
         };
-        let result = maps::run(&table, &p).unwrap();
+        let result = maps::run(&table, None, &p).unwrap();
         let figures = maps::draw(&table, &result);
         let names: Vec<&str> = figures.iter().map(|f| f.name.as_str()).collect();
         assert_eq!(names, ["bc", "bs", "mad", "bands", "phase", "euler", "ipf_z"]);

@@ -502,6 +502,59 @@ fn the_program_averages_compares_and_takes_apart() {
     assert!(!dir.path().join("x.h5").exists(), "nothing half-written");
 }
 
+/// Two of eight points of the map have no pattern.
+#[test]
+fn points_without_a_pattern_do_not_count() {
+    let dir = TempDir::new().unwrap();
+    let path = small_map(&dir);
+    for (args, out) in [
+        (vec!["stats", "map.h5", "--ops", "mean,min", "--backend", "cpu"], "s.h5"),
+        (
+            vec!["masks", "map.h5", "--masks", "rect:0,0,120,160", "--backend", "cpu"],
+            "m.h5",
+        ),
+    ] {
+        let (code, stderr) = program(&dir, &[&args[..], &["-o", out]].concat());
+        assert_eq!(code, Some(0), "{stderr}");
+    }
+    let all = pixels(&open(&path, None));
+    let n = 120 * 160;
+    let mean = |at: usize| all.iter().skip(at).step_by(n).sum::<f64>() / 6.0;
+    let least = |at: usize| all.iter().skip(at).step_by(n).copied().fold(f64::INFINITY, f64::min);
+    let (means, minima) = (read(&dir, "s.h5", "stats/mean"), read(&dir, "s.h5", "stats/min"));
+    for (at, (&m, &l)) in means.iter().zip(&minima).enumerate() {
+        assert!((m - mean(at)).abs() < 1e-9 * m && l == least(at), "{at}");
+    }
+    let sums = read(&dir, "m.h5", "masks/values");
+    for (at, value) in sums.indexed_iter() {
+        let missing = (at[0], at[1]) == (0, 2) || (at[0], at[1]) == (1, 3);
+        assert_eq!(value.is_nan(), missing, "{at:?}");
+    }
+    let flags = emstream::io::otherwise(open(&path, None).scan.info(), &[]);
+    assert!(flags.iter().all(|(flag, _)| !flag.contains("--sync-offset")), "{flags:?}");
+
+    // Steps and kinds of axes go with results of maps.
+    let (code, stderr) = program(&dir, &["ebsd", "bse", "map.h5", "-o", "b.h5", "--grid", "2x3"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let (code, stderr) = program(&dir, &["export", "b.h5", "-o", "signals", "--as", "hspy"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let values = std::fs::read_dir(dir.path().join("signals")).unwrap();
+    let found: Vec<_> = values
+        .filter_map(|e| Some(e.unwrap().path()).filter(|p| p.to_string_lossy().ends_with("values.hspy")))
+        .collect();
+    let file = hdf5::File::open(&found[0]).unwrap();
+    let group = file.group("Experiments").unwrap();
+    let group = group.group(&group.member_names().unwrap()[0]).unwrap();
+    for (axis, navigates) in [("axis-0", true), ("axis-1", true), ("axis-2", false)] {
+        let axis = group.group(axis).unwrap();
+        let known = axis.attr("navigate").unwrap().read_scalar::<bool>().unwrap();
+        assert_eq!(known, navigates);
+        if navigates {
+            assert_eq!(axis.attr("scale").unwrap().read_scalar::<f64>().unwrap(), 0.25);
+        }
+    }
+}
+
 #[test]
 fn the_program_writes_columns_and_converts_scans() {
     let dir = TempDir::new().unwrap();

@@ -321,6 +321,21 @@ fn the_only_phase_of_edax_may_have_no_number() {
     drop(map);
     let map = open(&edax(&dir, &[1, 2]), None);
     assert!(map.data.get("phase").unwrap().iter().all(|&p| p == 0.0), "not indexed");
+    drop(map);
+    // Nor are points with a confidence index of -1.
+    let path = edax(&dir, &[1]);
+    let file = File::open_rw(&path).unwrap();
+    let ci = file.dataset("Scan 1/EBSD/Data/CI").unwrap();
+    let mut values = ci.read_1d::<f64>().unwrap();
+    values[4] = -1.0;
+    ci.write(&values).unwrap();
+    file.close().unwrap();
+    let map = open(&path, None);
+    let phase = map.data.get("phase").unwrap();
+    assert!(
+        phase.iter().enumerate().all(|(n, &p)| p == f64::from(u8::from(n != 4))),
+        "{phase}"
+    );
 }
 
 #[test]

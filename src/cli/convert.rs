@@ -75,7 +75,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         log: args.norm == Norm::Log,
         input: format!("{:?}", args.how.options()?),
     };
-    let (scan, selection) = args.how.open(&args.input, session)?;
+    let (scan, selection) = args.how.open_whole(&args.input, session)?;
     let done = convert::run(&*scan, &selection, &params, &args.output, session.overwrite, &session.control)?;
     done.notes.iter().for_each(|n| log::warn!("{}: {n}", args.input.display()));
     report_warnings(&args.input, &*scan);

@@ -20,6 +20,7 @@ mod examples;
 mod explore;
 mod export;
 mod info;
+mod keep;
 mod manual;
 mod masks;
 mod params;
@@ -73,8 +74,9 @@ enum Command {
 
 /// Parses the command line and runs it. Exit code 0: done (warnings on stderr), 1: failed, 2: wrong usage.
 pub fn main() -> ExitCode {
-    let cli = Cli::from_arg_matches(&definition().get_matches()).unwrap_or_else(|e| e.exit());
-    match run(cli) {
+    let matches = definition().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    match keep::inputs(&matches).and_then(|()| run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {}", one_line(&e));

@@ -36,7 +36,7 @@ pub struct Args {
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
     let [y, x] = pair("--at", &args.at)?;
-    let (scan, _) = args.how.open(&args.scan, session)?;
+    let (scan, _) = args.how.open_whole(&args.scan, session)?;
     let info = scan.info();
     let [ny, nx] = info.nav;
     if y >= ny || x >= nx {

@@ -91,8 +91,18 @@ impl ScanArgs {
         })
     }
 
-    /// Opens the scan and the region of interest.
+    /// Opens the scan and the region of interest, without positions that have no frame (points of an EBSD map that were not measured).
     pub fn open(&self, path: &Path, session: &Session) -> Result<(Box<dyn Scan>, Selection)> {
+        let (scan, selection) = self.open_whole(path, session)?;
+        let selection = match &scan.info().reading.places {
+            Some(present) => selection.and(present)?,
+            None => selection,
+        };
+        Ok((scan, selection))
+    }
+
+    /// Opens the scan and the region of interest; positions without a frame read as zeros.
+    pub fn open_whole(&self, path: &Path, session: &Session) -> Result<(Box<dyn Scan>, Selection)> {
         let scan = io::open(path, &self.options()?, &session.control)?;
         for note in &scan.info().notes {
             log::warn!("{}: {note}", path.display());

@@ -52,6 +52,17 @@ impl Selection {
         }
     }
 
+    /// Those of the frames where `mask` (ny, nx) is true.
+    ///
+    /// # Errors
+    /// As [`Selection::from_mask`].
+    pub fn and(self, mask: &Array2<bool>) -> Result<Self> {
+        match mask.iter().all(|&on| on) {
+            true => Ok(self),
+            false => Selection::from_mask(self.nav, (self.mask() & mask).view()),
+        }
+    }
+
     /// The frames where `mask` (ny, nx) is true.
     ///
     /// # Errors

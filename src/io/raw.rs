@@ -7,6 +7,7 @@ use super::readat::ReadAt;
 use super::stack::Stack;
 use super::{Reading, Scan, ScanInfo, ShapeFrom};
 use crate::error::{Error, Result};
+use crate::pixel::Pixel;
 
 /// Opens raw frames; `--sig-shape` and `--dtype` are needed, without `--nav-shape` all frames make the scan (1, n).
 ///
@@ -51,8 +52,13 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         );
         return Err(Error::format(path, "size of the file", what));
     }
+    let mut reading = Reading::shape(options, ShapeFrom::Unknown);
+    if pixel != Pixel::F32 {
+        let plain = name.split(':').next().unwrap_or(name);
+        reading.otherwise.push((format!("--dtype {plain}:f32"), "floats".to_owned()));
+    }
     let info = ScanInfo {
-        reading: Reading::shape(options, ShapeFrom::Unknown),
+        reading,
         ..ScanInfo::new(&file, "raw", &sizes, stored, pixel)
     };
     let mut flat = Flat::new(file, offset, Marker::None, &sizes, stored, pixel);

@@ -2,6 +2,7 @@
 
 use super::open::OpenOptions;
 use super::{Candidate, ScanInfo};
+use ndarray::Array2;
 
 /// Where the scan shape comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,6 +49,8 @@ pub struct Reading {
     pub ignored: Vec<String>,
     /// Flags that read the file in another way, each with what it does: `--nav-shape 16,16` and `a square scan`.
     pub otherwise: Vec<(String, String)>,
+    /// Of files that say of every frame where it belongs: which positions have one. `--sync-offset` is refused.
+    pub places: Option<Array2<bool>>,
 }
 
 impl Reading {
@@ -82,13 +85,14 @@ pub fn otherwise(info: &ScanInfo, datasets: &[Candidate]) -> Vec<(String, String
     for d in datasets.iter().filter(|d| Some(&d.path) != info.dataset.as_ref()) {
         list.push((format!("--dataset {}", d.path), format!("shape {:?}, {}", d.shape, d.dtype)));
     }
-    if frames > 1 {
+    if frames > 1 && info.reading.places.is_none() {
         list.push((
             "--sync-offset N".to_owned(),
             "skips N frames (N < 0: puts blank ones before)".to_owned(),
         ));
     }
-    if info.frame.pixel != crate::pixel::Pixel::F32 {
+    // Of a raw file the flag says what is stored.
+    if info.frame.pixel != crate::pixel::Pixel::F32 && info.format != "raw" {
         list.push(("--dtype f32".to_owned(), "floats".to_owned()));
     }
     list

@@ -4,8 +4,8 @@ use super::{DtypeFlag, Files, PatternArgs, effective, open_map, whole_map};
 use crate::cli::scan::report_warnings;
 use crate::cli::session::Session;
 use crate::cli::set;
-use emstream::Result;
 use emstream::workflows::ebsd::average::{Dtype, Job, Params, Shape};
+use emstream::{Error, Result};
 
 /// Every pattern averaged with its neighbours on the map, or non-locally with those that are like it (NLPAR)
 #[derive(clap::Args)]
@@ -49,6 +49,9 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     set(&mut params.dtype, args.dtype.map(Dtype::from));
     params.std = args.std.or(params.std);
     params.rescale |= args.rescale;
+    if args.lambda.is_some() && !params.nlpar {
+        return Err(Error::parameter("--lambda", "it belongs to --nlpar"));
+    }
     whole_map(&how)?;
     // What is wrong with numbers comes before any file is touched.
     params.offsets()?;

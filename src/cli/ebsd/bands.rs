@@ -57,7 +57,6 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let at = args.at.as_deref().map(|t| pair("--at", t)).transpose()?;
     if let Some([row, column]) = at {
         how.roi = Some(format!("{row}:{},{column}:{}", row + 1, column + 1));
-        args.files.keep_input("patterns and results")?;
     }
     let target = match at {
         Some(_) => None,

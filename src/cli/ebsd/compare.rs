@@ -93,6 +93,18 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     set(&mut params.metric, args.metric);
     params.mask = args.mask.or(params.mask);
     params.weights = args.weights.or(params.weights);
+    for (flag, needs, without) in [
+        ("--keep", "--templates", args.keep.is_some() && params.templates.is_none()),
+        (
+            "--upsample",
+            "--reference",
+            args.upsample.is_some() && params.reference.is_none(),
+        ),
+    ] {
+        if without {
+            return Err(Error::parameter(flag, format!("it belongs to {needs}")));
+        }
+    }
     if params.upsample == 0 {
         return Err(Error::parameter("--upsample", "must be at least 1"));
     }

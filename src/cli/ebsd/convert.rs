@@ -3,7 +3,7 @@
 use super::super::scan::ScanArgs;
 use super::super::session::Session;
 use super::super::set;
-use super::{effective, is_same_file, numbers, params_file};
+use super::{effective, numbers, params_file};
 use clap::ValueEnum;
 use emstream::io::ebsd::{self, read_ang, read_ctf, read_image};
 use emstream::io::results::write_file;
@@ -105,17 +105,14 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         .or(params.pc);
     set(&mut params.pc_convention, args.pc_convention);
     if how.roi.is_some() {
-        return Err(Error::parameter("--roi", "convert takes the whole map"));
+        return Err(Error::parameter(
+            "--roi",
+            "it takes the whole map; `emstream convert` writes a part of the patterns",
+        ));
     }
     let mut options = how.options()?;
     if let (None, Some(o)) = (options.nav_shape, &orientations) {
         options.nav_shape = Some(o.data.nav);
-    }
-    if is_same_file(&args.input, &args.output) {
-        return Err(Error::parameter(
-            "-o",
-            "the output is the input: a conversion needs a file of its own",
-        ));
     }
     let map = ebsd::open(&args.input, &options, &session.control)?;
     let given = Given {

@@ -1,5 +1,6 @@
 //! `emstream ebsd maps`
 
+use super::super::roi;
 use super::super::scan::ScanArgs;
 use super::super::session::Session;
 use emstream::io::results::OutputDir;
@@ -41,6 +42,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let mut params: Params = super::super::params::read(args.params.as_deref())?;
     params.condition = args.condition.or(params.condition);
     params.symmetry = args.symmetry.or(params.symmetry);
+    params.roi = args.how.roi.clone().or(params.roi);
     super::super::set(&mut params.directions, args.direction);
     let dir = args
         .output
@@ -49,7 +51,12 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         .transpose()?;
     let source = args.ctf.as_ref().unwrap_or(&args.input);
     let table = maps::load(source, &args.how.options()?, &session.control)?;
-    let result = maps::run(&table, &params)?;
+    let region = params
+        .roi
+        .as_deref()
+        .map(|text| roi::parse(text, table.data.nav))
+        .transpose()?;
+    let result = maps::run(&table, region.as_ref(), &params)?;
     result.warnings.iter().for_each(|w| log::warn!("{}: {w}", source.display()));
     for file in &args.write {
         let notes = maps::write_table(&table, &result.shown, file, session.overwrite)?;

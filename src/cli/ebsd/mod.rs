@@ -20,7 +20,6 @@ use emstream::workflows;
 use emstream::workflows::ebsd::process::Dtype;
 use emstream::workflows::ebsd::{Target, points};
 use emstream::{Error, Result};
-use ndarray::Array2;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -77,16 +76,9 @@ struct Files {
     params: Option<PathBuf>,
 }
 
-/// Whether two names lead to one file.
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    let real = |p: &Path| std::fs::canonicalize(p).ok();
-    real(a).is_some_and(|a| Some(a) == real(b))
-}
-
 impl Files {
     /// Where maps go. Comes before the patterns are opened.
     fn target(&self, session: &Session) -> Result<Target> {
-        self.keep_input("patterns and results")?;
         Target::open(&self.input, self.output.as_deref(), session.overwrite)
     }
 
@@ -96,18 +88,7 @@ impl Files {
         if self.in_place {
             return Ok((Some(Store::open(&self.input)?), output));
         }
-        self.keep_input("both kinds of patterns")?;
         Ok((None, output))
-    }
-
-    /// Refuses a new file in place of the input: `--overwrite` would trade the measured patterns for what was computed from them. `both` is
-    /// what --in-place would keep beside them.
-    fn keep_input(&self, both: &str) -> Result<()> {
-        if self.output.as_ref().is_some_and(|o| is_same_file(&self.input, o)) {
-            let what = format!("the output is the input: use --in-place to keep {both} in one file");
-            return Err(Error::parameter("-o", what));
-        }
-        Ok(())
     }
 
     /// Refuses a part of the map where the file itself takes one row for each of its patterns.
@@ -194,17 +175,10 @@ fn open_map(how: &ScanArgs, path: &Path, session: &Session) -> Result<(PatternMa
     for note in &map.scan.info().notes {
         log::warn!("{}: {note}", path.display());
     }
-    let Some(text) = how.roi.as_deref() else {
-        let selection = points(&map)?;
-        return Ok((map, selection));
+    let selection = match how.roi.as_deref() {
+        None => points(&map)?,
+        Some(text) => roi::parse(text, map.scan.info().nav)?.and(&map.present)?,
     };
-    let nav = map.scan.info().nav;
-    let mut mask = Array2::from_elem((nav[0], nav[1]), false);
-    for frame in roi::parse(text, nav)?.iter() {
-        let at = [frame as usize / nav[1], frame as usize % nav[1]];
-        mask[at] = map.present[at];
-    }
-    let selection = Selection::from_mask(nav, mask.view())?;
     Ok((map, selection))
 }
 

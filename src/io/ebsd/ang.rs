@@ -57,9 +57,10 @@ pub fn read_ang(path: &Path) -> Result<Orientations> {
         return Err(Error::format(path, "table", what));
     }
     let mut notes = Vec::new();
-    // With one phase OIM may number it 0.
-    if header.phases.len() == 1 && values[7].iter().all(|&p| p == 0.0) {
-        values[7].fill(1.0);
+    let solved: Vec<bool> = (0..rows)
+        .map(|i| is_solved(Some(values[6][i]), [values[0][i], values[1][i], values[2][i]]))
+        .collect();
+    if number_phases(&mut values[7], &solved, (header.phases.len() == 1).then_some(1)) {
         notes.push("the phase numbered 0 is phase 1".into());
     }
     let steps = header.steps.map(|s| s.unwrap_or(0.0));
@@ -99,6 +100,25 @@ pub fn read_ang(path: &Path) -> Result<Orientations> {
     })
 }
 
+/// Whether a point was indexed: OIM gives those that were not a confidence index of −1, and angles of 4π where it had no solution at all.
+pub(super) fn is_solved(ci: Option<f64>, angles: [f64; 3]) -> bool {
+    ci != Some(-1.0) && angles.iter().any(|a| (a - 4.0 * PI).abs() > 1e-3)
+}
+
+/// Numbers of phases as other makers write them: 0 where nothing was `solved`. With one phase, `only`, OIM may number it 0; true if it did.
+pub(super) fn number_phases(ids: &mut [f64], solved: &[bool], only: Option<i32>) -> bool {
+    let all_zero = ids.iter().all(|&id| id == 0.0);
+    let zero_based = only.is_some() && all_zero && solved.contains(&true);
+    for (id, &solved) in ids.iter_mut().zip(solved) {
+        match (solved, only) {
+            (false, _) => *id = 0.0,
+            (true, Some(only)) if zero_based => *id = f64::from(only),
+            _ => {}
+        }
+    }
+    zero_based
+}
+
 #[derive(Default)]
 struct Header {
     hexagonal: bool,
@@ -135,7 +155,8 @@ impl Header {
             "z-star" => self.star[2] = value,
             "SampleTiltAngle" => self.tilt = value,
             "CameraElevationAngle" => self.elevation = value,
-            "Phase" => self.phases.push(Phase {
+            // A line of the user's notes may begin so.
+            "Phase" if rest.len() == 1 && value.is_some() => self.phases.push(Phase {
                 id: value.map_or(1, |v| v as i32),
                 name: String::new(),
                 lattice: [0.0; 6],

@@ -93,6 +93,7 @@ impl Mapped {
         }
         info.nav = places.nav;
         info.reading.shape = ShapeFrom::Derived("the positions of the patterns".into());
+        info.reading.places = Some(places.present());
         info.nav_axes = steps.map(|scale| match scale {
             Some(s) if s.is_finite() && s > 0.0 => Axis {
                 scale: Some(s),

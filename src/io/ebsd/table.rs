@@ -32,7 +32,21 @@ pub(super) fn read(path: &Path) -> Result<String> {
     }
     let mut bytes = vec![0; file.len() as usize];
     file.read(0, &mut bytes)?;
-    Ok(String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|&b| char::from(b)).collect()))
+    Ok(decoded(bytes))
+}
+
+/// UTF-8 or UTF-16 with a byte order mark, as editors save text, UTF-8 without one, or else Latin-1.
+fn decoded(bytes: Vec<u8>) -> String {
+    let wide = |bytes: &[u8], word: fn([u8; 2]) -> u16| {
+        let words: Vec<u16> = bytes.chunks_exact(2).map(|w| word([w[0], w[1]])).collect();
+        String::from_utf16_lossy(&words)
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, text @ ..] => wide(text, u16::from_le_bytes),
+        [0xfe, 0xff, text @ ..] => wide(text, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, text @ ..] => String::from_utf8_lossy(text).into_owned(),
+        _ => String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|&b| char::from(b)).collect()),
+    }
 }
 
 /// A number with a decimal point or comma.

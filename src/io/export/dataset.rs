@@ -210,14 +210,21 @@ fn csv<T: H5Type + std::fmt::Display>(file: &Path, source: &Source, part: Option
     out.finish()
 }
 
+/// Rows and columns of an EBSD map are the axes of a scan by another name.
+pub(super) fn of_scan(axis: &str) -> &str {
+    match axis {
+        "row" | "map_y" => "scan_y",
+        "column" | "map_x" => "scan_x",
+        other => other,
+    }
+}
+
 /// The axes of the images in a dataset: where `y` and `x` follow each other, else the last two.
 fn image_axes(source: &Source) -> (usize, usize) {
     let n = source.shape.len();
     let is = |i: usize, letter: &str| {
-        source
-            .axes
-            .get(i)
-            .is_some_and(|a| a == letter || a.ends_with(&format!("_{letter}")))
+        let name = source.axes.get(i).map(|a| of_scan(a));
+        name.is_some_and(|a| a == letter || a.ends_with(&format!("_{letter}")))
     };
     // From the end: in (scan_y, scan_x, y, x) the frames are the images.
     let found = (0..n.saturating_sub(1)).rev().find(|&i| is(i, "y") && is(i + 1, "x"));

@@ -2,7 +2,7 @@
 //!
 //! Layout: RosettaSciIO's hierarchical format, version 3.3; `scripts/check_hspy.py` opens what is written in HyperSpy.
 
-use super::dataset::{Source, parts, read, slab};
+use super::dataset::{Source, of_scan, parts, read, slab};
 use crate::control::Control;
 use crate::error::Result;
 use crate::io::OpenOptions;
@@ -48,7 +48,7 @@ fn axes(result: &Path, source: &Source) -> Vec<Described> {
         let step = |name: &String| {
             known
                 .iter()
-                .find(|(n, _)| n == name)
+                .find(|(n, _)| n == name || n == of_scan(name))
                 .map(|(_, a)| a.clone())
                 .unwrap_or_default()
         };
@@ -92,13 +92,13 @@ fn axes(result: &Path, source: &Source) -> Vec<Described> {
 fn signal_axes(axes: &[Described]) -> usize {
     let n = axes.len();
     let is = |i: usize, letter: char| {
-        let name = axes[i].name.as_str();
+        let name = of_scan(&axes[i].name);
         name.ends_with(letter) && (name.len() == 1 || name.ends_with(&format!("_{letter}")))
     };
     if n >= 2 && is(n - 2, 'y') && is(n - 1, 'x') {
         return 2;
     }
-    match axes.iter().rposition(|a| a.name.starts_with("scan_")) {
+    match axes.iter().rposition(|a| of_scan(&a.name).starts_with("scan_")) {
         Some(last) if last + 1 < n => n - last - 1,
         _ => n.min(2),
     }

@@ -28,12 +28,13 @@ impl Source<'_> {
     /// Columns and phases.
     pub(super) fn points(&self, places: &Places) -> Result<MapData> {
         let mut data = MapData::new(places.nav);
+        let angles = self.euler()?;
         for (name, theirs) in POINTS {
             if let Some(mut values) = self.column(theirs)? {
                 match name {
                     // Oxford writes all angles in radians here, and degrees in its `.ctf`.
                     "mad" if self.program == Program::Oxford => values.iter_mut().for_each(|v| *v = v.to_degrees()),
-                    "phase" => self.number_the_only_phase(&mut values),
+                    "phase" => self.number_phases(&mut values, angles.as_ref())?,
                     _ => {}
                 }
                 data.put(name, "", spread(places, &values))?;
@@ -50,7 +51,7 @@ impl Source<'_> {
                 data.put(name, "µm", spread(places, &values))?;
             }
         }
-        if let Some(angles) = self.euler()? {
+        if let Some(angles) = angles {
             for (name, values) in ["euler1", "euler2", "euler3"].into_iter().zip(&angles) {
                 data.put(name, "rad", spread(places, values))?;
             }
@@ -68,14 +69,24 @@ impl Source<'_> {
         Ok(data)
     }
 
-    /// With one phase OIM may number it 0, as in an `.ang`.
-    fn number_the_only_phase(&self, ids: &mut [f64]) {
-        if self.program != Program::Edax || ids.iter().any(|&id| id != 0.0) {
-            return;
+    /// EDAX's numbers of phases are those of an `.ang`.
+    fn number_phases(&self, ids: &mut [f64], angles: Option<&[Vec<f64>; 3]>) -> Result<()> {
+        if self.program != Program::Edax {
+            return Ok(());
         }
-        if let [only] = self.phases().as_slice() {
-            ids.fill(f64::from(only.id.max(1)));
-        }
+        let ci = self.column(&["CI"])?;
+        let solved: Vec<bool> = (0..ids.len())
+            .map(|i| {
+                let angles = angles.map_or([0.0; 3], |all| all.each_ref().map(|a| a.get(i).copied().unwrap_or(0.0)));
+                ang::is_solved(ci.as_ref().and_then(|c| c.get(i).copied()), angles)
+            })
+            .collect();
+        let only = match self.phases().as_slice() {
+            [only] => Some(only.id.max(1)),
+            _ => None,
+        };
+        ang::number_phases(ids, &solved, only);
+        Ok(())
     }
 
     /// Euler angles in radians; `None` where they are the zeros that stand for nothing.

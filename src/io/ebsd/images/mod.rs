@@ -23,6 +23,23 @@ use std::path::Path;
 /// First bytes of a zip archive.
 pub(crate) const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
+/// A file's name without folders and ending.
+fn stem(name: &str) -> &str {
+    let last = name.rsplit_once('/').map_or(name, |(_, n)| n);
+    last.rsplit_once('.').map_or(last, |(s, _)| s)
+}
+
+/// Positions of `images` and `others`, one after another, if their names do not tell any inside a map of shape `nav`, but are numbered.
+fn in_a_row(images: &[([usize; 2], Listed)], others: &[Listed], nav: [usize; 2]) -> Option<Vec<[usize; 2]>> {
+    // The largest row may be nav[0], where positions count from 1.
+    let inside = |at: &[usize; 2]| at[0] <= nav[0] && at[1] <= nav[1];
+    if others.is_empty() && images.iter().all(|(at, _)| inside(at)) {
+        return None;
+    }
+    let all = images.iter().map(|(_, f)| f).chain(others);
+    names::sequence(all.map(|f| stem(&f.name)), nav)
+}
+
 /// Opens a folder or archive of images.
 ///
 /// # Errors
@@ -46,12 +63,12 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
         if !decode::is_image(last) || last.starts_with("._") {
             continue;
         }
-        let stem = last.rsplit_once('.').map_or(last, |(s, _)| s);
+        let stem = stem(&file.name);
         match (names.position(stem), is_background(stem)) {
             (Some(at), false) => images.push((at, file)),
             (Some(at), true) => doubtful.push((at, file)),
             (None, true) => background = background.or(Some(file)),
-            (None, false) => others.push(file.name),
+            (None, false) => others.push(file),
         }
     }
     // A name with a position is that of a pattern, whatever words are in it, unless the other images are left without a background.
@@ -60,9 +77,21 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
     } else {
         background = doubtful.into_iter().next().map(|(_, file)| file);
     }
+    let mut notes = Vec::new();
+    if let Some(nav) = options.nav_shape
+        && options.names.is_none()
+        && let Some(at) = in_a_row(&images, &others, nav)
+    {
+        let all = images.drain(..).map(|(_, file)| file).chain(others.drain(..));
+        images = at.into_iter().zip(all.collect::<Vec<_>>()).collect();
+        notes.push("images are numbered row by row, in the map of --nav-shape".to_owned());
+    }
     if images.is_empty() {
         let what = match others.first() {
-            Some(name) => format!("no image is named ROW_COL (there is {name}, for example); --names tells how names are made"),
+            Some(file) => format!(
+                "no image is named ROW_COL (there is {}, for example); --names tells how names are made, --nav-shape the map of images that are numbered row by row",
+                file.name
+            ),
             None => "there are no images (.tif .png .bmp .txt) in it".into(),
         };
         return Err(Error::unsupported(path, what));
@@ -89,14 +118,13 @@ pub(super) fn open_map(path: &Path, options: &OpenOptions) -> Result<PatternMap>
 
     let at = images.iter().map(|(at, _)| [at[0] - from, at[1] - from]);
     let places = Places::new(path, "names of images", nav, at)?;
-    let mut notes = Vec::new();
-    if positive && options.nav_shape.is_some() {
+    if positive && options.nav_shape.is_some() && notes.is_empty() {
         let [rows, columns] = nav;
         notes.push(format!(
             "no image is of row 0 or column 0: positions in the names are taken to count from {from}, in a map of {rows} × {columns}"
         ));
     }
-    if let Some(name) = others.first() {
+    if let Some(Listed { name, .. }) = others.first() {
         notes.push(format!(
             "{} images have no position in their names and are left out, e.g. {name}",
             others.len()

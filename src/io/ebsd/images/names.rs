@@ -63,28 +63,59 @@ impl Names {
     }
 }
 
-/// The last two numbers of a name.
-fn usual(stem: &str) -> Option<[usize; 2]> {
-    let bytes = stem.as_bytes();
+/// Where the numbers of a name are, as byte ranges.
+fn numbers(stem: &str) -> Vec<(usize, usize)> {
     let mut groups: Vec<(usize, usize)> = Vec::new();
-    for (i, b) in bytes.iter().enumerate().filter(|(_, b)| b.is_ascii_digit()) {
+    for (i, _) in stem.bytes().enumerate().filter(|(_, b)| b.is_ascii_digit()) {
         match groups.last_mut() {
             Some((_, end)) if *end == i => *end = i + 1,
             _ => groups.push((i, i + 1)),
         }
-        debug_assert!(b.is_ascii_digit());
     }
+    groups
+}
+
+/// The last two numbers of a name.
+fn usual(stem: &str) -> Option<[usize; 2]> {
+    let groups = numbers(stem);
     let &[.., first, second] = groups.as_slice() else {
         return None;
     };
     let value = |(a, b): (usize, usize)| stem.get(a..b)?.parse::<usize>().ok();
-    let mark = |(a, _): (usize, usize)| a.checked_sub(1).map(|i| bytes[i].to_ascii_lowercase());
+    // The word before a number, and what separates them: `x3`, `col_003`, `X=3`.
+    let mark = |(a, _): (usize, usize)| {
+        let before = stem.get(..a).unwrap_or("").trim_end_matches(|c: char| !c.is_alphanumeric());
+        let word = before.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        before.strip_prefix(word).unwrap_or("").to_ascii_lowercase()
+    };
+    let (marked_first, marked_second) = (mark(first), mark(second));
+    let column = ["x", "c", "col", "column"].contains(&marked_first.as_str());
+    let row = ["y", "r", "row", "line"].contains(&marked_second.as_str());
     let (a, b) = (value(first)?, value(second)?);
-    Some(if mark(first) == Some(b'x') && mark(second) == Some(b'y') {
-        [b, a]
-    } else {
-        [a, b]
-    })
+    let reversed = column && row || marked_first.ends_with('x') && marked_second == "y";
+    Some(if reversed { [b, a] } else { [a, b] })
+}
+
+/// Positions of images that are numbered row by row, from 0 or 1 on, in a map of shape `nav`: nothing but the last number of their names
+/// differs. `None` if names are made otherwise or the map has no room for the numbers.
+pub(super) fn sequence<'a>(stems: impl Iterator<Item = &'a str>, nav: [usize; 2]) -> Option<Vec<[usize; 2]>> {
+    let mut before = None;
+    let mut found = Vec::new();
+    for stem in stems {
+        let &(a, b) = numbers(stem).last()?;
+        let around = (stem.get(..a)?, stem.get(b..)?);
+        if *before.get_or_insert(around) != around {
+            return None;
+        }
+        found.push(stem.get(a..b)?.parse::<usize>().ok()?);
+    }
+    let from = usize::from(!found.contains(&0));
+    let room = nav[0].checked_mul(nav[1])?;
+    let at = found.into_iter().map(|n| {
+        let i = n - from;
+        (i < room).then(|| [i / nav[1], i % nav[1]])
+    });
+    at.collect()
 }
 
 /// Matches a name against the parts of a template; numbers are as long as they can be.
@@ -124,10 +155,33 @@ mod tests {
     fn usual_names() {
         assert_eq!(usual("3_14"), Some([3, 14]));
         assert_eq!(usual("Map 2 0007-0012"), Some([7, 12]));
-        assert_eq!(usual("pattern_x3y7"), Some([7, 3]));
+        for name in [
+            "pattern_x3y7",
+            "map_x_003_y_007",
+            "p_X=3_Y=7",
+            "a2 col3 row7",
+            "c03_r07",
+            "Column 3, Line 7",
+            "mapx3y7",
+        ] {
+            assert_eq!(usual(name), Some([7, 3]), "{name}");
+        }
+        for name in ["row7_col3", "y_7_x_3", "matrix7_3", "é7_3"] {
+            assert_eq!(usual(name), Some([7, 3]), "{name}");
+        }
         assert_eq!(usual("pattern_7"), None);
         assert_eq!(usual("99999999999999999999_1"), None);
         assert!(is_background("StaticBackground") && is_background("Background acquisition pattern") && !is_background("1_2"));
+    }
+
+    #[test]
+    fn images_in_a_row() {
+        let of = |names: &[&str], nav| sequence(names.iter().copied(), nav);
+        assert_eq!(of(&["p_000", "p_004", "p_007"], [2, 4]), Some(vec![[0, 0], [1, 0], [1, 3]]));
+        assert_eq!(of(&["map2_1 a", "map2_8 a"], [2, 4]), Some(vec![[0, 0], [1, 3]]));
+        assert_eq!(of(&["p_0", "p_8"], [2, 4]), None);
+        assert_eq!(of(&["p1_0", "p2_1"], [2, 4]), None);
+        assert_eq!(of(&["p", "q"], [2, 4]), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub use draw::{Named, draw, write};
 use crate::analysis::condition::Condition;
 use crate::analysis::orientation::{Key, Laue, Matrix, Setting, crystal_from_sample};
 use crate::control::Control;
+use crate::engine::Selection;
 use crate::error::{Error, Result};
 use crate::io::OpenOptions;
 use crate::io::ebsd::{self, Geometry, MapData, Orientations, Phase, read_ang, read_ctf, write_ang, write_ctf};
@@ -30,6 +31,9 @@ pub struct Params {
     /// Laue group (`m-3m`, `6/mmm`, …) of phases for which the file has none, or of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symmetry: Option<String>,
+    /// Part of the map, as `--roi` takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roi: Option<String>,
 }
 
 impl Default for Params {
@@ -38,6 +42,7 @@ impl Default for Params {
             condition: None,
             directions: ["x", "y", "z"].map(String::from).to_vec(),
             symmetry: None,
+            roi: None,
         }
     }
 }
@@ -96,13 +101,16 @@ pub struct Maps {
     pub warnings: Vec<String>,
 }
 
-/// Selects points and colours their orientations.
+/// Selects the points of `region` (all of the map without one) that fulfil the condition, and colours their orientations.
 ///
 /// # Errors
 /// [`Error::Parameter`] for a condition that is not understood or asks for columns that are not there, unknown directions and symmetries.
-pub fn run(table: &Table, params: &Params) -> Result<Maps> {
+pub fn run(table: &Table, region: Option<&Selection>, params: &Params) -> Result<Maps> {
     let data = &table.data;
-    let shown = select(data, params.condition.as_deref())?;
+    let mut shown = select(data, params.condition.as_deref())?;
+    if let Some(region) = region {
+        shown = shown & region.mask();
+    }
     let mut warnings = Vec::new();
     if !shown.iter().any(|&s| s) {
         warnings.push("no point fulfils the condition".to_owned());

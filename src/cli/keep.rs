@@ -1,0 +1,88 @@
+//! No command replaces what it reads: `--overwrite` is for earlier results, not for measured data.
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use emstream::{Error, Result};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// Flags that name what a command writes; everything else that names a file is read.
+const OUTPUTS: [&str; 5] = ["output", "write", "save_mask", "json", "figure"];
+
+/// Refuses outputs that are inputs, or folders of results that hold one. Parameter files may lie in the folder: they are written again.
+///
+/// # Errors
+/// [`Error::Parameter`] naming the flag of the output.
+pub(super) fn inputs(matches: &ArgMatches) -> Result<()> {
+    let (mut name, mut of_command) = ("", matches);
+    while let Some((inner, sub)) = of_command.subcommand() {
+        (name, of_command) = (inner, sub);
+    }
+    let typed: Vec<(&str, &OsStr)> = of_command
+        .ids()
+        .map(clap::Id::as_str)
+        .filter(|id| of_command.value_source(id) == Some(ValueSource::CommandLine))
+        .filter_map(|id| Some((id, of_command.try_get_raw(id).ok()??)))
+        .flat_map(|(id, values)| values.map(move |v| (id, v)))
+        .collect();
+    let (outputs, inputs): (Vec<_>, Vec<_>) = typed.into_iter().partition(|(id, _)| OUTPUTS.contains(id));
+    for (flag, output) in outputs {
+        let Ok(output) = Path::new(output).canonicalize() else {
+            continue;
+        };
+        // `export` adds files to a folder.
+        let replaced = output.is_dir() && name != "export";
+        for (id, text) in &inputs {
+            for input in paths(text).iter().filter_map(|p| p.canonicalize().ok()) {
+                let what = if input == output {
+                    match of_command.try_contains_id("in_place") {
+                        Ok(_) => "the output is the input: use --in-place to keep both in one file".to_owned(),
+                        Err(_) => "the output is the input: give it a name of its own".to_owned(),
+                    }
+                } else if replaced && *id != "params" && input.starts_with(&output) {
+                    format!("{} lies in the folder that would be replaced", input.display())
+                } else {
+                    continue;
+                };
+                let flag = match flag {
+                    "output" => "-o".to_owned(),
+                    other => format!("--{}", other.replace('_', "-")),
+                };
+                return Err(Error::parameter(&flag, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What may be a file's name in a value: all of it, `NAME=FILE`, `probe:FILE@Y,X,N`, `FILE:/dataset`.
+fn paths(value: &OsStr) -> Vec<PathBuf> {
+    let mut paths = vec![PathBuf::from(value)];
+    if let Some(text) = value.to_str() {
+        paths.extend(text.split_once('=').map(|(_, file)| file.into()));
+        paths.extend(
+            text.split_once(':')
+                .map(|(_, rest)| rest.split('@').next().unwrap_or(rest).into()),
+        );
+        paths.extend(text.split_once(":/").map(|(file, _)| file.into()));
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_in_values() {
+        let of = |text: &str| paths(OsStr::new(text));
+        for (text, file) in [
+            ("a.npy", "a.npy"),
+            ("haadf=b.tif", "b.tif"),
+            ("probe:c.h5@3,4,20", "c.h5"),
+            ("d.h5:/entry/mask", "d.h5"),
+        ] {
+            assert!(of(text).contains(&PathBuf::from(file)), "{text}");
+        }
+    }
+}
