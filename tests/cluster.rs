@@ -9,9 +9,11 @@ use emstream::analysis::compare::adjusted_rand_index;
 use emstream::analysis::template::Template;
 use emstream::control::Control;
 use emstream::engine::{Backend, Pass, Resident, Selection};
+use emstream::io::memory::MemoryScan;
 use emstream::io::{self, OpenOptions, Scan, array};
 use emstream::kernels::masks::MaskStack;
 use emstream::ops::MaskProducts;
+use emstream::pixel::{FrameShape, Pixel};
 use emstream::workflows::cluster::{self, Clustering, Clusters, Given, Params};
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
@@ -181,6 +183,43 @@ fn polycrystal_by_default_finds_the_six_grains() {
     assert!(
         (total / r.logsum.sum() - 1.0).abs() < 1e-6,
         "the clusters' log-sums add up to the scan's"
+    );
+}
+
+/// Cosmic rays in a few frames do not make clusters of them.
+#[test]
+fn hits_in_single_frames_change_no_label() {
+    let (_dir, path) = polycrystal();
+    let scan = open(&path);
+    let (frame, nav) = (scan.info().frame, scan.info().nav);
+    let truth = labels("polycrystal/true_grain_id.npy");
+    let (n, pixels) = (nav[0] * nav[1], frame.pixels());
+    let mut counts: Vec<u16> = Vec::with_capacity(n * pixels);
+    let mut bytes = vec![0; frame.stride()];
+    for i in 0..n as u64 {
+        scan.read(&[i], frame.stride(), &mut bytes, &control()).unwrap();
+        counts.extend(bytes[..pixels].iter().map(|&b| u16::from(b)));
+    }
+    let shape = FrameShape::new(Pixel::U16, [frame.height, frame.width]);
+    let of = |counts: Vec<u16>| {
+        let scan = MemoryScan::new(nav, [shape.height, shape.width], counts).unwrap();
+        run(&scan, &Params::default(), &Backend::Cpu)
+    };
+    let clean = of(counts.clone());
+    assert!(clean.warnings.is_empty(), "{:?}", clean.warnings);
+    for (frame, [y, x]) in [(3, [20, 100]), (777, [71, 30]), (1200, [130, 90]), (1999, [88, 61])] {
+        counts[frame * pixels + y * shape.width + x] = 2000;
+    }
+    let hit = of(counts);
+    assert_eq!(hit.clusters, 6);
+    assert_eq!(adjusted_rand_index(&hit.labels, &truth).unwrap(), 1.0);
+    assert_eq!(hit.peaks, clean.peaks);
+    let [warning] = &hit.warnings[..] else {
+        panic!("{:?}", hit.warnings)
+    };
+    assert!(
+        warning.starts_with("4 pixels, (20, 100) first, are bright in one frame alone"),
+        "{warning}"
     );
 }
 

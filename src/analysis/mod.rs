@@ -24,6 +24,7 @@ pub mod features;
 mod fft2;
 pub mod grid;
 pub mod hdbscan;
+pub mod hits;
 pub mod householder;
 pub mod lattice;
 pub mod linkage;

@@ -137,7 +137,12 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
                 templates: templates.info().frames(),
             }
         }
-        (None, Some(at)) => Compared::Reference(job.reference(at, &mut timings, control)?),
+        (None, Some(at)) => {
+            if job.weights.is_some() {
+                log::warn!("--mask and --weights count for the similarity, not for the shift");
+            }
+            Compared::Reference(job.reference(at, &mut timings, control)?)
+        }
         (None, None) => Compared::Neighbours(job.neighbours(&mut timings, &backend, control)?),
     };
     let text = effective(&how, "compare", &params)?;

@@ -161,7 +161,7 @@ fn whole(name: &'static str, map: ArrayView2<'_, f64>, params: &Params, info: &S
 fn quality(result: &Strain, info: &ScanInfo) -> Named {
     let values: Vec<i32> = result.maps.quality.iter().map(|&q| i32::from(q as i8)).collect();
     let map = result.clustering.selection.scatter(&values, -1);
-    let names = ["trusted", "few spots", "large error", "no lattice"].map(String::from);
+    let names = ["trusted", "few spots", "large error", "no lattice", "another crystal"].map(String::from);
     let mut figure = LabelMap::new(map.view(), "Which frames are to be trusted");
     figure.axis = info.nav_axes[1].clone();
     figure.names = &names;

@@ -3,9 +3,9 @@
 use super::Params;
 use crate::analysis::Recipe;
 use crate::analysis::correlate::correlation_map;
-use crate::analysis::lattice::basis::{change_of_basis, common};
+use crate::analysis::lattice::basis::{change_of_basis, common, reduce};
 use crate::analysis::lattice::directbeam::{Cloud, direct_beam_among};
-use crate::analysis::lattice::{FullMatch, Lattice, LatticeMatch, Matcher, Vector, length};
+use crate::analysis::lattice::{FullMatch, Lattice, LatticeMatch, Matcher, Scratch, Vector, length};
 use crate::analysis::lobes::{SideLobes, noise_level};
 use crate::analysis::peaks::{Peak, find_peaks};
 use crate::analysis::template::Template;
@@ -23,6 +23,8 @@ const CHANCE: [f64; 2] = [1e-6, 1e-3];
 const TRIES: [(usize, f64); 3] = [(20, 1.0), (12, 100.0), (8, 100.0)];
 /// Chance must be this many times rarer for peaks that do not stand out of the noise.
 const UNSEEN: f64 = 100.0;
+/// Share of the strongest spots that the first lattice of a cluster should hold.
+const MOST_OF: f64 = 0.8;
 /// Spots of a cluster at most, of which the strongest and, for further lattices, others are used.
 const MOST_SPOTS: usize = 400;
 /// Lattices of a cluster at most.
@@ -171,6 +173,7 @@ fn best_first(
         first = first_of(peaks, most, zero, search, frame, UNSEEN)?;
     }
     let Some(first) = first else { return Ok(Vec::new()) };
+    let first = finer(first, &spots[..spots.len().min(most)], search, frame);
     let direct_beam = first.lattice.zero;
     let mut matches = vec![first];
     while matches.len() < MOST_LATTICES {
@@ -205,6 +208,50 @@ fn first_of(
         }
     }
     Ok(None)
+}
+
+/// The lattice of which `first` is every second, third or fourth site, if it holds nearly all of the `strongest` spots where `first` leaves
+/// many out: those are no weaker than its own, so they belong to the crystal.
+fn finer(first: Match, strongest: &[Vector], search: &FullMatch, frame: (usize, usize)) -> Match {
+    let matcher = search.matcher();
+    let on = |lattice: &Lattice| strongest.iter().filter(|&&p| matcher.site(lattice, p).is_some()).count();
+    let held = on(&first.lattice);
+    let all = strongest.len() as f64;
+    if held as f64 >= MOST_OF * all {
+        return first;
+    }
+    let weights = vec![1.0; strongest.len()];
+    let mut scratch = Scratch::default();
+    for index in 2..=4 {
+        let mut best: Option<(usize, Match)> = None;
+        for r in (1..=index).filter(|r| index % r == 0) {
+            for q in 0..r {
+                // a = p a' + q b', b = r b' with p r = index: each lattice that holds the first as a part of this index, once.
+                let b = first.lattice.b.map(|v| v / f64::from(r));
+                let a = [0, 1].map(|k| (first.lattice.a[k] - f64::from(q) * b[k]) / f64::from(index / r));
+                let Some([a, b]) = reduce(a, b) else { continue };
+                if length(a).min(length(b)) < search.min_delta {
+                    continue;
+                }
+                let start = Lattice { a, b, ..first.lattice };
+                let Some(fit) = matcher.fast(strongest, &weights, &start, &mut scratch) else {
+                    continue;
+                };
+                let count = on(&fit.lattice);
+                let enough = count as f64 >= MOST_OF * all && 2 * count >= 3 * held;
+                if enough
+                    && best.as_ref().is_none_or(|(most, _)| count > *most)
+                    && !by_chance(strongest, &fit.lattice, &matcher, frame, UNSEEN)
+                {
+                    best = Some((count, sites_of(strongest, &fit.lattice, &matcher)));
+                }
+            }
+        }
+        if let Some((_, finer)) = best {
+            return finer;
+        }
+    }
+    first
 }
 
 /// What is kept of a match among `peaks`.
@@ -356,6 +403,41 @@ mod tests {
             }
         }
         assert!(noise <= 1 && right >= 30 && accepted == right, "{noise} {right} {accepted}");
+    }
+
+    /// Every second site was found, but the others are spots as well.
+    #[test]
+    fn no_spots_are_left_between_the_sites() {
+        let truth = Lattice {
+            zero: [70.0, 71.0],
+            a: [-4.2, -8.5],
+            b: [-10.6, 0.7],
+        };
+        let search = Params::default().search(Recipe::Default);
+        let spots: Vec<Vector> = (-2..=2)
+            .flat_map(|h| (-2..=1).map(move |k| truth.position(h.into(), k.into()).map(f64::round)))
+            .collect();
+        let part = |a: [f64; 2], b: [f64; 2]| {
+            let make = |m: [f64; 2]| [0, 1].map(|k| m[0] * truth.a[k] + m[1] * truth.b[k]);
+            let lattice = Lattice {
+                a: make(a),
+                b: make(b),
+                ..truth
+            };
+            sites_of(&spots, &lattice, &search.matcher())
+        };
+        for (a, b) in [([1.0, -1.0], [1.0, 1.0]), ([2.0, 0.0], [0.0, 2.0]), ([1.0, 0.0], [1.0, 3.0])] {
+            let first = part(a, b);
+            assert!(first.indices.len() < 16, "{}", first.indices.len());
+            let found = finer(first, &spots, &search, (144, 144));
+            let change = change_of_basis(&found.lattice, &truth).unwrap();
+            assert!(change.vectors_off < 0.5 && found.indices.len() == 20, "{found:?}");
+        }
+        // Half of the spots lie on it, the others anywhere: it stays.
+        let first = part([1.0, -1.0], [1.0, 1.0]);
+        let mut mixed = first.refined.clone();
+        mixed.extend((0..12).map(|i| [f64::from(i * 37 % 120) + 10.3, f64::from(i * 53 % 125) + 8.7]));
+        assert_eq!(finer(first.clone(), &mixed, &search, (144, 144)), first);
     }
 
     #[test]

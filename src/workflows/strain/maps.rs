@@ -8,6 +8,7 @@ use super::{Params, Reference};
 use crate::analysis::lattice::basis::{change_of_basis, reduce};
 use crate::analysis::lattice::strain::{Axes, Deformation, Measure, Strain, median};
 use crate::analysis::lattice::{Fit, Lattice, Vector, angle, length};
+use crate::analysis::robust::percentile;
 use crate::engine::Selection;
 use crate::error::{Error, Result};
 
@@ -30,6 +31,8 @@ pub enum Quality {
     LargeError = 2,
     /// Its cluster has no lattice.
     NoLattice = 3,
+    /// Far fewer spots than the cluster's frames have, on a lattice strained beyond what they are: spots of another crystal.
+    OtherCrystal = 4,
 }
 
 /// Frames with strain beyond this against a reference are of another crystal.
@@ -47,6 +50,12 @@ pub struct Maps {
     pub references: Vec<Option<[Vector; 2]>>,
 }
 
+/// A frame with less than this share of the spots that most of its cluster's frames do not exceed, and strained by more than this against
+/// the median of the others, shows another crystal: among some forty sites a few spots of any pattern are near enough to be taken for its own.
+const FEW_OF_MANY: f64 = 0.5;
+const MOST_FRAMES: f64 = 0.9;
+const FOREIGN_STRAIN: f64 = 0.025;
+
 /// Quality of every frame; `lattices` by label.
 pub fn quality(refined: &Refined, labels: &[i32], lattices: &[Option<Lattice>], params: &Params) -> Vec<Quality> {
     let of = |(fit, &label): (&Option<Fit>, &i32)| {
@@ -61,7 +70,34 @@ pub fn quality(refined: &Refined, labels: &[i32], lattices: &[Option<Lattice>], 
             _ => Quality::Good,
         }
     };
-    refined.fits.iter().zip(labels).map(of).collect()
+    let mut quality: Vec<Quality> = refined.fits.iter().zip(labels).map(of).collect();
+    for label in 0..lattices.len() {
+        let mine: Vec<(usize, &Fit)> = (0..labels.len())
+            .filter(|&n| usize::try_from(labels[n]) == Ok(label) && quality[n] == Quality::Good)
+            .filter_map(|n| Some((n, refined.fits[n].as_ref()?)))
+            .collect();
+        let mut counts: Vec<f64> = mine.iter().map(|(_, f)| f.matched as f64).collect();
+        counts.sort_unstable_by(f64::total_cmp);
+        let usual = percentile(&counts, MOST_FRAMES);
+        let many = |f: &Fit| f.matched as f64 >= FEW_OF_MANY * usual;
+        let own = || mine.iter().filter(|(_, f)| many(f)).map(|(_, f)| f.lattice);
+        let (Some(a), Some(b)) = (median(own().map(|l| l.a)), median(own().map(|l| l.b))) else {
+            continue;
+        };
+        for (n, fit) in mine.iter().filter(|(_, f)| !many(f)) {
+            if strained(&fit.lattice, [a, b]) > FOREIGN_STRAIN {
+                quality[*n] = Quality::OtherCrystal;
+            }
+        }
+    }
+    quality
+}
+
+/// The largest component of the strain of `lattice` against one of vectors `a` and `b`; infinite if one of them has no area.
+fn strained(lattice: &Lattice, [a, b]: [Vector; 2]) -> f64 {
+    Deformation::between(lattice.a, lattice.b, a, b)
+        .and_then(|d| d.strain(Measure::Polar))
+        .map_or(f64::INFINITY, |s| s.xx.abs().max(s.yy.abs()).max(s.xy.abs()))
 }
 
 /// Strain of every frame against `reference`. `region`: the frames of [`Reference::Region`]. Adds to `warnings` what could not be

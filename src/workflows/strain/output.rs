@@ -182,7 +182,7 @@ fn lattice_maps(file: &ResultFile, result: &Strain) -> Result<()> {
     let meta = Meta::new(
         "",
         &scan,
-        "0: to be trusted; 1: few spots; 2: large error; 3: no lattice in the cluster; -1: in no cluster",
+        "0: to be trusted; 1: few spots; 2: large error; 3: no lattice in the cluster; 4: spots of another crystal; -1: in no cluster",
     );
     file.put("lattice/quality", map.view(), meta)
 }
@@ -281,10 +281,11 @@ fn summary(report: &mut Report, result: &Strain, params: &Params) {
     report.summary(
         "Not to be trusted",
         format!(
-            "{} few spots, {} large error, {} no lattice in the cluster",
+            "{} few spots, {} large error, {} no lattice in the cluster, {} another crystal",
             count(Quality::FewSpots),
             count(Quality::LargeError),
-            count(Quality::NoLattice)
+            count(Quality::NoLattice),
+            count(Quality::OtherCrystal)
         ),
     );
     let rows: Vec<Vec<String>> = result.clusters.iter().enumerate().map(|(c, k)| row(c, k, result)).collect();
