@@ -34,6 +34,7 @@ pub mod maskspec;
 pub mod mixture;
 mod moments;
 pub mod orientation;
+pub mod outlying;
 pub mod pca;
 pub mod pca_full;
 pub mod peaks;

@@ -4,14 +4,18 @@ use super::features::Features;
 use super::params::{AutoOr, Params};
 use super::signals::Kind;
 use crate::analysis::Recipe;
-use crate::analysis::pca::principal;
+use crate::analysis::outlying;
+use crate::analysis::pca::{Components, principal};
 use crate::analysis::robust::Robust;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use ndarray::{Array2, s};
+use std::collections::BTreeSet;
 
 /// Most components of a signal when the data choose: more would only be shades of thickness and tilt.
 const MOST: usize = 12;
+/// Times that components of single frames are taken out: each time there may be as many as components.
+const ROUNDS: usize = 4;
 /// Exponent of the published analysis.
 const PUBLISHED_EXPONENT: f64 = 2.4;
 
@@ -54,12 +58,7 @@ fn components(features: &mut [Features], n: usize, params: &Params, control: &Co
         };
         // The raw features have done their work.
         let values = std::mem::take(&mut f.values);
-        let found = principal(values.view(), wanted, control)?;
-        drop(values);
-        let keep = match params.principal {
-            AutoOr::Auto => found.significant(),
-            AutoOr::Value(_) => found.variances.len(),
-        };
+        let (found, keep) = decompose(values, wanted, &f.name, params, &mut warnings, control)?;
         if found.variances.is_empty() {
             return Err(Error::parameter(
                 "features",
@@ -82,6 +81,55 @@ fn components(features: &mut [Features], n: usize, params: &Params, control: &Co
         exponent: None,
         warnings,
     })
+}
+
+/// Principal components and how many of them are used, without what single hits and single frames make of them.
+fn decompose(
+    mut values: Array2<f32>,
+    wanted: usize,
+    name: &str,
+    params: &Params,
+    warnings: &mut Vec<String>,
+    control: &Control,
+) -> Result<(Components, usize)> {
+    let clipped = outlying::clip(&mut values);
+    if clipped.values > 0 {
+        warnings.push(format!(
+            "{} values of '{name}' in {} frames are far from those of all other frames, as cosmic rays are: they count as the largest of \
+             the others (--bad-pixels, if they are a detector's)",
+            clipped.values, clipped.rows
+        ));
+    }
+    let mut frames = BTreeSet::new();
+    let mut round = 0;
+    let found = loop {
+        let found = principal(values.view(), wanted, control)?;
+        let keep = used(&found, params);
+        let alone = match round {
+            ROUNDS => BTreeSet::new(),
+            _ => outlying::take_out(&mut values, &found, keep.min(found.significant())),
+        };
+        if alone.is_empty() {
+            break (found, keep);
+        }
+        frames.extend(alone);
+        round += 1;
+    };
+    if !frames.is_empty() {
+        warnings.push(format!(
+            "{} frames of '{name}' are unlike all others: what only they have is left out of its components",
+            frames.len()
+        ));
+    }
+    Ok(found)
+}
+
+/// How many components are used.
+fn used(found: &Components, params: &Params) -> usize {
+    match params.principal {
+        AutoOr::Auto => found.significant(),
+        AutoOr::Value(_) => found.variances.len(),
+    }
 }
 
 fn side_by_side(n: usize, blocks: &[Array2<f32>]) -> Result<Array2<f32>> {
