@@ -5,12 +5,67 @@ use ndarray::Array2;
 /// Share of the beam's height below which it has ended.
 const FOOT: f64 = 0.05;
 
+/// What remains of the pattern without lone pixels must be this many times as high as its pixels differ from their neighbours.
+const CLEAR: f64 = 10.0;
+
 /// Centre (y, x) and radius of a disk that covers the direct beam of a mean pattern; `None` where the pattern has no maximum.
 ///
 /// The centre is the centre of mass of the pixels about the maximum that are above half of its height over the median. The radius is
 /// where the mean over rings of one pixel has fallen to 5 % of that height, or where it begins to rise, and one pixel more;
 /// at most a quarter of the pattern.
+///
+/// A hot pixel is no beam: where the maximum is a lone pixel, and medians over 3×3 pixels have a clear maximum elsewhere, these are
+/// searched instead.
 pub(super) fn find(mean: &Array2<f64>) -> Option<[f64; 3]> {
+    match without_lone_pixels(mean) {
+        Some(filtered) => disk(&filtered),
+        None => disk(mean),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// Values of the square of 2·`reach` + 1 pixels about (y, x), those at least `from` pixels away.
+fn around(mean: &Array2<f64>, (y, x): (usize, usize), from: usize, reach: usize) -> Vec<f64> {
+    let (h, w) = mean.dim();
+    let rows = y.saturating_sub(reach)..(y + reach + 1).min(h);
+    let pixels = rows.flat_map(|v| (x.saturating_sub(reach)..(x + reach + 1).min(w)).map(move |u| (v, u)));
+    let far = |(v, u): &(usize, usize)| v.abs_diff(y).max(u.abs_diff(x)) >= from;
+    pixels.filter(far).map(|at| mean[at]).collect()
+}
+
+/// First pixel of the largest value.
+fn highest(mean: &Array2<f64>) -> Option<((usize, usize), f64)> {
+    let largest = mean.iter().copied().max_by(f64::total_cmp)?;
+    mean.indexed_iter().find(|(_, v)| **v == largest).map(|(at, v)| (at, *v))
+}
+
+/// Medians over 3×3 pixels if the maximum of the pattern is a hot pixel and the beam is elsewhere.
+///
+/// A beam that is as narrow as a pixel looks nearly the same. It differs by what surrounds it, as no beam is without tails; and without it
+/// there is no other maximum, as all disks of a pattern are equally narrow.
+fn without_lone_pixels(mean: &Array2<f64>) -> Option<Array2<f64>> {
+    let (peak, value) = highest(mean)?;
+    let level = median(mean.iter().copied().collect())?;
+    let height = value - level;
+    let narrow = median(around(mean, peak, 0, 1))? - level < 0.5 * height;
+    let tails = median(around(mean, peak, 1, 1))? - median(around(mean, peak, 2, 2))?;
+    if !(narrow && tails < FOOT * height) {
+        return None;
+    }
+    let filtered = Array2::from_shape_fn(mean.dim(), |at| median(around(mean, at, 0, 1)).unwrap_or(level));
+    let (other, top) = highest(&filtered)?;
+    let differences = mean.iter().zip(&filtered).map(|(a, b)| (a - b).abs()).collect();
+    let clear = top - median(filtered.iter().copied().collect())? > CLEAR * median(differences)?;
+    let elsewhere = other.0.abs_diff(peak.0).max(other.1.abs_diff(peak.1)) > 2;
+    (clear && elsewhere).then_some(filtered)
+}
+
+/// The beam about the maximum.
+fn disk(mean: &Array2<f64>) -> Option<[f64; 3]> {
     let (h, w) = mean.dim();
     let mut sorted: Vec<f64> = mean.iter().copied().collect();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -57,4 +112,53 @@ pub(super) fn find(mean: &Array2<f64>) -> Option<[f64; 3]> {
     };
     let last = (1..=most).find(|&r| ends(r)).unwrap_or(most);
     Some([cy, cx, (last as f64 + 1.0).min(most as f64)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Source;
+
+    /// A beam of width `sigma` at (20, 17), background and noise.
+    fn pattern(sigma: f64) -> Array2<f64> {
+        let mut numbers = Source::new(1, 0).sequence(0);
+        Array2::from_shape_fn((40, 36), |(y, x)| {
+            let r = (y as f64 - 20.0).hypot(x as f64 - 17.0);
+            300.0 * (-0.5 * (r / sigma).powi(2)).exp() + 5.0 * (-r / 12.0).exp() + 0.1 * numbers.normal()
+        })
+    }
+
+    #[test]
+    fn a_hot_pixel_is_no_beam() {
+        for sigma in [1.0, 2.0, 4.0] {
+            let clean = find(&pattern(sigma)).unwrap();
+            assert_eq!(Some(clean), disk(&pattern(sigma)));
+            assert!((clean[0] - 20.0).hypot(clean[1] - 17.0) < 0.2, "{clean:?}");
+            // In a corner, far from the beam, on its slope; one pixel and two.
+            for (at, and) in [((0, 0), None), ((33, 6), Some((33, 7))), ((23, 21), None)] {
+                let mut hot = pattern(sigma);
+                hot[at] = 9e4;
+                if let Some(at) = and {
+                    hot[at] = 7e4;
+                }
+                let [y, x, r] = find(&hot).unwrap();
+                assert!((y - 20.0).hypot(x - 17.0) < 0.7, "σ {sigma}, {at:?}: {y} {x}");
+                assert!((r - clean[2]).abs() <= 1.0, "σ {sigma}, {at:?}: {r} instead of {}", clean[2]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_beam_of_one_pixel_is_found() {
+        for sigma in [0.2, 0.35, 0.5] {
+            let [y, x, r] = find(&pattern(sigma)).unwrap();
+            assert!((y - 20.0).hypot(x - 17.0) < 0.1, "σ {sigma}: {y} {x}");
+            assert!(r <= 4.0, "{r}");
+        }
+        // Nothing but a pixel.
+        let mut lone = Array2::from_elem((12, 12), 1.0);
+        lone[[3, 8]] = 50.0;
+        assert_eq!(find(&lone), disk(&lone));
+        assert_eq!(find(&Array2::zeros((5, 5))), None);
+    }
 }
