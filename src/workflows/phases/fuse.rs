@@ -16,6 +16,8 @@ use std::collections::BTreeSet;
 const MOST: usize = 12;
 /// Times that components of single frames are taken out: each time there may be as many as components.
 const ROUNDS: usize = 4;
+/// What is said if that is so of every signal.
+const NOTHING: &str = "nothing stands out of the noise in any signal: these phases may be groups of noise";
 /// Exponent of the published analysis.
 const PUBLISHED_EXPONENT: f64 = 2.4;
 
@@ -48,10 +50,16 @@ pub fn fuse(features: &mut [Features], params: &Params, control: &Control) -> Re
     }
 }
 
+/// What one signal gives to the matrix.
+struct Part {
+    found: Components,
+    /// Components that are used, before it is known what other signals have.
+    keep: usize,
+}
+
 fn components(features: &mut [Features], n: usize, params: &Params, control: &Control) -> Result<Fused> {
-    let mut blocks = Vec::with_capacity(features.len());
-    let (mut explained, mut warnings) = (Vec::new(), Vec::new());
-    for f in features {
+    let (mut parts, mut warnings) = (Vec::with_capacity(features.len()), Vec::new());
+    for f in features.iter_mut() {
         let wanted = match params.principal {
             AutoOr::Auto => MOST,
             AutoOr::Value(k) => k,
@@ -65,14 +73,29 @@ fn components(features: &mut [Features], n: usize, params: &Params, control: &Co
                 format!("all features of '{}' are constant", f.name),
             ));
         }
-        if keep == 0 {
-            warnings.push(format!("no component of '{}' stands out of its noise; one is used", f.name));
+        parts.push(Part { found, keep });
+    }
+    let weight = |f: &Features| params.weight_of(&f.name);
+    // A weight of 0 is a signal that says nothing either.
+    let any = parts.iter().zip(features.iter()).any(|(p, f)| p.keep > 0 && weight(f) > 0.0);
+    let (mut blocks, mut explained) = (Vec::with_capacity(parts.len()), Vec::new());
+    for (part, f) in parts.into_iter().zip(features.iter()) {
+        if part.keep == 0 {
+            // Noise of the same variance as a signal would blur what that says.
+            let how = match any {
+                true => "it is left out",
+                false => "one is used, and clusters may be noise",
+            };
+            warnings.push(format!("no component of '{}' stands out of its noise: {how}", f.name));
         }
-        let keep = keep.max(1);
-        let variance: f64 = found.variances[..keep].iter().sum();
-        explained.push(variance / found.total);
-        let factor = params.weight_of(&f.name) / variance.sqrt();
-        blocks.push(found.scores.slice(s![.., ..keep]).mapv(|v| (v * factor) as f32));
+        let keep = if any { part.keep } else { part.keep.max(1) };
+        let variance: f64 = part.found.variances[..keep].iter().sum();
+        explained.push(variance / part.found.total);
+        let factor = if keep > 0 { weight(f) / variance.sqrt() } else { 0.0 };
+        blocks.push(part.found.scores.slice(s![.., ..keep]).mapv(|v| (v * factor) as f32));
+    }
+    if !any {
+        warnings.push(NOTHING.into());
     }
     Ok(Fused {
         columns: blocks.iter().map(Array2::ncols).collect(),
@@ -95,9 +118,9 @@ fn decompose(
     let clipped = outlying::clip(&mut values);
     if clipped.values > 0 {
         warnings.push(format!(
-            "{} values of '{name}' in {} frames are far from those of all other frames, as cosmic rays are: they count as the largest of \
-             the others (--bad-pixels, if they are a detector's)",
-            clipped.values, clipped.rows
+            "'{name}' has {} far from all others, as cosmic rays leave, in {}: each counts as the mean of the others",
+            counted(clipped.values, "value"),
+            counted(clipped.rows, "frame")
         ));
     }
     let mut frames = BTreeSet::new();
@@ -117,11 +140,16 @@ fn decompose(
     };
     if !frames.is_empty() {
         warnings.push(format!(
-            "{} frames of '{name}' are unlike all others: what only they have is left out of its components",
-            frames.len()
+            "'{name}' has {} unlike all others: what is theirs alone is left out of its components",
+            counted(frames.len(), "frame")
         ));
     }
     Ok(found)
+}
+
+/// `1 frame`, `2 frames`
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// How many components are used.
@@ -219,4 +247,95 @@ fn balanced(features: &[Features], warnings: &mut Vec<String>) -> f64 {
         warnings.push("spectra exceed patterns at any scale exponent".into());
     }
     (patterns / empty).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Source;
+
+    const FRAMES: usize = 600;
+
+    /// Counts of three regions in 80 pixels, as the default recipe holds them: `level` of 40 pixels differs by region. `hits`: frame, pixel, counts.
+    fn signal(name: &str, level: f64, hits: &[(usize, usize, f64)]) -> Features {
+        let source = Source::new(5, 0);
+        let mut counts = Array2::from_shape_fn((FRAMES, 80), |(i, p)| {
+            let region = (3 * i) / FRAMES;
+            let mean = 30.0 + if p % 3 == region && p < 40 { level } else { 0.0 };
+            let noise = source.normal2((i * 80 + p) as u64, name.len() as u32)[0];
+            (mean + mean.sqrt() * noise).round().max(0.0)
+        });
+        hits.iter().for_each(|&(i, p, more)| counts[[i, p]] += more);
+        let nothing = Array2::zeros((1, 1));
+        Features {
+            name: name.into(),
+            kind: Kind::Pattern,
+            mean: nothing.clone(),
+            std: nothing,
+            mask: Array2::from_elem((1, 1), true),
+            beam: None,
+            values: counts.mapv(|x| (x.sqrt() + (x + 1.0).sqrt()) as f32),
+        }
+    }
+
+    fn fused(signals: Vec<Features>) -> Fused {
+        let mut signals = signals;
+        fuse(&mut signals, &Params::default(), &Control::new()).unwrap()
+    }
+
+    #[test]
+    fn hits_do_not_hide_components() {
+        let clean = fused(vec![signal("dp", 8.0, &[])]);
+        assert_eq!((clean.columns.as_slice(), clean.warnings.len()), ([2].as_slice(), 0));
+        let twelve: Vec<_> = (0..12).map(|k| (47 * k + 3, 6 * k + 1, 1000.0 + 600.0 * k as f64)).collect();
+        for hits in [&[(133, 50, 20_000.0)][..], &twelve] {
+            let found = fused(vec![signal("dp", 8.0, hits)]);
+            assert_eq!(found.columns, [2]);
+            assert_eq!(found.warnings.len(), 1, "{:?}", found.warnings);
+            let (values, frames) = (counted(hits.len(), "value"), counted(hits.len(), "frame"));
+            assert!(
+                found.warnings[0].contains(&values) && found.warnings[0].contains(&frames),
+                "{:?}",
+                found.warnings
+            );
+            // Two components of nearly equal variance may turn; lengths stay, but for the frames of the hits, which lack a value.
+            for (i, (a, b)) in found.matrix.rows().into_iter().zip(clean.matrix.rows()).enumerate() {
+                let change = (a.dot(&a).sqrt() - b.dot(&b).sqrt()).abs();
+                let most = if hits.iter().any(|h| h.0 == i) { 0.2 } else { 0.06 };
+                assert!(change < most, "frame {i}: {change}");
+            }
+        }
+        // A whole frame that is saturated: neither a component nor the measure of the others.
+        let saturated: Vec<_> = (0..80).map(|p| (211, p, 60_000.0)).collect();
+        let found = fused(vec![signal("dp", 8.0, &saturated)]);
+        assert_eq!(found.columns, [2]);
+        assert!(
+            (found.explained[0] - clean.explained[0]).abs() < 0.01,
+            "{:?}",
+            found.explained
+        );
+    }
+
+    #[test]
+    fn noise_is_left_out_beside_a_signal() {
+        let alone = fused(vec![signal("dp", 8.0, &[])]);
+        let both = fused(vec![signal("dp", 8.0, &[]), signal("noise", 0.0, &[])]);
+        assert_eq!((both.columns.as_slice(), both.explained[1]), ([2, 0].as_slice(), 0.0));
+        assert_eq!(both.matrix, alone.matrix);
+        assert_eq!(
+            both.warnings,
+            ["no component of 'noise' stands out of its noise: it is left out"]
+        );
+        // One component each where no signal has any, and a signal of weight 0 is as good as none.
+        let none = fused(vec![signal("noise", 0.0, &[]), signal("other", 0.0, &[])]);
+        assert_eq!(none.columns, [1, 1]);
+        assert!(none.warnings.len() == 3 && none.warnings[2] == NOTHING, "{:?}", none.warnings);
+        let weight = [("dp".to_owned(), 0.0)].into();
+        let params = Params {
+            weight,
+            ..Params::default()
+        };
+        let mut signals = [signal("dp", 8.0, &[]), signal("noise", 0.0, &[])];
+        assert_eq!(fuse(&mut signals, &params, &Control::new()).unwrap().columns, [2, 1]);
+    }
 }
