@@ -514,6 +514,76 @@ fn parts_that_are_not_connected_and_new_points() {
     }
 }
 
+/// Distances of every pair of rows.
+fn distances(points: &Array2<f64>) -> Vec<f64> {
+    let pairs = (0..points.nrows()).flat_map(|i| (0..i).map(move |j| (i, j)));
+    let distance = |(i, j): (usize, usize)| {
+        let difference = &points.row(i) - &points.row(j);
+        difference.dot(&difference).sqrt()
+    };
+    pairs.map(distance).collect()
+}
+
+#[test]
+fn parts_start_where_their_features_are() {
+    // 20 groups on a grid, their points in an order that says nothing of it.
+    let group = |i: usize| (i * 7) % 20;
+    let points = Array2::from_shape_fn((400, 4), |(i, d)| {
+        let mut random = lattice_data::Random((i * 4 + d) as u64);
+        let centre = [group(i) % 5, group(i) / 5, 0, 0][d] as f64;
+        8.0 * centre + random.uniform(-1.0, 1.0)
+    });
+    let data = lists(points.view(), 8);
+    let umap = Umap {
+        components: 2,
+        epochs: Some(200),
+        density: None,
+        ..Umap::default()
+    };
+    let control = Control::new();
+    let features = points.mapv(|v| v as f32);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let places = umap.places(&data.view(), features.view(), &control).unwrap().unwrap();
+            let found = umap.fit_from(&data.view(), Some(places.view()), &control).unwrap();
+            (places, found.positions)
+        })
+    };
+    let (places, positions) = run(1);
+    assert_eq!(places.dim(), (20, 2));
+    assert!(run(3) == (places.clone(), positions.clone()), "threads");
+    let centres = |of: &Array2<f64>| {
+        let mean = |g: usize| {
+            let rows: Vec<usize> = (0..400).filter(|&i| group(i) == g).collect();
+            of.select(Axis(0), &rows).mean_axis(Axis(0)).unwrap()
+        };
+        Array2::from_shape_fn((20, of.ncols()), |(g, d)| mean(g)[d])
+    };
+    let data_distances = distances(&centres(&points));
+    let alike = |positions: &Array2<f32>| correlation(&data_distances, &distances(&centres(&positions.mapv(f64::from))));
+    let (with, without) = (alike(&positions), alike(&umap.fit(&data.view(), &control).unwrap().positions));
+    eprintln!("distances of groups and of their places: {with:.3} with features, {without:.3} without");
+    assert!(with > 0.9, "{with}");
+    // One far away does not press the others together.
+    let mut far = features.clone();
+    (0..400).filter(|&i| group(i) == 3).for_each(|i| far[[i, 2]] = 1e6);
+    let places = umap.places(&data.view(), far.view(), &control).unwrap().unwrap();
+    let spread = distances(&places).into_iter().filter(|d| *d > 0.1).count();
+    assert!(spread > 150, "{spread} of 190 pairs are apart");
+    // In one piece there is nothing to place; the wrong number of rows is an error.
+    let blob = Array2::from_shape_fn((200, 4), |(i, d)| lattice_data::Random((i * 4 + d) as u64).uniform(-1.0, 1.0));
+    let one = lists(blob.view(), 15);
+    let features = blob.mapv(|v| v as f32);
+    assert_eq!(umap.places(&one.view(), features.view(), &control).unwrap(), None);
+    assert!(
+        umap.places(&data.view(), features.slice(ndarray::s![1.., ..]), &control)
+            .is_err()
+    );
+    let wrong = Array2::zeros((3, 2));
+    assert!(umap.fit_from(&data.view(), Some(wrong.view()), &control).is_err());
+}
+
 #[test]
 fn bad_input_of_an_embedding_is_an_error() {
     let data = lists(reference_points().view(), 8);

@@ -14,6 +14,7 @@ mod curve;
 pub mod density;
 pub mod graph;
 mod layout;
+mod parts;
 pub mod spectral;
 mod start;
 
@@ -175,19 +176,44 @@ impl Umap {
         Curve::fit(self.min_dist, self.spread)
     }
 
-    /// Positions of the points whose neighbours are given. The bits depend on the input and the parameters alone, not on threads.
+    /// The fuzzy graph without the edges that the optimisation would never draw.
+    fn pruned(&self, fuzzy: &Graph) -> Graph {
+        let strongest = fuzzy.value.iter().copied().fold(0.0, f64::max);
+        fuzzy.pruned(strongest / self.epochs_for(fuzzy.len()) as f64)
+    }
+
+    /// Where the parts of a graph that is not connected belong, by the means of their points' `features` (points, features): for
+    /// [`Umap::fit_from`]. `None` for a graph in one piece.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for features of another number of points; [`Error::Cancelled`].
+    pub fn places(&self, neighbours: &Neighbours, features: ArrayView2<f32>, control: &Control) -> Result<Option<Array2<f64>>> {
+        let scales = graph::scales(neighbours);
+        let graph = self.pruned(&graph::fuzzy_union(neighbours, &scales));
+        parts::places(&graph, features, self.components, control)
+    }
+
+    /// As [`Umap::fit_from`] without places.
+    ///
+    /// # Errors
+    /// Those of [`Umap::fit_from`].
+    pub fn fit(&self, neighbours: &Neighbours, control: &Control) -> Result<Embedding> {
+        self.fit_from(neighbours, None, control)
+    }
+
+    /// Positions of the points whose neighbours are given. The bits depend on the input and the parameters alone, not on threads. Parts of
+    /// the graph that are not connected start from their `places`; without, along the axes, in the order of their first points.
     ///
     /// # Errors
     /// [`Error::Parameter`] for parameters out of range or too few points; [`Error::Cancelled`].
-    pub fn fit(&self, neighbours: &Neighbours, control: &Control) -> Result<Embedding> {
+    pub fn fit_from(&self, neighbours: &Neighbours, places: Option<ArrayView2<f64>>, control: &Control) -> Result<Embedding> {
         let curve = self.check(neighbours.len())?;
         let scales = graph::scales(neighbours);
         let fuzzy = graph::fuzzy_union(neighbours, &scales);
         let epochs = self.epochs_for(neighbours.len());
-        let strongest = fuzzy.value.iter().copied().fold(0.0, f64::max);
-        let pruned = fuzzy.pruned(strongest / epochs as f64);
+        let pruned = self.pruned(&fuzzy);
         let distances = graph::entry_distances(&pruned, neighbours)?;
-        let first = start::positions(&pruned, self.components, Source::new(self.seed, START))?;
+        let first = start::positions(&pruned, self.components, places, Source::new(self.seed, START))?;
         let layout = Layout::new(&pruned, 0, curve, epochs, Source::new(self.seed, NEGATIVES));
         let density = self.density.as_ref().map(|d| (d, &pruned, distances.as_slice()));
         let positions = layout.optimise(first, density, control)?;

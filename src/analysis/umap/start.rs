@@ -1,10 +1,10 @@
 //! First positions.
 
 use super::graph::Graph;
-use super::spectral;
-use crate::error::Result;
+use super::{parts, spectral};
+use crate::error::{Error, Result};
 use crate::rng::Source;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 
 /// Largest coordinate of the first positions.
 const EXTENT: f64 = 10.0;
@@ -16,25 +16,36 @@ fn too_small(n: usize, components: usize) -> bool {
 }
 
 /// The smoothest vectors of the graph, scaled to at most 10, with a little noise, then each axis stretched to [0, 10]. Parts of the graph
-/// that are not connected get their own vectors, each around a place of its own: unit vectors along the axes and against them, then
-/// further out along the same.
-pub fn positions(graph: &Graph, components: usize, source: Source) -> Result<Array2<f32>> {
-    let (part, parts) = graph.components();
+/// that are not connected get their own vectors, each around a place of its own, of half the distance to the next place: the one given, or
+/// unit vectors along the axes and against them, then further out along the same.
+pub fn positions(graph: &Graph, components: usize, places: Option<ArrayView2<'_, f64>>, source: Source) -> Result<Array2<f32>> {
+    let (part, count) = graph.components();
+    if let Some(places) = places.filter(|p| p.dim() != (count, components)) {
+        let what = format!("{:?} for {count} parts in {components} dimensions", places.dim());
+        return Err(Error::parameter("places", what));
+    }
+    let rooms = places.map(parts::rooms);
     let mut all = Array2::zeros((graph.len(), components));
-    for p in 0..parts {
-        let members: Vec<usize> = (0..graph.len()).filter(|&i| part[i] == p).collect();
+    for (p, members) in parts::members(&part, count).into_iter().enumerate() {
         let own = if too_small(members.len(), components) {
             scattered(members.len(), components, source, p)
         } else {
-            let sub = if parts == 1 { None } else { Some(part_of(graph, &members)) };
+            let sub = if count == 1 { None } else { Some(part_of(graph, &members)) };
             let spectrum = spectral::smallest(sub.as_ref().unwrap_or(graph), components + 1, source)?;
             spectrum.vectors.slice(ndarray::s![.., 1..]).to_owned()
         };
         let largest = own.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
-        // Half the distance to the next place, which is 1 along an axis and √2 across.
-        let room = if parts == 1 { 1.0 } else { 0.5 };
+        // Along an axis the distance to the next place is 1, across √2.
+        let room = match &rooms {
+            _ if count == 1 => 1.0,
+            Some(rooms) => rooms[p],
+            None => 0.5,
+        };
         let scale = if largest > 0.0 { room / largest } else { 0.0 };
-        let place = place(p, parts, components);
+        let place = match &places {
+            Some(places) if count > 1 => places.row(p).to_vec(),
+            _ => on_axis(p, count, components),
+        };
         for (row, &i) in own.rows().into_iter().zip(&members) {
             for d in 0..components {
                 all[[i, d]] = place[d] + scale * row[d];
@@ -44,8 +55,8 @@ pub fn positions(graph: &Graph, components: usize, source: Source) -> Result<Arr
     Ok(stretched(all, source))
 }
 
-/// Where part `p` of `parts` lies.
-fn place(p: usize, parts: usize, components: usize) -> Vec<f64> {
+/// Where part `p` of `parts` lies if nothing is known of them.
+fn on_axis(p: usize, parts: usize, components: usize) -> Vec<f64> {
     let mut place = vec![0.0; components];
     if parts > 1 {
         let turn = p % (2 * components);

@@ -336,7 +336,7 @@ fn graph(matrix: ArrayView2<'_, f32>, run: &Run<'_>, timings: &mut Timings, warn
             matrix.nrows()
         ));
     }
-    Ok(Graph::of(&found))
+    Graph::of(&found).placed(matrix, run.params, run.control)
 }
 
 /// Points whose nearest neighbour is at distance 0.

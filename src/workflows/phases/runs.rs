@@ -25,6 +25,8 @@ pub struct Found {
 pub struct Graph {
     index: Array2<u32>,
     distance: Array2<f64>,
+    /// Where parts that are not connected start.
+    places: Option<Array2<f64>>,
 }
 
 impl Graph {
@@ -36,7 +38,24 @@ impl Graph {
         index.column_mut(0).iter_mut().enumerate().for_each(|(i, v)| *v = i as u32);
         index.slice_mut(ndarray::s![.., 1..]).assign(&neighbors.index);
         distance.slice_mut(ndarray::s![.., 1..]).assign(&neighbors.distance);
-        Graph { index, distance }
+        Graph {
+            index,
+            distance,
+            places: None,
+        }
+    }
+
+    fn lists(&self) -> Result<Neighbours<'_>> {
+        Neighbours::new(self.index.view(), self.distance.view(), self.index.nrows())
+    }
+
+    /// Parts that are not connected start where the mean feature vectors of their positions are.
+    ///
+    /// # Errors
+    /// Those of [`crate::analysis::umap::Umap::places`].
+    pub fn placed(mut self, matrix: ArrayView2<'_, f32>, params: &Params, control: &Control) -> Result<Graph> {
+        self.places = params.umap(0).places(&self.lists()?, matrix, control)?;
+        Ok(self)
     }
 }
 
@@ -45,8 +64,8 @@ impl Graph {
 /// # Errors
 /// Those of the embedding.
 pub fn place(graph: &Graph, run: usize, params: &Params, control: &Control) -> Result<Array2<f32>> {
-    let lists = Neighbours::new(graph.index.view(), graph.distance.view(), graph.index.nrows())?;
-    Ok(params.umap(run).fit(&lists, control)?.positions)
+    let places = graph.places.as_ref().map(|p| p.view());
+    Ok(params.umap(run).fit_from(&graph.lists()?, places, control)?.positions)
 }
 
 /// Embeds with the seed of `run` and clusters.
