@@ -424,6 +424,67 @@ fn write_npy(mut file: std::fs::File, values: &Array3<f32>) {
     }
 }
 
+/// What a run that must fail says.
+fn refused(dir: &Path, args: &str) -> String {
+    let args: Vec<&str> = args.split(' ').collect();
+    let out = start(dir, &args);
+    assert!(!out.status.success(), "{args:?} is wrong");
+    String::from_utf8_lossy(&out.stderr).into_owned()
+}
+
+#[test]
+fn answers_without_clusters_and_flags_without_effect_are_told() {
+    let dir = TempDir::new().unwrap();
+    let d = dir.path();
+    simulated(d, "");
+    let base = "--overwrite --backend cpu phases scan/dp.hspy -o out --no-densmap";
+    let said = emstream(d, &format!("{base} --runs 2 --min-cluster-size 400"));
+    assert!(
+        said.starts_with("no phases: no cluster was found in any of 2 runs; "),
+        "{said}"
+    );
+    let args = format!("{base} --runs 1 --min-cluster-size 300 --min-samples 480");
+    let out = start(d, &args.split(' ').collect::<Vec<_>>());
+    let (said, warned) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(said.starts_with("no phases: no cluster was found; "), "{said}");
+    assert!(warned.contains("(--min-samples)"), "{warned}");
+    let e = refused(d, &format!("{base} --eds scan/eds.hspy --eds-axis -0.1,0"));
+    assert!(e.contains("--eds-axis: a step of 0 keV"), "{e}");
+    let e = refused(d, &format!("{base} --features features.npy --keep 0.2"));
+    assert!(e.contains("--keep") && e.contains("--features"), "{e}");
+}
+
+/// Whole numbers from 1 to 2047, which half precision holds exactly.
+#[test]
+fn arrays_of_half_precision_are_read() {
+    let dir = TempDir::new().unwrap();
+    let d = dir.path();
+    simulated(d, "");
+    let values = Array3::from_shape_fn((20, 24, 2), |(y, x, k)| {
+        let group = if x < 12 { 1 } else { 1800 };
+        (group + (y * 31 + x * 17 + k * 11 + x * y) % 100) as f32
+    });
+    write_npy(std::fs::File::create(d.join("f4.npy")).unwrap(), &values);
+    let half = |v: f32| {
+        let v = v as u16;
+        let exponent = v.ilog2() as u16;
+        (exponent + 15) << 10 | (v << (10 - exponent) & 0x3ff)
+    };
+    let header = "{'descr': '<f2', 'fortran_order': False, 'shape': (20, 24, 2), }\n";
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(values.iter().flat_map(|v| half(*v).to_le_bytes()));
+    std::fs::write(d.join("f2.npy"), bytes).unwrap();
+    for flag in ["embedding", "features"] {
+        for name in ["f2", "f4"] {
+            let base = "--overwrite --backend cpu phases scan/dp.hspy --runs 1 --min-cluster-size 30 --neighbors 30";
+            emstream(d, &format!("{base} -o {name} --{flag} {name}.npy"));
+        }
+        assert!(contents(d, "f2") == contents(d, "f4"), "--{flag}");
+    }
+}
+
 #[test]
 fn cepstra_are_those_of_the_definition() {
     let made = SimulatedPhases::new(&Phases {

@@ -219,6 +219,10 @@ impl Flags {
         p.features = self.features.or(p.features.take());
         p.save_features |= self.save_features;
         p.embedding = self.embedding.or(p.embedding.take());
+        let given = [("--features", &p.features), ("--embedding", &p.embedding)];
+        if let (Some(_), Some((flag, _))) = (self.keep, given.iter().find(|(_, f)| f.is_some())) {
+            return Err(Error::parameter("--keep", format!("has no effect beside {flag}")));
+        }
         for text in &self.vary {
             let (name, list) = named("--vary", text, "NAME=A,B,…")?;
             let wrong = || Error::parameter("--vary", format!("'{text}' is not NAME=A,B,… with numbers"));
@@ -315,23 +319,23 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         phases: params.clone(),
     })?;
     let folder = phases::write(&result, &signals, &params, &backend, &text, dir)?;
-    let runs = result.agreement.ari.nrows();
-    let stable = match runs {
-        1 => String::new(),
-        _ => {
-            let total: f64 = result.agreement.ari.iter().sum::<f64>() - runs as f64;
-            format!(
-                "; {runs} runs agree with a mean Rand index of {:.3}",
-                total / (runs * (runs - 1)) as f64
-            )
-        }
-    };
-    println!(
-        "{} phases{stable}; {}",
-        result.sizes.len(),
-        folder.join("report.html").display()
-    );
+    let report = folder.join("report.html");
+    println!("{}; {}", outcome(result.sizes.len(), &result.agreement.ari), report.display());
     Ok(())
+}
+
+/// What was found, in a line. `ari`: between runs, which says nothing where none found a cluster: that they agree in.
+fn outcome(phases: usize, ari: &Array2<f64>) -> String {
+    match (phases, ari.nrows()) {
+        (0, 1) => "no phases: no cluster was found".to_owned(),
+        (0, runs) => format!("no phases: no cluster was found in any of {runs} runs"),
+        (_, 1) => format!("{phases} phases"),
+        (_, runs) => {
+            let total: f64 = ari.iter().sum::<f64>() - runs as f64;
+            let mean = total / (runs * (runs - 1)) as f64;
+            format!("{phases} phases; {runs} runs agree with a mean Rand index of {mean:.3}")
+        }
+    }
 }
 
 /// One row for each selected position, from (positions, n), or from (ny, nx, n) or (ny·nx, n), of which the selected ones are taken.

@@ -240,7 +240,7 @@ fn u64_of(v: &[u8; 8], big: bool) -> u64 {
 
 /// Half precision as `f32`, exactly: 1 bit of sign, 5 of exponent (bias 15), 10 of fraction (IEEE 754).
 #[inline(always)]
-fn half(v: u16) -> f32 {
+pub(super) fn half(v: u16) -> f32 {
     let (sign, rest) = (u32::from(v & 0x8000) << 16, u32::from(v & 0x7fff));
     let bits = match rest >> 10 {
         // Zero and subnormal numbers: units of 2⁻²⁴.

@@ -2,6 +2,7 @@
 
 use super::{Element, checked_len, shaped};
 use crate::error::{Error, Result};
+use crate::io::dtype::half;
 use crate::io::npy_header::Fields;
 use ndarray::ArrayD;
 use std::io::Read;
@@ -90,6 +91,18 @@ pub(super) fn expected<T: Element>() -> String {
 
 type Decode<T> = fn(&[u8]) -> Option<T>;
 
+/// A number of half precision: the standard library has no type of it.
+struct Half;
+
+impl Half {
+    fn from_le_bytes(bytes: [u8; 2]) -> f32 {
+        half(u16::from_le_bytes(bytes))
+    }
+    fn from_be_bytes(bytes: [u8; 2]) -> f32 {
+        half(u16::from_be_bytes(bytes))
+    }
+}
+
 /// Decodes one element, `None` if `T` cannot express it. The outer `None`: no such stored type here.
 fn decoder<T: Element>(header: &Header) -> Option<Decode<T>> {
     macro_rules! pick {
@@ -105,7 +118,7 @@ fn decoder<T: Element>(header: &Header) -> Option<Decode<T>> {
     pick!(
         'i' 1 i8 => from_i64 as i64, 'i' 2 i16 => from_i64 as i64, 'i' 4 i32 => from_i64 as i64, 'i' 8 i64 => from_i64 as i64,
         'u' 1 u8 => from_u64 as u64, 'u' 2 u16 => from_u64 as u64, 'u' 4 u32 => from_u64 as u64, 'u' 8 u64 => from_u64 as u64,
-        'f' 4 f32 => from_f64 as f64, 'f' 8 f64 => from_f64 as f64,
+        'f' 2 Half => from_f64 as f64, 'f' 4 f32 => from_f64 as f64, 'f' 8 f64 => from_f64 as f64,
     )
 }
 

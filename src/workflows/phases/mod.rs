@@ -169,10 +169,16 @@ pub fn run(
         .nth(reference)
         .ok_or_else(|| Error::Internal("no run".into()))?;
     if found.clustering.is_empty() {
-        warnings.push(format!(
-            "no cluster was found: fewer than two groups of {} positions stand apart (--min-cluster-size)",
-            params.min_cluster_size
-        ));
+        warnings.push(match params.min_samples < positions {
+            true => format!(
+                "no cluster was found: fewer than two groups of {} positions stand apart (--min-cluster-size)",
+                params.min_cluster_size
+            ),
+            false => format!(
+                "no cluster was found: {positions} positions have fewer neighbours than {} (--min-samples)",
+                params.min_samples
+            ),
+        });
     }
     let (means, sizes) = phase_means(signals, selections, &found, &run, &mut timings)?;
     let trials = match trials.is_empty() {

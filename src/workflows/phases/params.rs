@@ -297,6 +297,12 @@ impl Params {
         if self.eds_variance.is_some() && self.eds_keep.is_some() {
             return Err(Error::parameter("--eds-keep", "cannot be used together with --eds-variance"));
         }
+        if let Some([_, step]) = self.eds_axis.filter(|a| !a.iter().all(|v| v.is_finite()) || a[1] == 0.0) {
+            return Err(Error::parameter(
+                "--eds-axis",
+                format!("a step of {step} keV gives channels no energies of their own"),
+            ));
+        }
         if let Some([lo, hi]) = self.exclude.iter().find(|w| !(w[0] <= w[1] && w[1].is_finite())) {
             return Err(Error::parameter(
                 "--exclude",
