@@ -7,6 +7,7 @@ pub mod classify;
 mod default_model;
 pub mod detect;
 mod detected;
+mod extremes;
 mod figures;
 mod inference;
 pub mod label;

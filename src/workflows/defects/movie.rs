@@ -1,5 +1,6 @@
 //! A movie with the scale on which its frames are compared.
 
+use super::extremes::{Extremes, extremes};
 use crate::analysis::Recipe;
 use crate::control::Control;
 use crate::engine::{Backend, Pass, Resident, Selection};
@@ -9,7 +10,7 @@ use crate::kernels::statistics;
 use crate::ops::Statistics;
 use crate::pixel::{Frames, Sample};
 use crate::with_pixel;
-use crate::workflows::Timings;
+use crate::workflows::{Timings, frame_array};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub struct MovieParams {
     /// Divide by the last tag whose path contains this, over 64000; DigitalMicrograph files only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_tag: Option<String>,
-    /// Raw values (after the division) that become 0 and 1, instead of the extremes of the whole movie.
+    /// Raw values (after the division) that become 0 and 1, instead of the extremes of the whole movie (by default without single pixels far beyond all others).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
     pub recipe: Recipe,
@@ -75,7 +76,14 @@ impl<'a> Movie<'a> {
         let [low, high] = match params.range {
             Some([low, high]) if low < high && low.is_finite() && high.is_finite() => [low, high],
             Some([low, high]) => return Err(Error::parameter("--range", format!("{low},{high} is no range"))),
-            None => extremes(scan, scale, backend, timings, control)?,
+            None => {
+                let found = extremes_of(scan, scale, backend, timings, control)?;
+                warnings.extend(alone(&found, params.recipe));
+                match params.recipe {
+                    Recipe::Default => found.common,
+                    Recipe::Published => found.all,
+                }
+            }
         };
         if low >= high {
             warnings.push(format!("all pixels of the movie are {low}: there is nothing to see"));
@@ -116,12 +124,12 @@ impl<'a> Movie<'a> {
         let values = with_pixel!(shape.pixel, T => {
             frames.frame::<T>(0).iter().map(|v| (v.to_f64() / self.scale - self.low) / span).collect()
         });
-        crate::workflows::frame_array(shape, values)
+        frame_array(shape, values)
     }
 }
 
-/// Smallest and largest value of the whole movie, divided by `scale`.
-fn extremes(scan: &dyn Scan, scale: f64, backend: &Backend, timings: &mut Timings, control: &Control) -> Result<[f64; 2]> {
+/// Extremes of the whole movie, divided by `scale`.
+fn extremes_of(scan: &dyn Scan, scale: f64, backend: &Backend, timings: &mut Timings, control: &Control) -> Result<Extremes> {
     let all = Selection::all(scan.info().nav);
     let mut pass = Pass::new("range", scan, &all);
     let handle = pass.add(Statistics(statistics::Params {
@@ -130,7 +138,28 @@ fn extremes(scan: &dyn Scan, scale: f64, backend: &Backend, timings: &mut Timing
     }));
     let mut done = timings.pass("range", scan, &all, || pass.run(backend, &Resident::none(), control))?;
     let (low, high) = done.take(handle)?.extrema();
-    let least = low.into_iter().fold(f64::INFINITY, f64::min);
-    let most = high.into_iter().fold(f64::NEG_INFINITY, f64::max);
-    Ok([least / scale, most / scale])
+    let shape = scan.info().frame;
+    let mut found = extremes(frame_array(shape, low)?.view(), frame_array(shape, high)?.view());
+    for ends in [&mut found.all, &mut found.common] {
+        *ends = ends.map(|v| v / scale);
+    }
+    Ok(found)
+}
+
+/// What to say of pixels that stand alone.
+fn alone(found: &Extremes, recipe: Recipe) -> Option<String> {
+    if found.alone == 0 {
+        return None;
+    }
+    let ([low, high], [least, most]) = (found.all, found.common);
+    let pixels = match found.alone {
+        1 => "1 pixel stands alone".into(),
+        n => format!("{n} pixels stand alone"),
+    };
+    let begin =
+        format!("{pixels} far beyond all others in some frame: values go from {low} to {high}, without from {least} to {most}");
+    Some(match recipe {
+        Recipe::Default => format!("{begin}, which is the range that is used; `--range={low},{high}` takes all"),
+        Recipe::Published => format!("{begin}; this recipe's range holds all, `--range={least},{most}` does not"),
+    })
 }
