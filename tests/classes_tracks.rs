@@ -284,6 +284,55 @@ fn resting_points_do_not_drift() {
     );
 }
 
+/// Twenty resting points in eight frames that drift by (2.5, 1.5) px each; without those in frames `lost`.
+fn drifting(lost: &[u32]) -> Detected {
+    let mut random = Source::new(3, 97).sequence(0);
+    let mut found = Detected {
+        frames: 8,
+        size: [300, 300],
+        ..Detected::default()
+    };
+    for frame in (0..8).filter(|f| !lost.contains(f)) {
+        for point in 0..20 {
+            found.frame.push(frame);
+            let t = f64::from(frame);
+            found
+                .y
+                .push(f64::from(40 + 50 * (point / 5)) + 2.5 * t + 0.2 * random.normal());
+            found
+                .x
+                .push(f64::from(40 + 50 * (point % 5)) + 1.5 * t + 0.2 * random.normal());
+            found.kept.push(false);
+        }
+    }
+    found
+}
+
+#[test]
+fn common_drift_is_followed_over_frames_without_detections() {
+    for lost in [&[][..], &[3], &[3, 4]] {
+        let t = track::run(&drifting(lost), &track::Params::default(), &Control::new()).unwrap();
+        assert_eq!(t.linked.members.len(), 20, "{lost:?}");
+        for (frame, moved) in t.residual.iter().enumerate().filter(|(f, _)| !lost.contains(&(*f as u32))) {
+            let away = [moved[0] - 2.5 * frame as f64, moved[1] - 1.5 * frame as f64];
+            assert!(away[0].hypot(away[1]) < 0.8, "frame {frame} of {lost:?}: {moved:?}");
+        }
+        // Points that rest.
+        assert!(t.groups[0].diffusion.value.abs() < 0.02, "{:?}", t.groups[0].diffusion);
+        assert!(!t.warnings.iter().any(|w| w.contains("links lead to")), "{:?}", t.warnings);
+    }
+    // A gap longer than what is followed.
+    let t = track::run(&drifting(&[2, 3, 4]), &track::Params::default(), &Control::new()).unwrap();
+    assert!(
+        t.warnings
+            .iter()
+            .any(|w| w.starts_with("fewer than 8 links lead to frame 5:")),
+        "{:?}",
+        t.warnings
+    );
+    assert_eq!(t.linked.members.len(), 40);
+}
+
 #[test]
 fn pixels_that_are_not_square_are_reported() {
     let axis = |scale| Axis {

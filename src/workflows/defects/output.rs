@@ -50,6 +50,19 @@ impl Page<'_> {
     }
 }
 
+/// Frames that a warning names.
+const NAMED: usize = 8;
+
+/// `frame 3`, `frames 3, 5 and 7`, or the first few of them.
+pub(super) fn named(frames: &[u64]) -> String {
+    let list = |frames: &[u64]| frames.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    match frames {
+        [one] => format!("frame {one}"),
+        [rest @ .., last] if rest.len() < NAMED => format!("frames {} and {last}", list(rest)),
+        _ => format!("{} frames ({}, …)", frames.len(), list(&frames[..NAMED.min(frames.len())])),
+    }
+}
+
 /// What the report says of a movie.
 pub(super) fn of_movie(info: &ScanInfo) -> (&'static str, String) {
     let size = [info.frame.height, info.frame.width];

@@ -1,5 +1,6 @@
 //! `defects detect`: a network marks defects in every frame; each connected region becomes a detection, with a window around it.
 
+mod drifting;
 mod ending;
 mod params;
 mod sink;
@@ -164,9 +165,12 @@ pub fn run(
     found.scale = [movie.scale, movie.low, movie.high];
     found.warnings.extend(scan.warnings());
     if found.detections.is_empty() {
-        found
-            .warnings
-            .push("no defect was found: lower --threshold or --min-area, or check that the model suits this movie".into());
+        let help = match params.threshold {
+            // Every pixel lies above it: the whole frame is one region.
+            0.0 => "raise --threshold: above 0 regions grow together, beyond --max-area",
+            _ => "lower --threshold or --min-area, or check that the model suits this movie",
+        };
+        found.warnings.push(format!("no defect was found: {help}"));
     }
     found.timings = timings;
     Ok(found)
@@ -180,6 +184,8 @@ struct Analysed {
     probabilities: Array3<f32>,
     defect: Array2<f32>,
     found: Vec<Detection>,
+    /// All its pixels are alike: nothing was looked for.
+    constant: bool,
     spectrum: Option<drift::Spectrum>,
     /// For the movie of results.
     picture: Option<report::Picture>,
@@ -195,7 +201,13 @@ fn analyse(
 ) -> Result<Analysed> {
     let defect = defect_probability(&probabilities);
     let (h, w) = image.dim();
-    let found = components(defect.view(), params.threshold)?;
+    // A lost frame, or one without a single number: what the network makes of its edges is no defect.
+    let first = image.first().copied().unwrap_or_default();
+    let constant = recipe == Recipe::Default && image.iter().all(|v| *v == first);
+    let found = match constant {
+        true => Vec::new(),
+        false => components(defect.view(), params.threshold)?,
+    };
     let found = found.into_iter().filter(|c| params.area_counts(c.area, recipe)).map(|c| {
         let centre = match recipe {
             Recipe::Default => c.weighted,
@@ -224,6 +236,7 @@ fn analyse(
         probabilities,
         defect,
         found,
+        constant,
         spectrum,
         picture,
     })

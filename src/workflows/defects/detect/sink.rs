@@ -1,7 +1,8 @@
 //! Where frames go when they are done: windows and probabilities to the result file, pictures to the movie, the rest to memory.
 
+use super::super::output::named;
+use super::drifting::Drifting;
 use super::{Analysed, Detection, Found, Params, Shown};
-use crate::analysis::drift;
 use crate::error::Result;
 use crate::io::results::{Meta, ResultFile, Stream};
 use crate::network::Network;
@@ -12,8 +13,6 @@ use std::ops::Range;
 
 /// Frames shown unless others are asked for.
 const SHOWN: u64 = 4;
-/// Farthest drift from one frame to the next, in pixels.
-const STEP: f64 = 4.0;
 
 /// Takes frames in order and puts away what is large.
 pub(super) struct Sink<'a> {
@@ -22,8 +21,8 @@ pub(super) struct Sink<'a> {
     probability: Option<Stream<f32>>,
     detections: Vec<Detection>,
     counts: Vec<(u64, usize, usize)>,
-    drift: Vec<[f64; 2]>,
-    last: Option<drift::Spectrum>,
+    drift: Drifting,
+    constant: Vec<u64>,
     shown: Vec<Shown>,
     show: Vec<u64>,
     movie: report::Movie,
@@ -63,8 +62,8 @@ impl<'a> Sink<'a> {
             probability,
             detections: Vec::new(),
             counts: Vec::new(),
-            drift: Vec::new(),
-            last: None,
+            drift: Drifting::default(),
+            constant: Vec::new(),
             shown: Vec::new(),
             show,
             movie,
@@ -84,14 +83,11 @@ impl<'a> Sink<'a> {
         }
         let kept = a.found.iter().filter(|d| d.kept).count();
         self.counts.push((a.frame, a.found.len(), kept));
+        if a.constant {
+            self.constant.push(a.frame);
+        }
         if let Some(spectrum) = a.spectrum {
-            let before = self.drift.last().copied().unwrap_or_default();
-            let step = self
-                .last
-                .as_ref()
-                .map_or([0.0; 2], |last| drift::displacement(last, &spectrum, STEP));
-            self.drift.push([before[0] + step[0], before[1] + step[1]]);
-            self.last = Some(spectrum);
+            self.drift.take(a.frame, spectrum);
         }
         if let Some(picture) = &a.picture {
             self.movie.add(picture)?;
@@ -114,10 +110,19 @@ impl<'a> Sink<'a> {
             stream.flush()?;
         }
         self.movie.finish()?;
+        let (drift, uncertain) = self.drift.finish();
+        self.warnings.extend(uncertain);
+        if !self.constant.is_empty() {
+            let what = format!(
+                "{}: all pixels are alike, and no defects are looked for",
+                named(&self.constant)
+            );
+            self.warnings.push(what);
+        }
         Ok(Found {
             detections: self.detections,
             counts: self.counts,
-            drift: self.drift,
+            drift,
             shown: self.shown,
             scale: [1.0, 0.0, 1.0],
             warnings: self.warnings,

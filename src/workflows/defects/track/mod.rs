@@ -9,6 +9,7 @@ pub use params::{Params, Square};
 pub use write::{put, write};
 
 use super::detected::Detected;
+use super::output::named;
 use crate::analysis::Recipe;
 use crate::analysis::diffusion::{self, Diffusion, Ellipse};
 use crate::analysis::tracks::{Gate, Linked, Point, link};
@@ -16,6 +17,7 @@ use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::workflows::Timings;
 use ndarray::Array2;
+use std::collections::BTreeMap;
 
 /// Longest step where neither the user nor a lattice says one, in pixels, and in units of a lattice's spacing.
 const GATE: f64 = 14.0;
@@ -137,7 +139,14 @@ pub fn run(found: &Detected, params: &Params, control: &Control) -> Result<Track
         if published {
             return Ok(first);
         }
-        residual = common(found, &at, &first);
+        let unlinked;
+        (residual, unlinked) = common(found, &at, &first, params.gap);
+        if !unlinked.is_empty() {
+            warnings.push(format!(
+                "fewer than {COMMON} links lead to {}: what moves all defects alike is not known there beyond the measured drift (--gap, --gate)",
+                named(&unlinked)
+            ));
+        }
         for i in 0..n {
             let moved = residual[found.index(i)];
             at[i] = [at[i][0] - moved[0], at[i][1] - moved[1]];
@@ -228,38 +237,53 @@ fn connect(found: &Detected, at: &[[f64; 2]], class: &[i32], gate: Gate) -> Resu
     link(&points, class, gate)
 }
 
-/// The median step of links from each frame to the next, summed: drift that is left. Of an even number of steps it is the mean of the middle two: either one
-/// alone lies off to the same side in every frame, and that adds up.
-fn common(found: &Detected, at: &[[f64; 2]], linked: &Linked) -> Vec<[f64; 2]> {
-    let mut steps: Vec<[Vec<f64>; 2]> = vec![Default::default(); found.frames];
+/// The median step of links from each frame to the next, summed: drift that is left; and the frames it could not be told for although enough was found in them. Of an
+/// even number of steps it is the mean of the middle two: either one alone lies off to the same side in every frame, and that adds up. Where too few links come from the
+/// frame before, as behind one that shows nothing, those over a gap of up to `gap` frames tell it.
+fn common(found: &Detected, at: &[[f64; 2]], linked: &Linked, gap: u32) -> (Vec<[f64; 2]>, Vec<u64>) {
+    let gap = gap as usize;
+    // For each frame the steps to it from the frame before, from the one before that, and so on.
+    let mut steps: Vec<BTreeMap<usize, [Vec<f64>; 2]>> = vec![BTreeMap::new(); found.frames];
     for pair in linked.members.iter().flat_map(|m| m.windows(2)) {
-        if found.frame[pair[1]] == found.frame[pair[0]] + 1 {
+        let (from, to) = (found.index(pair[0]), found.index(pair[1]));
+        if (1..=gap + 1).contains(&(to - from)) {
+            let step = steps[to].entry(to - from).or_default();
             for k in 0..2 {
-                steps[found.index(pair[1])][k].push(at[pair[1]][k] - at[pair[0]][k]);
+                step[k].push(at[pair[1]][k] - at[pair[0]][k]);
             }
         }
     }
-    let mut sum = [0.0; 2];
-    steps
-        .iter_mut()
-        .map(|step| {
-            for k in 0..2 {
-                let n = step[k].len();
-                if n >= COMMON {
-                    let (below, middle, _) = step[k].select_nth_unstable_by(n / 2, f64::total_cmp);
-                    let lower = below.iter().copied().max_by(f64::total_cmp);
-                    let lower = lower.filter(|_| n.is_multiple_of(2)).unwrap_or(*middle);
-                    sum[k] += (lower + *middle) / 2.0;
-                }
+    let mut found_in = vec![0usize; found.frames];
+    (0..found.frame.len()).for_each(|i| found_in[found.index(i)] += 1);
+    let mut sums: Vec<[f64; 2]> = Vec::with_capacity(found.frames);
+    let (mut unlinked, mut enough) = (Vec::new(), false);
+    for (to, steps) in steps.iter_mut().enumerate() {
+        let most = steps.iter_mut().find(|(_, step)| step[0].len() >= COMMON);
+        let mut sum = match &most {
+            Some((back, _)) => sums[to - **back],
+            None => sums.last().copied().unwrap_or_default(),
+        };
+        let many = found_in[to] >= 2 * COMMON;
+        if let Some((_, step)) = most {
+            for (sum, step) in sum.iter_mut().zip(step) {
+                let n = step.len();
+                let (below, middle, _) = step.select_nth_unstable_by(n / 2, f64::total_cmp);
+                let lower = below.iter().copied().max_by(f64::total_cmp);
+                let lower = lower.filter(|_| n.is_multiple_of(2)).unwrap_or(*middle);
+                *sum += (lower + *middle) / 2.0;
             }
-            sum
-        })
-        .collect()
+        } else if many && enough {
+            unlinked.push(u64::from(found.first) + to as u64);
+        }
+        enough |= many;
+        sums.push(sum);
+    }
+    (sums, unlinked)
 }
 
 /// The most frequent class of a track, the smallest of equals; −1 without classes.
 fn majority(members: &[usize], class: &[i32]) -> i32 {
-    let mut seen = std::collections::BTreeMap::<i32, usize>::new();
+    let mut seen = BTreeMap::<i32, usize>::new();
     for c in members.iter().filter_map(|&i| class.get(i)).filter(|c| **c >= 0) {
         *seen.entry(*c).or_default() += 1;
     }
