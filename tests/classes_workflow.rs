@@ -270,6 +270,87 @@ fn rotated_windows_are_turned_alike() {
     assert!(c.warnings.iter().any(|w| w.contains("no common lattice")));
 }
 
+/// Windows of 32 pixels about atoms of a honeycomb of 14 px that are missing, half or more than whole, both atoms of the cell in turn; and where these are. What was found lies up to a pixel beside them.
+fn honeycomb() -> (Detected, Vec<[f64; 2]>) {
+    const SIDE: usize = 32;
+    let source = emstream::rng::Source::new(5, 98);
+    let (turn, a) = (0.12f64, 14.0);
+    let [p, q] = [
+        [a * turn.cos(), a * turn.sin()],
+        [
+            a * (turn + std::f64::consts::FRAC_PI_3).cos(),
+            a * (turn + std::f64::consts::FRAC_PI_3).sin(),
+        ],
+    ];
+    let atom = |i: i32, j: i32, b: usize| {
+        let [u, v] = [f64::from(i) + b as f64 / 3.0, f64::from(j) + b as f64 / 3.0];
+        [0, 1].map(|k| 200.0 + u * p[k] + v * q[k])
+    };
+    let mut found = Detected {
+        frames: 6,
+        size: [400, 400],
+        scale: [1.0, 0.0, 1.0],
+        ..Detected::default()
+    };
+    let (mut truth, mut values) = (Vec::new(), Vec::new());
+    for n in 0..96u32 {
+        let frame = n / 16;
+        // Cells apart from each other; the lattice drifts a little.
+        let (i, j, b) = ((n % 4) as i32 * 3 - 5, (n / 4 % 4) as i32 * 3 - 5, (n % 2) as usize);
+        let height = [0.0, 1.6, 0.5][n as usize % 3];
+        let drift = [0.1, 0.05].map(|d| d * f64::from(frame));
+        let at = |i: i32, j: i32, b: usize| {
+            let [y, x] = atom(i, j, b);
+            [y + drift[0], x + drift[1]]
+        };
+        let site = at(i, j, b);
+        let off = source.normal2(u64::from(n), 1_000_000);
+        let centre = [0, 1].map(|k| site[k] + 0.5 * off[k]);
+        let corner = centre.map(|c| (c - SIDE as f64 / 2.0).round_ties_even() as usize);
+        let mut atoms = Vec::new();
+        for (di, dj, of) in (-4..=4).flat_map(|di| (-4..=4).flat_map(move |dj| [(di, dj, 0), (di, dj, 1)])) {
+            let height = if (di, dj, of) == (0, 0, b) { height } else { 1.0 };
+            atoms.push((at(i + di, j + dj, of), height));
+        }
+        for k in 0..SIDE * SIDE {
+            let (y, x) = ((corner[0] + k / SIDE) as f64, (corner[1] + k % SIDE) as f64);
+            let bright = |(at, h): &([f64; 2], f64)| h * (-((y - at[0]).powi(2) + (x - at[1]).powi(2)) / 6.48).exp();
+            let noise = 0.03 * source.normal2(u64::from(n), k as u32)[0];
+            values.push((atoms.iter().map(bright).sum::<f64>() + noise) as f32);
+        }
+        found.frame.push(frame);
+        found.y.push(centre[0]);
+        found.x.push(centre[1]);
+        found.area.push(20);
+        found.kept.push(true);
+        found.corner.push(corner);
+        truth.push(site);
+    }
+    found.windows = Array3::from_shape_vec((96, SIDE, SIDE), values).unwrap();
+    (found, truth)
+}
+
+#[test]
+fn two_atoms_in_a_cell_are_told_apart() {
+    let (found, truth) = honeycomb();
+    let params = Params {
+        classes: Some(3),
+        bic: Some(Range(0, 0)),
+        ..Params::default()
+    };
+    let c = classify::run(&found, &params, None, &Control::new()).unwrap();
+    let away = |at: [f64; 2], to: [f64; 2]| (at[0] - to[0]).hypot(at[1] - to[1]);
+    let rms = |d: &mut dyn Iterator<Item = f64>| (d.map(|d| d * d).sum::<f64>() / 96.0).sqrt();
+    let before = rms(&mut (0..96).map(|i| away([found.y[i], found.x[i]], truth[i])));
+    let after = rms(&mut (0..96).map(|i| away(c.placement.centre[i], truth[i])));
+    println!("positions {before:.2} px from their sites, {after:.2} px after registration");
+    assert_eq!(c.placement.sites.len(), 2);
+    let spacing = c.placement.lattice.unwrap().spacing();
+    assert!((spacing - 14.0).abs() < 0.5, "{spacing}");
+    assert!(before > 0.6 && after < 0.5, "{before}, {after}");
+    assert!((0..96).all(|i| c.placement.site[i] == c.placement.site[i % 2]));
+}
+
 #[test]
 fn little_and_odd_windows() {
     let mut found = reference().found;

@@ -17,6 +17,8 @@ const SECOND: f64 = 0.1;
 const COHERENT: f64 = 0.5;
 /// A window's own phase that is farther (in cycles) from that of its frame is that of a defect or a hole.
 const ASTRAY: f64 = 0.15;
+/// Radius around a defect that does not tell where the lattice lies, in units of its spacing.
+const DEFECT: f64 = 0.4;
 
 /// A lattice by two reciprocal vectors in cycles a pixel, each (y, x).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,16 +107,23 @@ pub fn find(windows: ArrayView3<'_, f32>, frame: &[u32], corner: &[[usize; 2]]) 
     let coherent = lattice
         .reciprocal
         .iter()
-        .all(|&g| coherence(&waves(windows, corner, g), frame) > COHERENT);
+        .all(|&g| coherence(&waves(windows, corner, None, g), frame) > COHERENT);
     let spacing = lattice.spacing();
     (coherent && spacing.is_finite() && spacing > 2.0).then_some(lattice)
 }
 
 /// The lattice's position in each window: (u, v) such that a place r of the frame lies at [`Lattice::fraction`]`(r)` + (u, v) in units of the vectors from
-/// a maximum of both waves. From each window itself; where it disagrees with the other windows of its frame, from those.
-pub fn phases(windows: ArrayView3<'_, f32>, frame: &[u32], corner: &[[usize; 2]], lattice: &Lattice) -> Vec<[f64; 2]> {
+/// a maximum of both waves. From each window itself without what lies within 0.4 spacings of `centre[i]`, the place (y, x) in the frame of its defect; where it disagrees with the
+/// other windows of its frame, from those. Of several atoms in a cell the missing one has a phase of its own, and it lies where a window counts most.
+pub fn phases(
+    windows: ArrayView3<'_, f32>,
+    frame: &[u32],
+    (corner, centre): (&[[usize; 2]], &[[f64; 2]]),
+    lattice: &Lattice,
+) -> Vec<[f64; 2]> {
+    let left_out = Some((centre, DEFECT * lattice.spacing()));
     let [first, second] = lattice.reciprocal.map(|g| {
-        let waves = waves(windows, corner, g);
+        let waves = waves(windows, corner, left_out, g);
         let mut own: Vec<f64> = waves.iter().map(|c| c.arg() / TAU).collect();
         for run in runs(frame) {
             let sum: Complex<f64> = waves[run.clone()].iter().map(unit).sum();
@@ -160,9 +169,15 @@ fn hann(side: usize) -> Vec<f64> {
         .collect()
 }
 
+/// A disk (its centre in pixels of the window, its radius) without weight.
+type Hole = Option<([f64; 2], f64)>;
+
 /// A window less its weighted mean, faded towards its edges.
-fn faded(window: ArrayView2<'_, f32>, hann: &[f64]) -> Array2<f64> {
-    let weight = |(y, x): (usize, usize)| hann[y] * hann[x];
+fn faded(window: ArrayView2<'_, f32>, hann: &[f64], hole: Hole) -> Array2<f64> {
+    let weight = |(y, x): (usize, usize)| match hole {
+        Some((at, radius)) if (y as f64 - at[0]).hypot(x as f64 - at[1]) <= radius => 0.0,
+        _ => hann[y] * hann[x],
+    };
     let finite = |v: f32| if v.is_finite() { f64::from(v) } else { 0.0 };
     let (sum, whole) = window
         .indexed_iter()
@@ -183,7 +198,7 @@ fn mean_power(windows: ArrayView3<'_, f32>) -> Array2<f64> {
             .map(|&i| {
                 let mut wide = Array2::zeros((size, size));
                 wide.slice_mut(s![..side, ..side])
-                    .assign(&faded(windows.index_axis(Axis(0), i), &hann));
+                    .assign(&faded(windows.index_axis(Axis(0), i), &hann, None));
                 fft2::forward(wide.view()).values.mapv(|c| c.norm_sqr())
             })
             .collect();
@@ -240,8 +255,13 @@ fn peaks(power: ArrayView2<'_, f64>, side: usize) -> Option<[[f64; 2]; 2]> {
     Some([first, second.1])
 }
 
-/// Amplitudes of the wave exp(2πi g·r) in each window, r counted from the frame's first pixel.
-fn waves(windows: ArrayView3<'_, f32>, corner: &[[usize; 2]], g: [f64; 2]) -> Vec<Complex<f64>> {
+/// Amplitudes of the wave exp(2πi g·r) in each window, r counted from the frame's first pixel, without disks about places of the frame.
+fn waves(
+    windows: ArrayView3<'_, f32>,
+    corner: &[[usize; 2]],
+    left_out: Option<(&[[f64; 2]], f64)>,
+    g: [f64; 2],
+) -> Vec<Complex<f64>> {
     let side = windows.dim().1;
     let hann = hann(side);
     let wave = |f: f64| -> Vec<Complex<f64>> { (0..side).map(|i| Complex::cis(-TAU * f * i as f64)).collect() };
@@ -249,7 +269,8 @@ fn waves(windows: ArrayView3<'_, f32>, corner: &[[usize; 2]], g: [f64; 2]) -> Ve
     (0..windows.dim().0)
         .into_par_iter()
         .map(|i| {
-            let window = faded(windows.index_axis(Axis(0), i), &hann);
+            let hole = left_out.map(|(centre, radius)| ([0, 1].map(|k| centre[i][k] - corner[i][k] as f64), radius));
+            let window = faded(windows.index_axis(Axis(0), i), &hann, hole);
             let mut sum = Complex::<f64>::default();
             for (row, d) in window.rows().into_iter().zip(&down) {
                 let inner: Complex<f64> = row.iter().zip(&right).map(|(v, r)| r * v).sum();
@@ -281,7 +302,7 @@ fn refine(g: [f64; 2], windows: ArrayView3<'_, f32>, frame: &[u32], corner: &[[u
     let hann = hann(side);
     let faded: Vec<Array2<f64>> = chosen
         .par_iter()
-        .map(|&i| faded(windows.index_axis(Axis(0), i), &hann))
+        .map(|&i| faded(windows.index_axis(Axis(0), i), &hann, None))
         .collect();
     let frames: Vec<u32> = chosen.iter().map(|&i| frame[i]).collect();
     let runs = runs(&frames);

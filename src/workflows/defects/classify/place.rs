@@ -61,7 +61,7 @@ pub fn place(found: &Detected, p: &Effective, warnings: &mut Vec<String>, contro
     }
     control.check()?;
     if let Some(lattice) = placed.lattice {
-        let phases = lattice::phases(found.windows.view(), &frame, &found.corner, &lattice);
+        let phases = lattice::phases(found.windows.view(), &frame, (&found.corner, &centre), &lattice);
         let places: Vec<[f64; 2]> = centre
             .iter()
             .zip(&phases)
