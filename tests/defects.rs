@@ -416,6 +416,9 @@ fn one_line_for_what_is_wrong() {
         &["--scale-tag: no number among the tags"],
     );
     case(&["label", &movie, "--range", "5"], &["--range: '5' is not two numbers"]);
+    let give = "give the result file or folder of `emstream defects detect`";
+    case(&["track", &movie], &["movie.dm3", give]);
+    case(&["classify", &model], &["detections/frame: is missing", give]);
     let roi = "--roi: movies have no region of interest";
     case(&["label", &movie, "--roi", "0:1,0:1"], &[roi]);
     case(&["detect", &movie, "--model", &model, "--roi", "0:1,1:2"], &[roi]);
@@ -448,6 +451,84 @@ fn one_line_for_what_is_wrong() {
     let cut = path("cut.dm3");
     std::fs::write(&cut, &std::fs::read(&movie).unwrap()[..600_000]).unwrap();
     case(&["label", &cut], &["cut.dm3", "a tag of 1048576 bytes"]);
+}
+
+/// One pixel of one frame far beyond all others, as a cosmic ray leaves it, does not set the scale of the movie.
+#[test]
+fn a_lone_pixel_does_not_set_the_range() {
+    let dir = tempfile::tempdir().unwrap();
+    let scan = open("movie.dm3");
+    let control = Control::new();
+    let read = |n: u64| emstream::workflows::read_frame(scan.as_ref(), n, &control).unwrap();
+    let clean = ndarray::stack![Axis(0), read(0), read(1)];
+    let [low, high] = clean.iter().fold([f64::MAX, f64::MIN], |[l, h], &v| [l.min(v), h.max(v)]);
+    let range = |pixels: &[(usize, usize, usize, f64)], recipe: Recipe, backend: &Backend| {
+        let mut values = clean.mapv(|v| v as f32);
+        pixels.iter().for_each(|&(n, y, x, v)| values[[n, y, x]] = v as f32);
+        let path = dir.path().join("movie.npy");
+        array::save_npy(&path, values.view(), true).unwrap();
+        let scan = io::open(&path, &OpenOptions::default(), &control).unwrap();
+        let params = MovieParams {
+            recipe,
+            ..MovieParams::default()
+        };
+        let m = Movie::open(scan.as_ref(), &params, backend, &mut Timings::default(), &control).unwrap();
+        ([m.low, m.high], m.warnings)
+    };
+    for recipe in [Recipe::Default, Recipe::Published] {
+        assert_eq!(range(&[], recipe, &Backend::Cpu), ([low, high], vec![]));
+    }
+    let one = [(1, 100, 120, 40_000.0)];
+    let (found, warnings) = range(&one, Recipe::Default, &Backend::Cpu);
+    assert_eq!(found, [low, high]);
+    let all = format!("`--range={low},40000` takes all");
+    assert!(
+        warnings.len() == 1 && warnings[0].starts_with("1 pixel stands alone"),
+        "{warnings:?}"
+    );
+    assert!(warnings[0].contains(&all), "{warnings:?}");
+    assert_eq!(range(&one, Recipe::Default, &common::gpu()), (found, warnings));
+    let (found, warnings) = range(&one, Recipe::Published, &Backend::Cpu);
+    assert_eq!(found, [low, 40_000.0]);
+    assert!(
+        warnings.len() == 1 && warnings[0].contains(&format!("`--range={low},{high}` does not")),
+        "{warnings:?}"
+    );
+    let two = [(0, 30, 31, 64_000.0), (1, 200, 90, -30_000.0)];
+    assert_eq!(range(&two, Recipe::Default, &Backend::Cpu).0, [low, high]);
+}
+
+/// A frame that is lost has nothing to see, whatever number it is filled with.
+#[test]
+fn constant_frames_are_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let scan = open("movie.dm3");
+    let frame = emstream::workflows::read_frame(scan.as_ref(), 0, &Control::new()).unwrap();
+    let model = data("defect_model.h5");
+    for (name, fill) in [("low", -379.0), ("middle", 100.0), ("nothing", f32::NAN)] {
+        let lost = Array2::from_elem(frame.dim(), fill);
+        let frame = frame.mapv(|v| v as f32);
+        let path = dir.path().join(format!("{name}.npy"));
+        array::save_npy(&path, ndarray::stack![Axis(0), frame, lost, frame].view(), true).unwrap();
+        let (path, out) = (path.to_str().unwrap(), dir.path().join(name));
+        let out = out.to_str().unwrap();
+        let (ok, said, err) = emstream(&["defects", "label", path, "--frame", "1", "-o", out, "--overwrite"]);
+        assert!(ok && said.starts_with("0 regions"), "{said}{err}");
+        assert!(err.contains("frame 1 is constant: there is nothing to see"), "{err}");
+        let model = model.to_str().unwrap();
+        let (ok, said, err) = emstream(&["defects", "detect", path, "--model", model, "-o", out, "--overwrite"]);
+        assert!(ok, "{said}{err}");
+        assert!(err.contains("frame 1: all pixels are alike"), "{err}");
+        assert!(err.contains("frame 1 has nearly no contrast"), "{err}");
+        let file = hdf5::File::open(Path::new(out).join("result.h5")).unwrap();
+        let counts: Array2<i32> = file.dataset("detections/counts").unwrap().read().unwrap();
+        assert!(
+            counts[[0, 0]] > 50 && counts[[0, 0]] == counts[[2, 0]] && counts[[1, 0]] == 0,
+            "{counts}"
+        );
+        let drift: Array2<f64> = file.dataset("drift").unwrap().read().unwrap();
+        assert!(drift.iter().all(|d| d.abs() < 1e-6), "{drift}");
+    }
 }
 
 #[test]

@@ -26,8 +26,15 @@ pub struct Difference {
     pub spectrum: Array2<Complex<f64>>,
     /// The same without low frequencies.
     pub filtered: Array2<Complex<f64>>,
-    /// The image minus its high-pass, scaled to [0, 1] by its extremes.
+    /// The image minus its high-pass, scaled to [0, 1] by its extremes; zeros if nothing is left of it.
     pub image: Array2<f64>,
+}
+
+impl Difference {
+    /// Whether the image showed nothing.
+    pub fn is_flat(&self) -> bool {
+        self.image.iter().all(|v| *v == 0.0)
+    }
 }
 
 /// Subtracts the high-pass of `image` from it. `ratio`: frequencies below 1/ratio cycles a pixel count as low.
@@ -69,8 +76,10 @@ pub fn difference(image: ArrayView2<'_, f64>, ratio: f64, recipe: Recipe) -> Res
         Recipe::Published => sharp(&image, ratio),
     };
     let (low, high) = range(&d.image);
-    // A flat image leaves rounding errors, which are no picture.
-    let flat = high - low <= 1e-12 * image.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    // A flat image leaves rounding errors, which are no picture; even one of zeros does where its fading is not zero.
+    let size = image.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    let (least, most) = range(&image);
+    let flat = high - low <= 1e-12 * size || most - least <= 1e-12 * size;
     let scale = if flat { 0.0 } else { 1.0 / (high - low) };
     d.image.mapv_inplace(|v| (v - low) * scale);
     Ok(d)
@@ -233,4 +242,24 @@ fn median(values: &mut [f64]) -> f64 {
     }
     let low = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     (low + high) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constant_images_show_nothing() {
+        for recipe in [Recipe::Default, Recipe::Published] {
+            for value in [0.0, 0.1, -3e5, f64::NAN] {
+                let image = Array2::from_elem((61, 61), value);
+                let d = difference(image.view(), 10.0, recipe).unwrap();
+                assert!(d.is_flat(), "{recipe} {value}");
+            }
+            // As little as is needed to see something.
+            let mut image = Array2::from_elem((61, 61), 0.1);
+            image[[30, 28]] += 1e-6;
+            assert!(!difference(image.view(), 10.0, recipe).unwrap().is_flat(), "{recipe}");
+        }
+    }
 }

@@ -100,6 +100,14 @@ impl Detected {
             let values: Array1<i32> = io::read_stored(&path, name, most)?;
             Ok(values.to_vec())
         };
+        // A movie, perhaps, or a result of something else.
+        const GIVE: &str = "give the result file or folder of `emstream defects detect` or `classify` (a movie goes to `detect`)";
+        match io::has_stored(&path, "detections/frame") {
+            Ok(true) => {}
+            Ok(false) => return wrong("detections/frame", format!("is missing: {GIVE}")),
+            Err(Error::Format { place, what, .. }) => return wrong(&place, format!("{what}: {GIVE}")),
+            Err(e) => return Err(e),
+        }
         let frame = whole("detections/frame")?;
         let n = frame.len();
         if let Some(f) = frame.iter().find(|f| **f < 0) {

@@ -104,13 +104,23 @@ pub fn run(scan: &dyn Scan, movie: &MovieParams, params: &Params, backend: &Back
     let movie = Movie::open(scan, movie, backend, &mut timings, control)?;
     let frame = movie.frame_f64(params.frame, control)?;
     let difference = timings.time("filter", || difference(frame.view(), params.mask_ratio, recipe))?;
-    let levels = params.levels(&difference.image, recipe)?;
+    let flat = difference.is_flat();
+    let levels = match flat {
+        // Nothing lies beyond them.
+        true => Levels { low: 0.0, high: 1.0 },
+        false => params.levels(&difference.image, recipe)?,
+    };
     let map = levels.labels(difference.image.view());
     let regions = components(map.mapv(f32::from).view(), 0.5)?.len();
     let mut warnings = movie.warnings;
     warnings.extend(scan.warnings());
     let share = map.iter().filter(|&&v| v != 0).count() as f64 / map.len().max(1) as f64;
-    if share == 0.0 {
+    if flat {
+        warnings.push(format!(
+            "frame {} is constant: there is nothing to see in it, and no pixel is labelled",
+            params.frame
+        ));
+    } else if share == 0.0 {
         warnings.push("no pixel is labelled: choose other levels with --low and --high, or --sigma".into());
     } else if share > 0.3 {
         warnings.push(format!("{:.0} % of the frame is labelled as defects", 100.0 * share));

@@ -123,10 +123,12 @@ fn regions(file: &ResultFile, found: &Detected, t: &Tracked, (area, rate): (&str
         [e.variances[0], e.variances[1], e.angle, e.axes[0], e.axes[1]][k]
     });
     let meaning = format!(
-        "eigenvalues (length^2), direction of the longer axis from +y towards +x (rad), full lengths of both axes at {} standard deviations",
+        "eigenvalues, direction of the longer axis from +y towards +x, full lengths of both axes at {} standard deviations",
         t.params.deviations
     );
-    let meta = Meta::new("", &["region", "variance_variance_angle_axis_axis"], &meaning);
+    let length = &t.units.length;
+    let units = format!("{area}, {area}, rad, {length}, {length}");
+    let meta = Meta::new(&units, &["region", "variance_variance_angle_axis_axis"], &meaning);
     file.put("tracks/ellipse", ellipse.view(), meta)?;
     let published = arr1(&t.regions.iter().map(|r| r.published).collect::<Vec<_>>());
     let meaning = "the published notebook's estimate from the variance of positions: 6 to 11 times too small";
