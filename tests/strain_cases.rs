@@ -92,6 +92,36 @@ fn few_counts_do_not_toss_a_coin() {
     }
 }
 
+/// A few electrons in each disk, and the profile that made them.
+#[test]
+fn errors_hold_at_few_counts() {
+    for (seed, dose) in [(31, 0.25), (32, 0.16), (33, 0.16)] {
+        let (scan, truth, grains) = simulated(&format!("nav=[16,18]\npixel=\"u16\"\ngrains=2\ndose={dose}\nseed={seed}"));
+        let params = Params {
+            correlation: Correlation::Joint,
+            min_weight: 0.02,
+            ..Params::default()
+        };
+        let result = strain(&scan, grains, &params);
+        let (mut covered, mut claims) = (0usize, 0usize);
+        for (found, truth) in result.refined.fits.iter().zip(&truth.lattices) {
+            let Some((found, errors)) = found.as_ref().and_then(|f| Some((f.lattice, f.errors?))) else {
+                continue;
+            };
+            let truth = in_basis(truth, &found);
+            let pairs = [(found.a, truth.a, errors.a), (found.b, truth.b, errors.b)];
+            for (found, truth, error) in pairs.into_iter().filter(|(f, t, _)| off(*f, *t) < 1.0) {
+                claims += 2;
+                covered += (0..2).filter(|&k| (found[k] - truth[k]).abs() <= error[k]).count();
+            }
+        }
+        let share = covered as f64 / claims as f64;
+        let why = result.why.clone().unwrap_or_default();
+        eprintln!("dose {dose}: {share:.3} of {claims} are covered; {why}");
+        assert!(claims > 800 && (0.60..0.76).contains(&share), "{share} of {claims}");
+    }
+}
+
 /// With a quarter of the spots the joint fit knows less.
 #[test]
 fn the_joint_fit_keeps_to_the_indices() {

@@ -5,10 +5,12 @@
 //! fit does not converge keep their fast result. See [`crate::kernels::correlate::joint`].
 //!
 //! Standard errors follow from the counts, or from the scatter of the spots about the lattice where that is larger: something then moves
-//! spots one by one that uniform disks do not know of. So they can be compared with those of the fast refinement, which also come from
+//! spots one by one that uniform disks do not know of; at few counts they are too small and multiplied by what frames simulated after
+//! each cluster's mean pattern tell ([`super::simulated`]). So they can be compared with those of the fast refinement, which also come from
 //! the scatter of spots; left to the data, the joint fit is taken if it claims less in most frames of the sample.
 
 use super::profile::{self, Disks};
+use super::simulated::{self, Example, Seen, Simulation};
 use super::{Indices, Refined};
 use crate::analysis::lattice::{Fit, Lattice, StandardErrors};
 use crate::control::Control;
@@ -24,6 +26,11 @@ use std::sync::Arc;
 
 /// Frames in which the shape of the disks is fitted, evenly over the selection.
 const SAMPLE: usize = 100;
+/// Frames of a cluster that say what it looks like, and frames simulated of all clusters, of one at least and of one at most.
+const EXAMPLES: usize = 40;
+const DRAWS: usize = 3000;
+const LEAST_DRAWS: usize = 25;
+const MOST_DRAWS: usize = 100;
 /// Where the fit of the disks' radius is held, in radii of its start, less a hundredth.
 pub(super) const LARGEST: f64 = 1.99;
 
@@ -31,11 +38,21 @@ pub(super) const LARGEST: f64 = 1.99;
 pub(super) struct Refinement<'a> {
     pub scan: &'a dyn Scan,
     pub selection: &'a Selection,
+    /// Cluster of each selected frame.
+    pub labels: &'a [i32],
     /// Where the fit of the disks' radius starts.
     pub radius: f64,
     /// Indices of the spots that are fitted.
     pub indices: Indices,
     pub control: &'a Control,
+}
+
+/// A frame, by its number in the scan, with the fast fit.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    frame: u64,
+    label: i32,
+    fit: Fit,
 }
 
 /// Whether to go on.
@@ -44,6 +61,8 @@ pub(super) struct Choice {
     pub shape: Option<Shape>,
     /// Radius of the disks in the sample, whether or not the joint fit is taken; `None`: no disks that can be fitted.
     pub radius: Option<f64>,
+    /// By which standard errors are multiplied, by label.
+    pub factors: Vec<f64>,
     /// For people.
     pub why: String,
 }
@@ -62,13 +81,14 @@ impl Refinement<'_> {
             Ok(Choice {
                 shape: None,
                 radius: None,
+                factors: Vec::new(),
                 why: why.to_owned(),
             })
         };
-        let Some((some, fast)) = self.sample(refined) else {
+        let Some((some, fast)) = self.sample(refined, SAMPLE) else {
             return failed("no frame has a lattice to start from");
         };
-        let starts: Vec<_> = fast.iter().map(|f| Some(start(&f.lattice))).collect();
+        let starts: Vec<_> = fast.iter().map(|f| Some(start(&f.fit.lattice))).collect();
         let fit_sample = |smooth| {
             let shape = Shape {
                 smooth,
@@ -82,42 +102,52 @@ impl Refinement<'_> {
         let Some((shape, fits)) = self.better(&some, &sharp, &smooth)? else {
             return failed("the spots of the sampled frames are no disks that can be fitted");
         };
-        let claims_less = |(fast, joint): &(&Fit, &joint::Fit)| {
+        let factors = self.factors(refined, shape)?;
+        let claims_less = |(fast, joint): &(&Member, &joint::Fit)| {
             let good = joint.status == Status::Converged;
-            let (fast, joint) = (fast.errors.map(size), joined(fast, joint).errors.map(size));
+            let claimed = joined(&fast.fit, joint, of(&factors, fast.label));
+            let (fast, joint) = (fast.fit.errors.map(size), claimed.errors.map(size));
             good && joint.is_some_and(|j| fast.is_none_or(|f| j < f))
         };
         let (all, less) = (fast.len(), fast.iter().zip(fits).filter(claims_less).count());
-        let why = format!("its standard errors are smaller than those of fast in {less} of {all} sampled frames; {shape}");
+        let why = format!(
+            "its standard errors are smaller than those of fast in {less} of {all} sampled frames; {shape}{}",
+            larger(&factors)
+        );
         log::info!("joint fit: {why}");
         if !asked && 2 * less <= all {
             let why = format!("the standard errors of the joint fit are smaller in only {less} of {all} sampled frames");
             return Ok(Choice {
                 shape: None,
                 radius: Some(shape.radius),
+                factors,
                 why,
             });
         }
         Ok(Choice {
             shape: Some(shape),
             radius: Some(shape.radius),
+            factors,
             why,
         })
     }
 
-    /// Refines `refined` further, in place.
+    /// Refines `refined` further, in place, if that was chosen.
     ///
     /// # Errors
     /// Whatever the pass reports.
     pub fn refine(
         &self,
         refined: &mut Refined,
-        shape: Shape,
+        choice: &Choice,
         backend: &Backend,
         resident: &Resident,
         warnings: &mut Vec<String>,
         timings: &mut Timings,
     ) -> Result<()> {
+        let Some(shape) = choice.shape else {
+            return Ok(());
+        };
         let starts: Vec<Option<joint::Lattice>> = refined.fits.iter().map(|f| f.as_ref().map(|f| start(&f.lattice))).collect();
         let fixed = Settings {
             shape,
@@ -130,10 +160,10 @@ impl Refinement<'_> {
             Ok(done)
         })?;
         let mut kept = 0;
-        for (old, new) in refined.fits.iter_mut().zip(&fits) {
+        for ((old, new), &label) in refined.fits.iter_mut().zip(&fits).zip(self.labels) {
             if let Some(old) = old {
                 match new.status {
-                    Status::Converged => *old = joined(old, new),
+                    Status::Converged => *old = joined(old, new, of(&choice.factors, label)),
                     _ => kept += 1,
                 }
             }
@@ -146,19 +176,97 @@ impl Refinement<'_> {
         Ok(())
     }
 
-    /// Evenly chosen frames that have a lattice to start from, and their fast fits.
-    fn sample(&self, refined: &Refined) -> Option<(Selection, Vec<Fit>)> {
+    /// Evenly chosen frames that have a lattice to start from, at most about `most`.
+    fn sample(&self, refined: &Refined, most: usize) -> Option<(Selection, Vec<Member>)> {
+        let usable = self.usable(refined);
+        let step = usable.len().div_ceil(most).max(1);
+        self.chosen(usable.into_iter().step_by(step).collect())
+    }
+
+    /// All frames that have a lattice to start from.
+    fn usable(&self, refined: &Refined) -> Vec<Member> {
+        let frames = self.selection.iter().zip(self.labels).zip(&refined.fits);
+        let member = |((frame, &label), fit): ((u64, &i32), &Option<Fit>)| {
+            Some(Member {
+                frame,
+                label,
+                fit: (*fit)?,
+            })
+        };
+        frames.filter_map(member).collect()
+    }
+
+    /// The selection of `members`, which are in its order.
+    fn chosen(&self, members: Vec<Member>) -> Option<(Selection, Vec<Member>)> {
         let [ny, nx] = self.selection.nav();
-        let fits = self.selection.iter().zip(&refined.fits);
-        let usable: Vec<(u64, Fit)> = fits.filter_map(|(frame, fit)| Some((frame, (*fit)?))).collect();
-        let step = usable.len().div_ceil(SAMPLE).max(1);
-        let chosen: Vec<_> = usable.into_iter().step_by(step).collect();
         let mut mask = Array2::from_elem((ny, nx), false);
-        for (frame, _) in &chosen {
+        for Member { frame, .. } in &members {
             mask[[*frame as usize / nx, *frame as usize % nx]] = true;
         }
-        let some = Selection::from_mask([ny, nx], mask.view()).ok()?;
-        Some((some, chosen.into_iter().map(|(_, fit)| fit).collect()))
+        Some((Selection::from_mask([ny, nx], mask.view()).ok()?, members))
+    }
+
+    /// By how much the errors of disks of this shape exceed what the fits claim, by label ([`simulated`]).
+    fn factors(&self, refined: &Refined, shape: Shape) -> Result<Vec<f64>> {
+        let usable = self.usable(refined);
+        let clusters = usable.iter().map(|m| m.label + 1).max().unwrap_or(0).max(0) as usize;
+        let mut left: Vec<Vec<Member>> = vec![Vec::new(); clusters];
+        for m in usable {
+            if let Some(members) = usize::try_from(m.label).ok().and_then(|l| left.get_mut(l)) {
+                members.push(m);
+            }
+        }
+        let evenly = |members: Vec<Member>| {
+            let step = members.len().div_ceil(EXAMPLES).max(1);
+            members.into_iter().step_by(step)
+        };
+        let mut some: Vec<Member> = left.into_iter().flat_map(evenly).collect();
+        some.sort_by_key(|m| m.frame);
+        let Some((selection, some)) = self.chosen(some) else {
+            return Ok(vec![1.0; clusters]);
+        };
+        let starts: Vec<_> = some.iter().map(|m| Some(start(&m.fit.lattice))).collect();
+        let fixed = Settings {
+            shape,
+            free_shape: false,
+        };
+        let (fits, _) = self.pass(&selection, &starts, fixed, &Backend::Cpu, &Resident::none())?;
+        let example = |(m, fit): (&Member, &joint::Fit)| {
+            self.control.check()?;
+            if fit.status != Status::Converged {
+                return Ok(None);
+            }
+            let (truth, window) = (fit.lattice, simulated::window(&shape));
+            let pixels = crate::workflows::read_frame(self.scan, m.frame, self.control)?;
+            let disks = Disks { shape, lattice: truth };
+            let seen = Seen::of(pixels.view(), &disks, self.indices, window);
+            let start = start(&m.fit.lattice);
+            Ok(Some((m.label, Example { start, truth, seen })))
+        };
+        let examples: Vec<_> = some.par_iter().zip(&fits).map(example).collect::<Result<_>>()?;
+        let examples: Vec<(i32, Example)> = examples.into_iter().flatten().collect();
+        let all = examples.iter().fold(Seen::default(), |sum, (_, e)| sum.and(&e.seen));
+        let Some(gain) = all.gain() else {
+            return Ok(vec![1.0; clusters]);
+        };
+        let draws = (DRAWS / clusters.max(1)).clamp(LEAST_DRAWS, MOST_DRAWS);
+        let frame = self.scan.info().frame;
+        let of_cluster = |n: usize| {
+            self.control.check()?;
+            let own = examples.iter().filter(|(label, _)| usize::try_from(*label) == Ok(n));
+            let simulation = Simulation {
+                shape,
+                indices: self.indices,
+                frame: (frame.height, frame.width),
+                examples: &own.map(|(_, e)| e.clone()).collect::<Vec<_>>(),
+                gain,
+                seed: n as u64,
+            };
+            Ok(simulation.factor(draws, claims))
+        };
+        let factors: Vec<f64> = (0..clusters).into_par_iter().map(of_cluster).collect::<Result<_>>()?;
+        log::debug!("errors of the joint fit in simulated frames, relative to what it claims: {factors:.2?}");
+        Ok(factors)
     }
 
     fn pass(
@@ -228,11 +336,38 @@ fn size(e: StandardErrors) -> f64 {
     [e.zero, e.a, e.b].iter().flatten().map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// The joint result. χ² scales the errors, so that they hold for pixels with a gain as well, or the scatter of the spots' own positions,
-/// whichever is larger. Which spots can be seen, and how far they are from the lattice, is for the fast refinement to say.
-fn joined(fast: &Fit, new: &joint::Fit) -> Fit {
-    let (l, e, scale) = (new.lattice, new.errors(), new.chi2.max(new.scatter).sqrt());
+/// For people, if a factor is worth a word.
+fn larger(factors: &[f64]) -> String {
+    let most = factors.iter().copied().fold(1.0, f64::max);
+    if most < 1.1 {
+        return String::new();
+    }
+    format!("; at so few counts they are up to {most:.2} times what the counts alone claim")
+}
+
+/// The factor of a label.
+fn of(factors: &[f64], label: i32) -> f64 {
+    let factor = usize::try_from(label).ok().and_then(|l| factors.get(l));
+    factor.copied().unwrap_or(1.0)
+}
+
+/// Standard errors of a fit. χ² scales them, so that they hold for pixels with a gain as well, or the scatter of the spots' own
+/// positions, whichever is larger.
+fn claims(fit: &joint::Fit) -> joint::Lattice {
+    let (e, scale) = (fit.errors(), fit.chi2.max(fit.scatter).sqrt());
     let scaled = |v: [f64; 2]| v.map(|x| x * scale);
+    joint::Lattice {
+        zero: scaled(e.zero),
+        a: scaled(e.a),
+        b: scaled(e.b),
+    }
+}
+
+/// The joint result, its standard errors `factor` times what it claims. Which spots can be seen, and how far they are from the
+/// lattice, is for the fast refinement to say.
+fn joined(fast: &Fit, new: &joint::Fit, factor: f64) -> Fit {
+    let (l, e) = (new.lattice, claims(new));
+    let scaled = |v: [f64; 2]| v.map(|x| x * factor);
     Fit {
         lattice: Lattice {
             zero: l.zero,

@@ -18,6 +18,7 @@ mod output;
 mod params;
 mod profile;
 mod refine;
+mod simulated;
 mod warn;
 
 pub use lattices::{ClusterLattice, Match};
@@ -226,6 +227,7 @@ pub fn run(
         let joint = joint::Refinement {
             scan,
             selection,
+            labels: &clustering.labels,
             radius: params.lattice_radius,
             indices: params.indices,
             control,
@@ -236,10 +238,10 @@ pub fn run(
             .time("shape of the disks", || joint.choose(&refined, asked))?;
         let seen = choice.radius.and_then(|r| warn::radius(r, params.lattice_radius));
         clustering.warnings.extend(seen);
-        if let Some(shape) = choice.shape {
+        if choice.shape.is_some() {
             correlation = Correlation::Joint;
             let (warnings, timings) = (&mut clustering.warnings, &mut clustering.timings);
-            joint.refine(&mut refined, shape, backend, &resident, warnings, timings)?;
+            joint.refine(&mut refined, &choice, backend, &resident, warnings, timings)?;
         }
         why = Some(choice.why);
     }

@@ -88,12 +88,12 @@ pub(super) fn compare(frame: ArrayView2<f64>, disks: &[Disks; 2], indices: Indic
 }
 
 /// Where the profile reaches zero.
-fn reach(shape: &Shape) -> f64 {
+pub(super) fn reach(shape: &Shape) -> f64 {
     shape.radius + (shape.edge + f64::from(u8::from(shape.smooth))) / 2.0
 }
 
 /// The profile at a distance from the centre, 0 to 1.
-fn height(shape: &Shape, distance: f64) -> f64 {
+pub(super) fn height(shape: &Shape, distance: f64) -> f64 {
     let (u, edge) = (shape.radius - distance, shape.edge);
     if !shape.smooth {
         return (u / edge + 0.5).clamp(0.0, 1.0);

@@ -111,7 +111,13 @@ impl Lattice {
     }
 
     /// The same one after the other.
-    fn inside(&self, height: usize, width: usize, margin: f64, range: Range) -> impl Iterator<Item = [i32; 2]> + use<> {
+    pub(crate) fn inside(
+        &self,
+        height: usize,
+        width: usize,
+        margin: f64,
+        range: Range,
+    ) -> impl Iterator<Item = [i32; 2]> + use<> {
         let lattice = *self;
         let within = move |v: f64, n: usize| v >= margin && v <= n as f64 - 1.0 - margin;
         (range.first..=range.last)
@@ -166,7 +172,8 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fit {
     pub lattice: Lattice,
-    /// Covariance of (zero y, zero x, a y, a x, b y, b x) for counts; scale it with `chi2` if pixels are not counts.
+    /// Covariance of (zero y, zero x, a y, a x, b y, b x) for counts; scale it with `chi2` if pixels are not counts. It is taken at the
+    /// fitted heights, whose noise counts as information: with fewer than some hundred electrons a spot it is too small.
     pub covariance: [[f64; 6]; 6],
     pub shape: Shape,
     /// Pearson's χ² per degree of freedom: about 1 for counts and a model that holds; the gain for scaled counts.
