@@ -114,8 +114,25 @@ fn likelihood(values: &[f64], profile: &[f64]) -> Option<f64> {
     if !(counts > 0.0 && disk > 0.0) {
         return None;
     }
+    let total = |b: f64, a: f64| -> f64 {
+        let term = |(x, s): (&f64, &f64)| {
+            let model = b + a * s;
+            let log = if *x > 0.0 {
+                x * model.max(f64::MIN_POSITIVE).ln()
+            } else {
+                0.0
+            };
+            log - model
+        };
+        values.iter().zip(profile).map(term).sum()
+    };
     let [mut b, mut a] = [counts / pixels / 2.0, counts / disk / 2.0];
+    // Newton's steps may overshoot where few electrons say little; what came before them is never bad.
+    let mut safe = [b, a];
     for step in 0..STEPS {
+        if step == STEPS / 2 {
+            safe = [b, a];
+        }
         let (mut first, mut second) = ([0.0; 2], [0.0; 3]);
         for (x, s) in values.iter().zip(profile).filter(|(x, _)| **x > 0.0) {
             let share = x / (b + a * s);
@@ -131,7 +148,9 @@ fn likelihood(values: &[f64], profile: &[f64]) -> Option<f64> {
             b + (aa * slope[0] - ba * slope[1]) / det,
             a + (bb * slope[1] - ba * slope[0]) / det,
         ];
-        let usable = step >= STEPS / 2 && newton.iter().all(|v| v.is_finite());
+        // Where electrons fell on one ring only, the determinant is nothing but rounding.
+        let known = det > 1e-9 * bb * aa;
+        let usable = step >= STEPS / 2 && known && newton.iter().all(|v| v.is_finite());
         // Not across zero, and not far at once.
         let near = |new: f64, old: f64| new.clamp(0.1 * old, 3.0 * old);
         [b, a] = if usable {
@@ -140,16 +159,7 @@ fn likelihood(values: &[f64], profile: &[f64]) -> Option<f64> {
             by_share
         };
     }
-    let terms = values.iter().zip(profile).map(|(x, s)| {
-        let model = b + a * s;
-        let log = if *x > 0.0 {
-            x * model.max(f64::MIN_POSITIVE).ln()
-        } else {
-            0.0
-        };
-        log - model
-    });
-    Some(terms.sum())
+    Some(total(b, a).max(total(safe[0], safe[1])))
 }
 
 #[cfg(test)]
@@ -199,6 +209,14 @@ mod tests {
             assert!((found - best).abs() < 1e-9 * best.abs().max(1.0), "{b} {a}: {found} {best}");
         }
         assert_eq!(likelihood(&[0.0; 60], &profile), None);
+        // A few electrons at one value of the profile, or at two: no step may run away. Best is a background alone, or a disk alone.
+        let mut values = [0.0; 60];
+        values[13] = 2.0;
+        let best = 2.0 * (2.0f64 / 60.0).ln() - 2.0;
+        let disk = profile.iter().sum::<f64>();
+        let alone = 2.0 * (0.3 * 2.0 / disk).ln() - 2.0;
+        let found = likelihood(&values, &profile).unwrap();
+        assert!((found - best.max(alone)).abs() < 0.1, "{found} {best} {alone}");
     }
 
     /// Without noise the profile that made the frame is found; frames of the other, or without counts, do not count for it.
