@@ -213,7 +213,9 @@ fn hits_in_single_frames_change_no_label() {
     let hit = of(counts);
     assert_eq!(hit.clusters, 6);
     assert_eq!(adjusted_rand_index(&hit.labels, &truth).unwrap(), 1.0);
-    assert_eq!(hit.peaks, clean.peaks);
+    // A median in the place of a pixel may change the order of two peaks.
+    let sorted = |r: &Clustering| r.peaks.iter().copied().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(sorted(&hit), sorted(&clean));
     let [warning] = &hit.warnings[..] else {
         panic!("{:?}", hit.warnings)
     };

@@ -23,8 +23,9 @@ const CHANCE: [f64; 2] = [1e-6, 1e-3];
 const TRIES: [(usize, f64); 3] = [(20, 1.0), (12, 100.0), (8, 100.0)];
 /// Chance must be this many times rarer for peaks that do not stand out of the noise.
 const UNSEEN: f64 = 100.0;
-/// Share of the strongest spots that the first lattice of a cluster should hold.
+/// Share of the strongest spots that the first lattice of a cluster should hold, and that a finer one must hold to replace it.
 const MOST_OF: f64 = 0.8;
+const NEARLY_ALL: f64 = 0.9;
 /// Spots of a cluster at most, of which the strongest and, for further lattices, others are used.
 const MOST_SPOTS: usize = 400;
 /// Lattices of a cluster at most.
@@ -215,9 +216,8 @@ fn first_of(
 fn finer(first: Match, strongest: &[Vector], search: &FullMatch, frame: (usize, usize)) -> Match {
     let matcher = search.matcher();
     let on = |lattice: &Lattice| strongest.iter().filter(|&&p| matcher.site(lattice, p).is_some()).count();
-    let held = on(&first.lattice);
     let all = strongest.len() as f64;
-    if held as f64 >= MOST_OF * all {
+    if on(&first.lattice) as f64 >= MOST_OF * all {
         return first;
     }
     let weights = vec![1.0; strongest.len()];
@@ -238,8 +238,7 @@ fn finer(first: Match, strongest: &[Vector], search: &FullMatch, frame: (usize, 
                     continue;
                 };
                 let count = on(&fit.lattice);
-                let enough = count as f64 >= MOST_OF * all && 2 * count >= 3 * held;
-                if enough
+                if count as f64 >= NEARLY_ALL * all
                     && best.as_ref().is_none_or(|(most, _)| count > *most)
                     && !by_chance(strongest, &fit.lattice, &matcher, frame, UNSEEN)
                 {
