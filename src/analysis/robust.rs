@@ -59,13 +59,26 @@ fn centre_and_scale(column: &mut [f64]) -> (f64, f64) {
     (median, if range < 10.0 * f64::EPSILON { 1.0 } else { range })
 }
 
-/// The value below which a share `q` of sorted values lies.
+/// The value below which a share `q` of sorted values lies; NaN without any.
 pub fn percentile(sorted: &[f64], q: f64) -> f64 {
     let at = q * (sorted.len().saturating_sub(1)) as f64;
     let (below, t) = (at.floor() as usize, at - at.floor());
-    let (Some(&a), Some(&b)) = (sorted.get(below), sorted.get((below + 1).min(sorted.len() - 1))) else {
+    let (Some(&a), Some(&b)) = (sorted.get(below), sorted.get((below + 1).min(sorted.len().saturating_sub(1)))) else {
         return f64::NAN;
     };
     // From the nearer end, so that equal values stay equal.
     if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_few_values() {
+        assert!(percentile(&[], 0.9).is_nan());
+        assert_eq!(percentile(&[3.0], 0.9), 3.0);
+        assert_eq!(percentile(&[1.0, 3.0], 0.5), 2.0);
+        assert_eq!(percentile(&[1.0, 3.0, 4.0], 1.0), 4.0);
+    }
 }
