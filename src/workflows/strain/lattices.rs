@@ -225,10 +225,11 @@ fn finer(first: Match, strongest: &[Vector], search: &FullMatch, frame: (usize, 
     for index in 2..=4 {
         let mut best: Option<(usize, Match)> = None;
         for r in (1..=index).filter(|r| index % r == 0) {
-            for q in 0..r {
-                // a = p a' + q b', b = r b' with p r = index: each lattice that holds the first as a part of this index, once.
+            let p = index / r;
+            for q in 0..p {
+                // a = p a' + q b', b = r b': each lattice that holds the first as a part of this index, once.
                 let b = first.lattice.b.map(|v| v / f64::from(r));
-                let a = [0, 1].map(|k| (first.lattice.a[k] - f64::from(q) * b[k]) / f64::from(index / r));
+                let a = [0, 1].map(|k| (first.lattice.a[k] - f64::from(q) * b[k]) / f64::from(p));
                 let Some([a, b]) = reduce(a, b) else { continue };
                 if length(a).min(length(b)) < search.min_delta {
                     continue;
