@@ -212,10 +212,12 @@ fn first_of(
 }
 
 /// The lattice of which `first` is every second, third or fourth site, if it holds nearly all of the `strongest` spots where `first` leaves
-/// many out: those are no weaker than its own, so they belong to the crystal.
+/// many out: those are no weaker than its own, so they belong to the crystal. That they lie on it must be no chance, of their own.
 fn finer(first: Match, strongest: &[Vector], search: &FullMatch, frame: (usize, usize)) -> Match {
     let matcher = search.matcher();
-    let on = |lattice: &Lattice| strongest.iter().filter(|&&p| matcher.site(lattice, p).is_some()).count();
+    let is_on = |lattice: &Lattice, p: Vector| matcher.site(lattice, p).is_some();
+    let on = |lattice: &Lattice| strongest.iter().filter(|&&p| is_on(lattice, p)).count();
+    let between: Vec<Vector> = strongest.iter().copied().filter(|&p| !is_on(&first.lattice, p)).collect();
     let all = strongest.len() as f64;
     if on(&first.lattice) as f64 >= MOST_OF * all {
         return first;
@@ -241,7 +243,7 @@ fn finer(first: Match, strongest: &[Vector], search: &FullMatch, frame: (usize, 
                 let count = on(&fit.lattice);
                 if count as f64 >= NEARLY_ALL * all
                     && best.as_ref().is_none_or(|(most, _)| count > *most)
-                    && !by_chance(strongest, &fit.lattice, &matcher, frame, UNSEEN)
+                    && !by_chance(&between, &fit.lattice, &matcher, frame, UNSEEN)
                 {
                     best = Some((count, sites_of(strongest, &fit.lattice, &matcher)));
                 }
