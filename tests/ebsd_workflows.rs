@@ -175,7 +175,7 @@ fn images_made_of_signals() {
     );
     let limits = array::<f64>("bse.npz", "vrange_total");
     let (middle, spread) = (
-        virtual_bse::median(total.iter().copied()),
+        emstream::analysis::robust::median(total.iter().copied()),
         virtual_bse::deviation(total.view()),
     );
     assert!((middle - 2.0 * spread - limits[0]).abs() < 1e-6 && (middle + 2.0 * spread - limits[1]).abs() < 1e-6);

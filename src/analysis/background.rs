@@ -1,5 +1,6 @@
 //! What is in a background image: bad pixels, its smooth and fine parts, lines left over from bands, asymmetry.
 
+use super::robust::median_of;
 use ndarray::{Array1, Array2, ArrayView2, s};
 
 /// Spread of a normal distribution over the median of absolute deviations.
@@ -20,18 +21,6 @@ pub struct BadPixels {
     pub limit: f64,
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    let n = values.len();
-    if n == 0 {
-        return f64::NAN;
-    }
-    let (below, &mut middle, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
-    match n % 2 {
-        1 => middle,
-        _ => (middle + below.iter().copied().fold(f64::NEG_INFINITY, f64::max)) / 2.0,
-    }
-}
-
 /// Pixels that are not positive numbers or whose relative difference to the median of the 24 pixels around them is above `factor` times the
 /// spread of these differences over the image.
 pub fn bad_pixels(image: ArrayView2<'_, f64>, factor: f64) -> BadPixels {
@@ -48,10 +37,10 @@ pub fn bad_pixels(image: ArrayView2<'_, f64>, factor: f64) -> BadPixels {
                 }
             }
         }
-        median(&mut around)
+        median_of(&mut around)
     });
     let all = || image.iter().copied().filter(|&v| usable(v)).collect::<Vec<_>>();
-    let whole = median(&mut all());
+    let whole = median_of(&mut all());
     // A bad pixel among bad ones takes what the whole image has.
     let local = local.mapv(|m| if m.is_finite() { m } else { whole });
     let difference = |y: usize, x: usize| image[[y, x]] / local[[y, x]] - 1.0;
@@ -59,7 +48,7 @@ pub fn bad_pixels(image: ArrayView2<'_, f64>, factor: f64) -> BadPixels {
         .filter(|(_, v)| usable(**v))
         .map(|((y, x), _)| difference(y, x).abs())
         .collect();
-    let limit = factor * (NORMAL * median(&mut sizes)).max(LEAST);
+    let limit = factor * (NORMAL * median_of(&mut sizes)).max(LEAST);
     let bad = |y: usize, x: usize| !usable(image[[y, x]]) || difference(y, x).abs() > limit;
     let at: Vec<[usize; 2]> = (0..h)
         .flat_map(|y| (0..w).map(move |x| [y, x]))

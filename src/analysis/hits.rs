@@ -3,7 +3,8 @@
 //! Such a frame carries most of its pixel's variance. A standard-deviation map then shows a maximum as high as a diffraction disk, and features
 //! that see the pixel tell this frame from all others, whatever the crystals are. Static faults (hot pixels) are another matter: `--bad-pixels`.
 
-use super::virtual_bse::median;
+use super::nearby::square;
+use super::robust::median;
 use ndarray::{Array2, ArrayView2};
 
 /// Frames at least: of a few, one always carries much.
@@ -36,14 +37,9 @@ pub fn hits(mean: ArrayView2<'_, f64>, std: ArrayView2<'_, f64>, max: ArrayView2
 }
 
 /// Median about a pixel, without it and those of `without` (in order).
-fn around(map: ArrayView2<'_, f64>, (y, x): (usize, usize), without: &[[usize; 2]]) -> f64 {
-    let (h, w) = map.dim();
-    let rows = y.saturating_sub(AROUND)..(y + AROUND + 1).min(h);
-    let near = rows.flat_map(|v| (x.saturating_sub(AROUND)..(x + AROUND + 1).min(w)).map(move |u| [v, u]));
-    median(
-        near.filter(|p| *p != [y, x] && without.binary_search(p).is_err())
-            .map(|p| map[p]),
-    )
+fn around(map: ArrayView2<'_, f64>, at: (usize, usize), without: &[[usize; 2]]) -> f64 {
+    let other = |p: &(usize, usize)| *p != at && without.binary_search(&[p.0, p.1]).is_err();
+    median(square(at, AROUND, map.dim()).filter(other).map(|p| map[p]))
 }
 
 /// `map` with what lies around `hits` in their place.

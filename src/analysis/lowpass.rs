@@ -4,6 +4,7 @@
 //! which missing and additional atoms are dark and bright spots.
 
 use super::fft2;
+use super::robust::median_of;
 use crate::analysis::Recipe;
 use crate::backend::cpu::fft::smooth_from;
 use crate::error::{Error, Result};
@@ -207,9 +208,9 @@ impl Levels {
         let (middle, sigma) = match recipe {
             Recipe::Default => {
                 let mut values: Vec<f64> = image.iter().copied().collect();
-                let middle = median(&mut values);
+                let middle = median_of(&mut values);
                 values.iter_mut().for_each(|v| *v = (*v - middle).abs());
-                (middle, 1.4826 * median(&mut values))
+                (middle, 1.4826 * median_of(&mut values))
             }
             Recipe::Published => {
                 let n = image.len().max(1) as f64;
@@ -228,20 +229,6 @@ impl Levels {
     pub fn labels(self, image: ArrayView2<'_, f64>) -> Array2<u8> {
         image.mapv(|v| u8::from(v < self.low || v > self.high))
     }
-}
-
-/// The middle value, of an even number the mean of the two in the middle; 0 of none.
-fn median(values: &mut [f64]) -> f64 {
-    let n = values.len();
-    if n == 0 {
-        return 0.0;
-    }
-    let (below, &mut high, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
-    if n % 2 == 1 {
-        return high;
-    }
-    let low = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (low + high) / 2.0
 }
 
 #[cfg(test)]

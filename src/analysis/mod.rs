@@ -33,6 +33,7 @@ pub mod lowpass;
 pub mod maskspec;
 pub mod mixture;
 mod moments;
+pub mod nearby;
 pub mod orientation;
 pub mod outlying;
 pub mod pca;

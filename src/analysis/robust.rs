@@ -70,6 +70,24 @@ pub fn percentile(sorted: &[f64], q: f64) -> f64 {
     if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) }
 }
 
+/// The median of finite values; NaN without any.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    median_of(&mut values.into_iter().filter(|v| v.is_finite()).collect::<Vec<_>>())
+}
+
+/// The median of values without NaN, which change their order: the middle one, of an even number the mean of the two in the middle; NaN of none.
+pub fn median_of(values: &mut [f64]) -> f64 {
+    let n = values.len();
+    if n == 0 {
+        return f64::NAN;
+    }
+    let (below, &mut middle, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
+    match n % 2 {
+        1 => middle,
+        _ => (middle + below.iter().copied().fold(f64::NEG_INFINITY, f64::max)) / 2.0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +98,12 @@ mod tests {
         assert_eq!(percentile(&[3.0], 0.9), 3.0);
         assert_eq!(percentile(&[1.0, 3.0], 0.5), 2.0);
         assert_eq!(percentile(&[1.0, 3.0, 4.0], 1.0), 4.0);
+    }
+
+    #[test]
+    fn medians_of_few_values() {
+        assert!(median([]).is_nan() && median([f64::NAN]).is_nan());
+        assert_eq!(median([5.0, f64::INFINITY, 1.0, 2.0]), 2.0);
+        assert_eq!(median([5.0, 1.0, 2.0, 4.0]), 3.0);
     }
 }

@@ -3,6 +3,7 @@
 //! After the scheme of Nowell et al. (Microscopy Today 22, 2014) and Winkelmann et al. (Ultramicroscopy 2017): patterns are divided into a
 //! grid of cells that act as an array of detectors. Colours, asymmetry and centre of mass follow aloe's notebooks.
 
+use super::robust::median;
 use crate::error::{Error, Result};
 use crate::mask::MaskStack;
 use ndarray::{Array2, ArrayView2, Axis, Zip};
@@ -93,17 +94,6 @@ pub fn moments(height: usize, width: usize) -> MaskStack {
 /// as `height` − y.)
 pub fn centre_of_mass(products: [f64; 3]) -> [f64; 2] {
     [products[1] / products[0], products[2] / products[0]]
-}
-
-/// The median of finite values; NaN without any.
-pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut v: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
-    if v.is_empty() {
-        return f64::NAN;
-    }
-    v.sort_unstable_by(f64::total_cmp);
-    let n = v.len();
-    (v[(n - 1) / 2] + v[n / 2]) / 2.0
 }
 
 /// Population standard deviation of the finite values.

@@ -1,5 +1,6 @@
 //! The range of a movie's values, and the pixels that stand alone far beyond all others: cosmic rays, flashes of the detector.
 
+use crate::analysis::nearby::square;
 use ndarray::ArrayView2;
 
 /// A share of the pixels, one in so many, may lie beyond the level that the others reach.
@@ -85,12 +86,8 @@ impl Body {
         if !(self.level > other && beyond(self.level)) {
             return false;
         }
-        let (rows, columns) = (i.saturating_sub(1)..=i + 1, j.saturating_sub(1)..=j + 1);
-        let mut around: Vec<f64> = rows
-            .flat_map(|y| columns.clone().map(move |x| (y, x)))
-            .filter(|at| *at != (i, j))
-            .filter_map(|at| values.get(at).copied())
-            .collect();
+        let near = square((i, j), 1, values.dim()).filter(|at| *at != (i, j));
+        let mut around: Vec<f64> = near.map(|at| values[at]).collect();
         around.sort_unstable_by(|a, b| b.total_cmp(a));
         around.get(STRUCK).is_none_or(|&v| beyond(v))
     }

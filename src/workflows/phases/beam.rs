@@ -1,5 +1,7 @@
 //! Where the direct beam is in a mean pattern, and how far it reaches.
 
+use crate::analysis::nearby::square;
+use crate::analysis::robust::median;
 use ndarray::Array2;
 
 /// Share of the beam's height below which it has ended.
@@ -23,18 +25,10 @@ pub(super) fn find(mean: &Array2<f64>) -> Option<[f64; 3]> {
     }
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
-/// Values of the square of 2·`reach` + 1 pixels about (y, x), those at least `from` pixels away.
-fn around(mean: &Array2<f64>, (y, x): (usize, usize), from: usize, reach: usize) -> Vec<f64> {
-    let (h, w) = mean.dim();
-    let rows = y.saturating_sub(reach)..(y + reach + 1).min(h);
-    let pixels = rows.flat_map(|v| (x.saturating_sub(reach)..(x + reach + 1).min(w)).map(move |u| (v, u)));
-    let far = |(v, u): &(usize, usize)| v.abs_diff(y).max(u.abs_diff(x)) >= from;
-    pixels.filter(far).map(|at| mean[at]).collect()
+/// Values of the square of 2·`reach` + 1 pixels about a pixel, those at least `from` pixels away.
+fn around(mean: &Array2<f64>, (y, x): (usize, usize), from: usize, reach: usize) -> impl Iterator<Item = f64> {
+    let far = move |(v, u): &(usize, usize)| v.abs_diff(y).max(u.abs_diff(x)) >= from;
+    square((y, x), reach, mean.dim()).filter(far).map(|at| mean[at])
 }
 
 /// First pixel of the largest value.
@@ -49,17 +43,17 @@ fn highest(mean: &Array2<f64>) -> Option<((usize, usize), f64)> {
 /// there is no other maximum, as all disks of a pattern are equally narrow.
 fn without_lone_pixels(mean: &Array2<f64>) -> Option<Array2<f64>> {
     let (peak, value) = highest(mean)?;
-    let level = median(mean.iter().copied().collect())?;
+    let level = median(mean.iter().copied());
     let height = value - level;
-    let narrow = median(around(mean, peak, 0, 1))? - level < 0.5 * height;
-    let tails = median(around(mean, peak, 1, 1))? - median(around(mean, peak, 2, 2))?;
+    let narrow = median(around(mean, peak, 0, 1)) - level < 0.5 * height;
+    let tails = median(around(mean, peak, 1, 1)) - median(around(mean, peak, 2, 2));
     if !(narrow && tails < FOOT * height) {
         return None;
     }
-    let filtered = Array2::from_shape_fn(mean.dim(), |at| median(around(mean, at, 0, 1)).unwrap_or(level));
+    let filtered = Array2::from_shape_fn(mean.dim(), |at| median(around(mean, at, 0, 1)));
     let (other, top) = highest(&filtered)?;
-    let differences = mean.iter().zip(&filtered).map(|(a, b)| (a - b).abs()).collect();
-    let clear = top - median(filtered.iter().copied().collect())? > CLEAR * median(differences)?;
+    let differences = mean.iter().zip(&filtered).map(|(a, b)| (a - b).abs());
+    let clear = top - median(filtered.iter().copied()) > CLEAR * median(differences);
     let elsewhere = other.0.abs_diff(peak.0).max(other.1.abs_diff(peak.1)) > 2;
     (clear && elsewhere).then_some(filtered)
 }
