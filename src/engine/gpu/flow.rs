@@ -70,33 +70,21 @@ impl<'g> Flow<'g> {
         }
     }
 
-    /// Submits all operators' work on `frames` that are on the device already, in `buffer` or to be copied to it.
-    pub fn resident(
+    /// Submits all operators' work on `frames` in `buffer`, which come from `origin`, and takes results that are here.
+    pub fn block(
         &mut self,
         work: &Work<'_>,
         workers: &mut [Box<dyn DeviceWorker + '_>],
         frames: (u64, usize),
         buffer: &wgpu::Buffer,
-        from: Origin<'_>,
+        origin: Origin<'_>,
         pace: &Pace,
     ) -> Result<()> {
-        self.times.resident += frames.1 as u64;
-        self.submit(work, workers, frames, buffer, from)?;
-        self.make_room(workers, pace)
-    }
-
-    /// Uploads a block to `buffer` and submits all operators' work on it.
-    pub fn fresh(
-        &mut self,
-        work: &Work<'_>,
-        workers: &mut [Box<dyn DeviceWorker + '_>],
-        frames: (u64, usize),
-        buffer: &wgpu::Buffer,
-        staged: Staged,
-        pace: &Pace,
-    ) -> Result<()> {
-        self.times.uploaded += staged.bytes();
-        self.submit(work, workers, frames, buffer, Origin::Staged(staged))?;
+        match &origin {
+            Origin::Staged(staged) => self.times.uploaded += staged.bytes(),
+            Origin::There | Origin::Resident(..) => self.times.resident += frames.1 as u64,
+        }
+        self.submit(work, workers, frames, buffer, origin)?;
         self.make_room(workers, pace)
     }
 

@@ -49,7 +49,7 @@ impl Sweep<'_> {
                 0 => block.count,
                 _ => pace.frames().min(block.count),
             };
-            flow.resident(self.work, workers, (block.first, count), &block.buffer, Origin::There, pace)?;
+            flow.block(self.work, workers, (block.first, count), &block.buffer, Origin::There, pace)?;
             let mut done = count;
             while done < block.count {
                 let count = pace.frames().min(most).min(block.count - done);
@@ -58,7 +58,7 @@ impl Sweep<'_> {
                 }
                 let from = Origin::Resident(&block.buffer, (done * stride) as u64);
                 let frames = (block.first + done as u64, count);
-                flow.resident(self.work, workers, frames, &copies[copied % IN_FLIGHT], from, pace)?;
+                flow.block(self.work, workers, frames, &copies[copied % IN_FLIGHT], from, pace)?;
                 copied += 1;
                 done += count;
             }

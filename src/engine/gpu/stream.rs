@@ -1,7 +1,7 @@
 //! Frames on their way to the device: a reader thread fills staging buffers, several threads each a run of frames, in pieces
 //! that stay in the cache between reading and copying.
 
-use super::flow::{Flow, Pace};
+use super::flow::{Flow, Origin, Pace};
 use super::kept::{Block, DeviceBlocks};
 use super::{IN_FLIGHT, OnDevice, READ_AHEAD, Sweep};
 use crate::backend::gpu::{Buffer, Staged, Staging, UploadRing};
@@ -62,7 +62,7 @@ impl Sweep<'_> {
                 stays = stays && self.has_room(size, left * stride as u64, bytes, passing.len(), block);
                 if stays {
                     let buffer = self.gpu.buffer("resident block", size)?;
-                    flow.fresh(self.work, workers, (first, count), &buffer, staged, pace)?;
+                    flow.block(self.work, workers, (first, count), &buffer, Origin::Staged(staged), pace)?;
                     kept.blocks.push(Block { first, count, buffer });
                 } else {
                     if passing.len() < IN_FLIGHT {
@@ -70,7 +70,7 @@ impl Sweep<'_> {
                     }
                     let buffer = &passing[streamed % IN_FLIGHT];
                     streamed += 1;
-                    flow.fresh(self.work, workers, (first, count), buffer, staged, pace)?;
+                    flow.block(self.work, workers, (first, count), buffer, Origin::Staged(staged), pace)?;
                 }
             }
             Ok::<(), Error>(())
