@@ -1,6 +1,6 @@
 //! Recognising an input again without reading all of it.
 
-use super::folder::members;
+use super::folder::{Member, members};
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -22,7 +22,7 @@ const FILES: usize = 16;
 pub fn fingerprint(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
     if path.is_dir() {
-        return of_folder(path);
+        return of_folder(path, &members(path)?);
     }
     let failed = |e| Error::io(path, "cannot read", e);
     let mut file = File::open(path).map_err(failed)?;
@@ -38,10 +38,10 @@ pub fn fingerprint(path: impl AsRef<Path>) -> Result<String> {
     Ok(format!("xxh3-128:{:032x}", hash.digest128()))
 }
 
-fn of_folder(folder: &Path) -> Result<String> {
-    let members = members(folder)?;
+/// Fingerprint of a folder with these members.
+pub(super) fn of_folder(folder: &Path, members: &[Member]) -> Result<String> {
     let mut hash = Xxh3::new();
-    for member in &members {
+    for member in members {
         for part in &member.path {
             hash.update(part.as_encoded_bytes());
             hash.update(b"/");

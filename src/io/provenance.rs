@@ -1,6 +1,6 @@
 //! How results came about: parameters, timings, inputs; what a result file says about it.
 
-use super::fingerprint::fingerprint;
+use super::fingerprint::{fingerprint, of_folder};
 use super::folder::members;
 use crate::error::{Error, Result};
 use crate::io::Axis;
@@ -79,20 +79,19 @@ impl Input {
     pub fn of(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, "cannot read", e))?;
-        let (bytes, modified) = if metadata.is_dir() {
+        let (bytes, modified, fingerprint) = if metadata.is_dir() {
             let members = members(path)?;
-            (
-                members.iter().map(|m| m.bytes).sum(),
-                members.iter().filter_map(|m| m.modified).max(),
-            )
+            let bytes = members.iter().map(|m| m.bytes).sum();
+            let modified = members.iter().filter_map(|m| m.modified).max();
+            (bytes, modified, of_folder(path, &members)?)
         } else {
-            (metadata.len(), metadata.modified().ok())
+            (metadata.len(), metadata.modified().ok(), fingerprint(path)?)
         };
         Ok(Input {
             name: crate::io::file_name(path),
             bytes,
             modified: modified.map(iso_time).unwrap_or_default(),
-            fingerprint: fingerprint(path)?,
+            fingerprint,
         })
     }
 }
