@@ -17,7 +17,7 @@ use crate::control::Control;
 use crate::engine::{Backend, Done, Pass, Resident, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
-use crate::kernels::correlate::joint::{self, Params, Range, Settings, Shape, Status};
+use crate::kernels::correlate::joint::{self, Params, Settings, Shape, Status};
 use crate::ops::JointFit;
 use crate::workflows::Timings;
 use ndarray::Array2;
@@ -280,10 +280,7 @@ impl Refinement<'_> {
         let params = Params {
             settings,
             starts: Arc::from(starts),
-            indices: Range {
-                first: self.indices.first,
-                last: self.indices.last,
-            },
+            indices: self.indices.into(),
         };
         let mut pass = Pass::new("joint fit", self.scan, selection);
         let fits = pass.add(JointFit(params));

@@ -1,6 +1,7 @@
 //! The lattice of each cluster, from the peaks of its log-sum.
 
 use super::Params;
+use super::chance::by_chance;
 use crate::analysis::Recipe;
 use crate::analysis::correlate::correlation_map;
 use crate::analysis::lattice::basis::{change_of_basis, common, reduce};
@@ -16,8 +17,6 @@ use rayon::prelude::*;
 
 /// How alike the lattices of two clusters must be to share a basis, relative to the shortest vector.
 const SAME_CRYSTAL: f64 = 0.1;
-/// A lattice that chance would produce more often than this is none: within `tolerance`, and within a pixel.
-const CHANCE: [f64; 2] = [1e-6, 1e-3];
 /// The lattice is looked for in this many twentieths of the spots asked for, and what chance would produce must be this many
 /// times rarer: the weakest spots of patterned probes may be none and hide the lattice of the strong ones.
 const TRIES: [(usize, f64); 3] = [(20, 1.0), (12, 100.0), (8, 100.0)];
@@ -182,7 +181,7 @@ fn best_first(
         let mut rest = vec![direct_beam];
         rest.extend(spots.iter().filter(on_none).take(most));
         let Some(next) = search.find_further(&rest)? else { break };
-        if by_chance(&rest, &next.fit.lattice, &search.matcher(), frame, 1.0) {
+        if by_chance((&rest, 3), &next.fit.lattice, &search.matcher(), frame, 1.0) {
             break;
         }
         matches.push(on_lattice(&rest, next));
@@ -203,7 +202,7 @@ fn first_of(
         let strongest = &spots[..spots.len().min(most * share / 20)];
         // Any three points lie on a lattice, and peaks of noise on many.
         let found = search.find(strongest, None, zero)?.matches.into_iter().next();
-        let chance = |m: &LatticeMatch| by_chance(strongest, &m.fit.lattice, &search.matcher(), frame, doubt * rarer);
+        let chance = |m: &LatticeMatch| by_chance((strongest, 3), &m.fit.lattice, &search.matcher(), frame, doubt * rarer);
         if let Some(first) = found.filter(|m| !chance(m)) {
             return Ok(Some(on_lattice(strongest, first)));
         }
@@ -243,7 +242,7 @@ fn finer(first: Match, strongest: &[Vector], search: &FullMatch, frame: (usize, 
                 let count = on(&fit.lattice);
                 if count as f64 >= NEARLY_ALL * all
                     && best.as_ref().is_none_or(|(most, _)| count > *most)
-                    && !by_chance(&between, &fit.lattice, &matcher, frame, UNSEEN)
+                    && !by_chance((&between, 0), &fit.lattice, &matcher, frame, UNSEEN)
                 {
                     best = Some((count, sites_of(strongest, &fit.lattice, &matcher)));
                 }
@@ -281,43 +280,6 @@ fn sites_of(peaks: &[Vector], lattice: &Lattice, matcher: &Matcher) -> Match {
     }
 }
 
-/// Whether peaks anywhere in the frame would lie on `lattice` as often as these do. Three of them made the lattice; the rest
-/// are counted within the tolerance and within a pixel, and compared with the share of the frame that is so near to a site.
-/// `doubt`: how many times rarer than usual a chance must be.
-fn by_chance(peaks: &[Vector], lattice: &Lattice, matcher: &Matcher, (h, w): (usize, usize), doubt: f64) -> bool {
-    // Every such step of pixels tells the share well enough.
-    let step = (h.max(w) / 128).max(1);
-    !CHANCE.iter().enumerate().any(|(n, &rare)| {
-        let near = Matcher {
-            tolerance: if n == 0 {
-                matcher.tolerance
-            } else {
-                matcher.tolerance.min(1.0)
-            },
-            ..*matcher
-        };
-        let grid = || {
-            (0..h)
-                .step_by(step)
-                .flat_map(|y| (0..w).step_by(step).map(move |x| [y as f64, x as f64]))
-        };
-        let inside = grid().filter(|&p| near.site(lattice, p).is_some()).count() as f64;
-        let share = inside / grid().count().max(1) as f64;
-        let on = peaks.iter().filter(|&&p| near.site(lattice, p).is_some()).count();
-        at_least(on.saturating_sub(3), peaks.len().saturating_sub(3), share) < rare / doubt
-    })
-}
-
-/// Probability of at least `k` of `n` events of probability `p`.
-fn at_least(k: usize, n: usize, p: f64) -> f64 {
-    let mut sum = 0.0;
-    for i in k..=n {
-        let ways: f64 = (0..i).map(|j| (n - j) as f64 / (i - j) as f64).product();
-        sum += ways * p.powi(i as i32) * (1.0 - p).powi((n - i) as i32);
-    }
-    sum
-}
-
 /// Gives clusters of one crystal the same basis; the largest cluster chooses.
 fn common_bases(clusters: &mut [ClusterLattice]) {
     let mut order: Vec<usize> = (0..clusters.len()).filter(|&c| !clusters[c].matches.is_empty()).collect();
@@ -353,59 +315,6 @@ pub fn sites(lattice: &Lattice, params: &Params, search: f64, (h, w): (usize, us
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn binomial_tail() {
-        assert!((at_least(0, 5, 0.3) - 1.0).abs() < 1e-12);
-        assert!((at_least(5, 5, 0.5) - 1.0 / 32.0).abs() < 1e-15);
-        assert!((at_least(2, 3, 0.5) - 0.5).abs() < 1e-15);
-        assert_eq!(at_least(1, 0, 0.5), 0.0);
-    }
-
-    /// Lattices in peaks anywhere are refused; those of ten spots among ten such peaks are accepted where the search is right.
-    #[test]
-    fn chance_makes_no_lattices_and_hides_none() {
-        let mut state = 3u64;
-        let mut anywhere = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (4.0 + 136.0 * (state >> 11) as f64 / (1u64 << 53) as f64).round()
-        };
-        let truth = Lattice {
-            zero: [70.0, 72.0],
-            a: [4.0, 17.0],
-            b: [-22.0, 5.0],
-        };
-        let search = Params::default().search(Recipe::Default);
-        let accepts = |peaks: &[Vector], l: &Lattice| !by_chance(peaks, l, &search.matcher(), (144, 144), 1.0);
-        let (mut noise, mut right, mut accepted) = (0, 0, 0);
-        for _ in 0..100 {
-            let mut peaks: Vec<Vector> = (0..20).map(|_| [anywhere(), anywhere()]).collect();
-            let best = |peaks: &[Vector]| Some(search.find(peaks, None, None).unwrap().matches.first()?.fit.lattice);
-            noise += usize::from(best(&peaks).is_some_and(|l| accepts(&peaks, &l)));
-            peaks.truncate(10);
-            for i in [
-                [0, 0],
-                [1, 0],
-                [-1, 0],
-                [0, 1],
-                [0, -1],
-                [1, 1],
-                [-1, -1],
-                [1, -1],
-                [-1, 1],
-                [2, 0],
-            ] {
-                peaks.push(truth.position(i[0].into(), i[1].into()).map(f64::round));
-            }
-            if let Some(l) = best(&peaks)
-                && change_of_basis(&l, &truth).is_some_and(|c| c.vectors_off < 0.5)
-            {
-                right += 1;
-                accepted += usize::from(accepts(&peaks, &l));
-            }
-        }
-        assert!(noise <= 1 && right >= 30 && accepted == right, "{noise} {right} {accepted}");
-    }
 
     /// Every second site was found, but the others are spots as well.
     #[test]

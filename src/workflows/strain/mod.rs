@@ -10,6 +10,8 @@
 //!
 //! Source: LiberTEM's example "Refine lattice parameters on polycrystalline sample"; formulas in `docs/workflows.md`.
 
+mod chance;
+mod choices;
 mod figures;
 mod joint;
 mod lattices;
@@ -21,10 +23,11 @@ mod refine;
 mod simulated;
 mod warn;
 
+pub use choices::{Correlation, Indices, Matching, Reference, StrainAxes, vector};
 pub use lattices::{ClusterLattice, Match};
 pub use maps::{Maps, Quality};
 pub use output::write;
-pub use params::{Correlation, Indices, Matching, Params, Reference, StrainAxes, vector};
+pub use params::Params;
 pub use refine::{Refined, Spot};
 
 use super::cluster::{self, Clustering};

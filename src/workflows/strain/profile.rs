@@ -49,10 +49,9 @@ impl Gain {
 
 /// The first of `disks` against the second in one frame, at the spots of `indices` whose windows lie inside it.
 pub(super) fn compare(frame: ArrayView2<f64>, disks: &[Disks; 2], indices: Indices) -> Gain {
-    let range = || indices.first..=indices.last;
     let reach = disks.iter().map(|d| reach(&d.shape)).fold(0.0, f64::max) + AROUND;
     let mut gain = Gain::default();
-    for index in range().flat_map(|h| range().map(move |k| [h, k])) {
+    for index in indices.pairs() {
         let at = disks.each_ref().map(|d| d.lattice.spot(index));
         let middle = at[0].map(f64::round);
         let (h, w) = (frame.nrows() as f64, frame.ncols() as f64);
@@ -163,12 +162,12 @@ fn likelihood(values: &[f64], profile: &[f64]) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::kernels::correlate::joint;
     use ndarray::Array2;
 
-    const LATTICE: Lattice = Lattice {
+    pub const LATTICE: Lattice = Lattice {
         zero: [40.3, 39.6],
         a: [2.1, 14.2],
         b: [-13.4, 1.7],

@@ -9,7 +9,8 @@
 
 use super::Indices;
 use super::profile::{Disks, height, reach};
-use crate::kernels::correlate::joint::{Fit, Joint, Lattice, Range, Settings, Shape, Status};
+use crate::analysis::robust::percentile;
+use crate::kernels::correlate::joint::{Fit, Joint, Lattice, Settings, Shape, Status};
 use crate::rng::{Poisson, Source};
 use ndarray::ArrayView2;
 
@@ -79,7 +80,7 @@ impl Seen {
     /// A frame in which the joint fit found `disks`; `window` px around each spot are looked at.
     pub fn of(frame: ArrayView2<f64>, disks: &Disks, indices: Indices, window: f64) -> Seen {
         let mut seen = Seen::default();
-        for index in all(indices) {
+        for index in indices.pairs() {
             let at = disks.lattice.spot(index);
             let (mut sums, mut points) = (Sums::default(), Vec::new());
             for (yx, distance) in around(at, window, frame.dim()) {
@@ -157,17 +158,14 @@ impl Simulation<'_> {
         };
         let levels: Vec<[f64; 2]> = cluster.spots.iter().map(|s| self.level(s)).collect();
         let (poisson, source) = (Poisson::new(), Source::new(self.seed, PURPOSE));
-        let range = Range {
-            first: self.indices.first,
-            last: self.indices.last,
-        };
+        let mut pixels = vec![0f32; self.frame.0 * self.frame.1];
         let mut ratios = Vec::new();
         for (draw, example) in (0..draws as u64).zip(self.examples.iter().cycle()) {
             let brightness = example.seen.total / mean / self.gain;
             let (places, expected) = self.expected(&example.truth, &levels, brightness);
-            let mut pixels = vec![0f32; self.frame.0 * self.frame.1];
+            pixels.fill(0.0);
             poisson.fill(&source, draw, 0, &expected, |n, count| pixels[places[n]] = count as f32);
-            let spots = example.start.inside(self.frame.0, self.frame.1, 0.0, range);
+            let spots = example.start.inside(self.frame.0, self.frame.1, 0.0, self.indices.into());
             let fit = fitter.fit(&pixels, &example.start, spots);
             if fit.status == Status::Converged {
                 let (found, truth, claimed) = (fit.lattice, &example.truth, claims(&fit));
@@ -184,7 +182,7 @@ impl Simulation<'_> {
             return 1.0;
         }
         ratios.sort_by(f64::total_cmp);
-        ratios[(WITHIN * ratios.len() as f64) as usize].max(1.0)
+        percentile(&ratios, WITHIN).max(1.0)
     }
 
     /// Height and background of a spot: the square of the height less its variance, as no height can be below zero.
@@ -200,7 +198,7 @@ impl Simulation<'_> {
     /// Numbers of the pixels around the spots, and electrons expected there.
     fn expected(&self, lattice: &Lattice, levels: &[[f64; 2]], brightness: f64) -> (Vec<usize>, Vec<f32>) {
         let mut pixels = Vec::new();
-        for (index, [amplitude, background]) in all(self.indices).zip(levels) {
+        for (index, [amplitude, background]) in self.indices.pairs().zip(levels) {
             let window = window(&self.shape) + MARGIN;
             for ([y, x], distance) in around(lattice.spot(index), window, self.frame) {
                 let expected = background + amplitude * height(&self.shape, distance);
@@ -219,10 +217,6 @@ pub(super) fn window(shape: &Shape) -> f64 {
     reach(shape) + 2.0
 }
 
-fn all(indices: Indices) -> impl Iterator<Item = [i32; 2]> {
-    (indices.first..=indices.last).flat_map(move |h| (indices.first..=indices.last).map(move |k| [h, k]))
-}
-
 /// The pixels of a frame at most `radius` from a point, and their distance from it.
 fn around([y, x]: [f64; 2], radius: f64, (h, w): (usize, usize)) -> impl Iterator<Item = ([usize; 2], f64)> {
     // Casts saturate, so points outside the frame have few or no pixels.
@@ -236,14 +230,10 @@ fn around([y, x]: [f64; 2], radius: f64, (h, w): (usize, usize)) -> impl Iterato
 
 #[cfg(test)]
 mod tests {
+    use super::super::profile::tests::LATTICE;
     use super::*;
     use ndarray::Array2;
 
-    const LATTICE: Lattice = Lattice {
-        zero: [40.3, 39.6],
-        a: [2.1, 14.2],
-        b: [-13.4, 1.7],
-    };
     const INDICES: Indices = Indices { first: -2, last: 2 };
 
     /// Poisson noise on disks of `amplitude` at half of the sites.
@@ -252,7 +242,7 @@ mod tests {
         let (poisson, source) = (Poisson::new(), Source::new(3, 1));
         let frame = |n: u64| {
             let expected = Array2::from_shape_fn((80, 80), |(y, x)| {
-                let sites = all(INDICES).filter(|[h, k]| (h + k) % 2 == 0);
+                let sites = INDICES.pairs().filter(|[h, k]| (h + k) % 2 == 0);
                 let of = |i| {
                     let p = LATTICE.spot(i);
                     height(&shape, (y as f64 - p[0]).hypot(x as f64 - p[1]))
@@ -285,7 +275,7 @@ mod tests {
             let sum = together(&examples);
             let found = sum.gain().unwrap();
             assert!((found / gain - 1.0).abs() < 0.03, "{found} for {gain}");
-            for (sums, [h, k]) in sum.spots.iter().zip(all(INDICES)) {
+            for (sums, [h, k]) in sum.spots.iter().zip(INDICES.pairs()) {
                 let level = sums.solve().unwrap();
                 let height = if (h + k) % 2 == 0 { 3.0 } else { 0.0 };
                 assert!((level.height / gain - height).abs() < 0.4, "{h} {k}: {level:?}");
