@@ -14,6 +14,7 @@
 //! Source: LiberTEM's example "Refine lattice parameters on polycrystalline sample"; formulas in `docs/workflows.md`.
 
 pub(in crate::workflows) mod figures;
+mod hits;
 pub(in crate::workflows) mod output;
 mod params;
 
@@ -26,7 +27,6 @@ use crate::analysis::correlate::correlation_map;
 use crate::analysis::cut::{self, Choice};
 use crate::analysis::features::{column_scale, feature_matrix};
 use crate::analysis::grid::Grid;
-use crate::analysis::hits;
 use crate::analysis::peaks::find_peaks;
 use crate::analysis::template::Template;
 use crate::analysis::tree::Tree;
@@ -145,7 +145,7 @@ pub(in crate::workflows) fn run_with(
     let correlation = |map: &Array2<f64>| correlation_map(map.view(), &template, params.recipe);
     let std = frame_array(frame, moments.std())?;
     let hits = match params.recipe {
-        Recipe::Default => single_frame_hits(&moments, &std)?,
+        Recipe::Default => hits::find(&moments, &std)?,
         Recipe::Published => Vec::new(),
     };
     let logsum_correlation = timings.time("log-sum correlation", || correlation(&logsum))?;
@@ -200,8 +200,7 @@ pub(in crate::workflows) fn run_with(
     let mut features = Array2::from_shape_vec((selection.len() as usize, peaks.len()), done.take(products)?)
         .map_err(|e| Error::Internal(format!("feature vectors: {e}")))?;
     if !hits.is_empty() {
-        let clipped = hits::clip(&mut features, &seen(&hits, &peaks, &template, descan.as_ref()));
-        warnings.push(hits_warning(&hits, clipped));
+        warnings.push(hits::clip(&mut features, &hits, &peaks, &template, descan.as_ref()));
     }
     let scale = column_scale(features.view())?;
 
@@ -251,35 +250,6 @@ pub(in crate::workflows) fn run_with(
         timings,
         warnings,
     })
-}
-
-/// Pixels that one frame alone makes bright.
-fn single_frame_hits(moments: &Moments, std: &Array2<f64>) -> Result<Vec<[usize; 2]>> {
-    let map = |values: Vec<f64>| {
-        Array2::from_shape_vec(std.raw_dim(), values).map_err(|e| Error::Internal(format!("statistics of pixels: {e}")))
-    };
-    let (mean, max) = (map(moments.mean())?, map(moments.extrema().1)?);
-    Ok(hits::hits(mean.view(), std.view(), max.view(), moments.frames()))
-}
-
-/// How many of `hits` the template sees at each of `peaks`, in frames that descan has moved or not.
-fn seen(hits: &[[usize; 2]], peaks: &[[i32; 2]], template: &Template, descan: Option<&Descanned>) -> Vec<usize> {
-    let (h, w) = template.stamp().dim();
-    let moved = descan.map_or([0; 2], |d| d.track.margin());
-    let reach = [(h / 2 + moved[0]) as i64, (w / 2 + moved[1]) as i64];
-    let near = |hit: &[usize; 2], peak: &[i32; 2]| (0..2).all(|k| (hit[k] as i64 - i64::from(peak[k])).abs() <= reach[k]);
-    peaks.iter().map(|p| hits.iter().filter(|hit| near(hit, p)).count()).collect()
-}
-
-fn hits_warning(hits: &[[usize; 2]], clipped: usize) -> String {
-    let [y, x] = hits[0];
-    let which = match hits.len() {
-        1 => format!("pixel ({y}, {x}) is"),
-        n => format!("{n} pixels, ({y}, {x}) first, are"),
-    };
-    format!(
-        "{which} bright in one frame alone (cosmic rays?): left out of the feature peaks, and {clipped} features were clipped"
-    )
 }
 
 /// Adds an operator to a pass, on moved frames if descan is taken out.

@@ -19,6 +19,7 @@ mod cepstrum;
 mod features;
 mod figures;
 mod fuse;
+mod means;
 mod output;
 mod params;
 mod reduced;
@@ -28,21 +29,19 @@ mod vary;
 
 pub use features::Features;
 pub use fuse::{Fused, fuse};
+pub use means::Mean;
 pub use output::write;
 pub use params::{AutoOr, BeamMask, BinMode, Params, Reduce, StdOf};
 pub use runs::{Found, Graph, cluster, embed, place, stability};
 pub use signals::{Energy, Kind, Signal, align};
 pub use vary::{Trial, Trials};
 
-use super::{Timings, statistic};
+use super::Timings;
 use crate::analysis::Recipe;
 use crate::analysis::agreement::Agreement;
 use crate::control::Control;
-use crate::engine::{Backend, Pass, Resident, Selection};
+use crate::engine::{Backend, Selection};
 use crate::error::{Error, Result};
-use crate::kernels::nearest::{self, Neighbors};
-use crate::kernels::statistics;
-use crate::ops::Statistics;
 use features::Run;
 use ndarray::{Array2, ArrayView2, CowArray, Ix2};
 
@@ -75,16 +74,6 @@ pub struct Phases {
     pub timings: Timings,
     /// Things the user should know.
     pub warnings: Vec<String>,
-}
-
-/// Frames of one phase.
-pub struct Mean {
-    /// (h, w); NaN without frames.
-    pub mean: Array2<f64>,
-    /// Population standard deviation.
-    pub std: Array2<f64>,
-    /// Frames that count.
-    pub frames: usize,
 }
 
 /// Arrays that replace steps of the recipe, one row for each selected position.
@@ -143,13 +132,13 @@ pub fn run(
             if params.save_features {
                 result.saved = Some(matrix.to_owned());
             }
-            let graph = graph(matrix.view(), &run, &mut timings, &mut warnings)?;
+            let graph = runs::graph(matrix.view(), &run, &mut timings, &mut warnings)?;
             // The matrix is large; of a given one only trials have further need.
             drop(matrix);
             if trials.is_empty() {
                 given.features = None;
             }
-            all_runs(&graph, &run, &mut timings)?
+            runs::all_runs(&graph, &run, &mut timings)?
         }
     };
     let runs = found.len();
@@ -180,7 +169,7 @@ pub fn run(
             ),
         });
     }
-    let (means, sizes) = phase_means(signals, selections, &found, &run, &mut timings)?;
+    let (means, sizes) = means::phase_means(signals, selections, &found, &run, &mut timings)?;
     let trials = match trials.is_empty() {
         true => None,
         false => Some(vary::run(trials, signals, selections, &given, &run, &mut timings)?),
@@ -298,124 +287,4 @@ fn enough(positions: usize, params: &Params) -> Result<()> {
         return Err(Error::parameter("--components", what));
     }
     Ok(())
-}
-
-/// The nearest neighbours of every position. The matrix is not needed any more afterwards.
-fn graph(matrix: ArrayView2<'_, f32>, run: &Run<'_>, timings: &mut Timings, warnings: &mut Vec<String>) -> Result<Graph> {
-    let first = matrix.row(0).to_owned();
-    if matrix.rows().into_iter().all(|r| r == first) {
-        return Err(Error::parameter(
-            "features",
-            "all positions have the same features: there is nothing to tell them apart",
-        ));
-    }
-    let (k, metric) = (run.params.neighbors - 1, run.params.metric());
-    let many = matrix.nrows() > run.params.exact_up_to;
-    if many {
-        warnings.push(format!(
-            "neighbours of {} positions are approximate (--exact-up-to {})",
-            matrix.nrows(),
-            run.params.exact_up_to
-        ));
-    }
-    let found = timings.time("neighbours", || match run.backend {
-        _ if many => nearest::approximate(matrix, k, metric, run.params.seed, run.control),
-        Backend::Cpu => nearest::neighbors(matrix, k, metric, run.control),
-        Backend::Gpu(device) => match nearest::gpu::neighbors(&device.current(), matrix, k, metric, run.control) {
-            Err(
-                e @ (Error::Kernel(_)
-                | Error::DeviceMemory(_)
-                | Error::DeviceLost(_)
-                | Error::TooLargeForDevice(_)
-                | Error::Device(_)),
-            ) => {
-                log::warn!("{e}: neighbours are searched on the CPU");
-                nearest::neighbors(matrix, k, metric, run.control)
-            }
-            result => result,
-        },
-    })?;
-    let identical = duplicates(&found);
-    if identical * 2 > matrix.nrows() {
-        warnings.push(format!(
-            "{identical} of {} positions have features equal to those of another",
-            matrix.nrows()
-        ));
-    }
-    Graph::of(&found).placed(matrix, run.params, run.control)
-}
-
-/// Points whose nearest neighbour is at distance 0.
-fn duplicates(found: &Neighbors) -> usize {
-    found.distance.column(0).iter().filter(|d| **d == 0.0).count()
-}
-
-fn all_runs(graph: &Graph, run: &Run<'_>, timings: &mut Timings) -> Result<Vec<Found>> {
-    (0..run.params.runs)
-        .map(|i| {
-            let seed = run.params.umap(i).seed;
-            let positions = timings.time(&format!("embedding, seed {seed}"), || {
-                place(graph, i, run.params, run.control)
-            })?;
-            timings.time(&format!("clusters, seed {seed}"), || {
-                cluster(positions, Some(seed), run.params)
-            })
-        })
-        .collect()
-}
-
-/// One pass over the frames of each phase and signal. In the published recipe only positions of membership 1 count.
-fn phase_means(
-    signals: &[Signal],
-    selections: &[Selection],
-    found: &Found,
-    run: &Run<'_>,
-    timings: &mut Timings,
-) -> Result<(Vec<Vec<Mean>>, Vec<usize>)> {
-    let clusters = found.clustering.len();
-    let mut sizes = vec![0; clusters];
-    found.soft.iter().filter(|&&l| l >= 0).for_each(|&l| sizes[l as usize] += 1);
-    let counts = |i: usize, c: usize| {
-        let strict = run.params.recipe == Recipe::Published;
-        found.soft[i] == c as i32 && (!strict || found.memberships.values[[i, c]] == 1.0)
-    };
-    let control = features::budget(run);
-    let mut means = Vec::with_capacity(clusters);
-    for c in 0..clusters {
-        let mut of_phase = Vec::with_capacity(signals.len());
-        for (signal, selection) in signals.iter().zip(selections) {
-            let scan = &*signal.scan;
-            let frame = scan.info().frame;
-            let chosen: Vec<bool> = (0..found.soft.len()).map(|i| counts(i, c)).collect();
-            let frames = chosen.iter().filter(|c| **c).count();
-            if frames == 0 {
-                let nothing = Array2::from_elem((frame.height, frame.width), f64::NAN);
-                of_phase.push(Mean {
-                    mean: nothing.clone(),
-                    std: nothing,
-                    frames,
-                });
-                continue;
-            }
-            let mask = selection.scatter(&chosen, false);
-            let of_label = Selection::from_mask(selection.nav(), mask.view())?;
-            let title = format!("mean of phase {c}, {}", signal.name);
-            let mut pass = Pass::new(&title, scan, &of_label);
-            let moments = pass.add(Statistics(statistics::Params {
-                squares: true,
-                extrema: false,
-            }));
-            let resident = Resident::none();
-            let mut done = timings.pass(&title, scan, &of_label, || pass.run(run.backend, &resident, &control))?;
-            let moments = done.take(moments)?;
-            let map = |name| super::frame_array(frame, statistic(&moments, name));
-            of_phase.push(Mean {
-                mean: map("mean")?,
-                std: map("std")?,
-                frames,
-            });
-        }
-        means.push(of_phase);
-    }
-    Ok((means, sizes))
 }

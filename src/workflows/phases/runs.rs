@@ -1,12 +1,15 @@
-//! Embedding and clustering, once or for several seeds.
+//! Neighbours, embedding and clustering, once or for several seeds.
 
+use super::features::Run;
 use super::params::Params;
 use crate::analysis::agreement::{Agreement, agreement};
 use crate::analysis::hdbscan::{Clustering, Memberships};
 use crate::analysis::umap::Neighbours;
 use crate::control::Control;
+use crate::engine::Backend;
 use crate::error::{Error, Result};
-use crate::kernels::nearest::Neighbors;
+use crate::kernels::nearest::{self, Neighbors};
+use crate::workflows::Timings;
 use ndarray::{Array2, ArrayView2};
 
 /// One embedding and what was found in it.
@@ -59,6 +62,61 @@ impl Graph {
     }
 }
 
+/// The nearest neighbours of every position. The matrix is not needed any more afterwards.
+pub(super) fn graph(
+    matrix: ArrayView2<'_, f32>,
+    run: &Run<'_>,
+    timings: &mut Timings,
+    warnings: &mut Vec<String>,
+) -> Result<Graph> {
+    let first = matrix.row(0).to_owned();
+    if matrix.rows().into_iter().all(|r| r == first) {
+        return Err(Error::parameter(
+            "features",
+            "all positions have the same features: there is nothing to tell them apart",
+        ));
+    }
+    let (k, metric) = (run.params.neighbors - 1, run.params.metric());
+    let many = matrix.nrows() > run.params.exact_up_to;
+    if many {
+        warnings.push(format!(
+            "neighbours of {} positions are approximate (--exact-up-to {})",
+            matrix.nrows(),
+            run.params.exact_up_to
+        ));
+    }
+    let found = timings.time("neighbours", || match run.backend {
+        _ if many => nearest::approximate(matrix, k, metric, run.params.seed, run.control),
+        Backend::Cpu => nearest::neighbors(matrix, k, metric, run.control),
+        Backend::Gpu(device) => match nearest::gpu::neighbors(&device.current(), matrix, k, metric, run.control) {
+            Err(
+                e @ (Error::Kernel(_)
+                | Error::DeviceMemory(_)
+                | Error::DeviceLost(_)
+                | Error::TooLargeForDevice(_)
+                | Error::Device(_)),
+            ) => {
+                log::warn!("{e}: neighbours are searched on the CPU");
+                nearest::neighbors(matrix, k, metric, run.control)
+            }
+            result => result,
+        },
+    })?;
+    let identical = duplicates(&found);
+    if identical * 2 > matrix.nrows() {
+        warnings.push(format!(
+            "{identical} of {} positions have features equal to those of another",
+            matrix.nrows()
+        ));
+    }
+    Graph::of(&found).placed(matrix, run.params, run.control)
+}
+
+/// Points whose nearest neighbour is at distance 0.
+fn duplicates(found: &Neighbors) -> usize {
+    found.distance.column(0).iter().filter(|d| **d == 0.0).count()
+}
+
 /// Positions (points, components) by the seed of `run`.
 ///
 /// # Errors
@@ -93,6 +151,21 @@ pub fn cluster(embedding: Array2<f32>, seed: Option<u64>, params: &Params) -> Re
         memberships,
         soft,
     })
+}
+
+/// All runs, one seed after another.
+pub(super) fn all_runs(graph: &Graph, run: &Run<'_>, timings: &mut Timings) -> Result<Vec<Found>> {
+    (0..run.params.runs)
+        .map(|i| {
+            let seed = run.params.umap(i).seed;
+            let positions = timings.time(&format!("embedding, seed {seed}"), || {
+                place(graph, i, run.params, run.control)
+            })?;
+            timings.time(&format!("clusters, seed {seed}"), || {
+                cluster(positions, Some(seed), run.params)
+            })
+        })
+        .collect()
 }
 
 /// Whether runs agree.

@@ -3,7 +3,7 @@
 use super::features::Run;
 use super::params::{AutoOr, Params};
 use super::signals::{Kind, Signal};
-use super::{Given, Prepared, enough, graph, runs};
+use super::{Given, Prepared, enough, runs};
 use crate::analysis::agreement::Agreement;
 use crate::engine::Selection;
 use crate::error::{Error, Result};
@@ -148,7 +148,7 @@ pub(super) fn run(
                     .matrix(signals, selections, &run, &mut inner, &mut warnings)?
                     .into(),
             };
-            let graph = graph(matrix.view(), &run, &mut inner, &mut warnings)?;
+            let graph = runs::graph(matrix.view(), &run, &mut inner, &mut warnings)?;
             drop(matrix);
             runs::embed(&graph, 0, &params, run.control)
         })?;
