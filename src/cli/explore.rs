@@ -3,8 +3,8 @@
 use super::roi;
 use super::scan::{ScanArgs, pair};
 use super::session::Session;
+use emstream::Result;
 use emstream::explore::{Explorer, Files, Options, Sources, View};
-use emstream::{Error, Result};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -73,12 +73,6 @@ struct ViewArgs {
 
 impl ViewArgs {
     fn view(self) -> Result<View> {
-        if self.neighbours > emstream::explore::frame::MAX_RADIUS {
-            return Err(Error::parameter(
-                "--neighbours",
-                format!("{} is more than 10", self.neighbours),
-            ));
-        }
         Ok(View {
             at: self.at.as_deref().map(|t| pair("--at", t)).transpose()?,
             map: self.map,
@@ -106,12 +100,6 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let sources = Sources::open(&files, &session.control)?;
     let nav = sources.nav;
     let mut view = args.view.view()?;
-    if let Some([y, x]) = view.at
-        && (y >= nav[0] || x >= nav[1])
-    {
-        let what = format!("({y}, {x}) lies outside the scan of {}×{}", nav[0], nav[1]);
-        return Err(Error::parameter("--at", what));
-    }
     let selection = args.how.roi.as_deref().map(|t| roi::parse(t, nav)).transpose()?;
     if selection.is_some() && view.region.is_none() {
         view.region = Some("roi".into());
@@ -123,8 +111,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         roi: selection,
         command,
     };
+    sources.problems.iter().for_each(|p| log::warn!("{p}"));
     let explorer = Explorer::new(sources, options, session.backend()?, &session.control)?;
-    explorer.problems().iter().for_each(|p| log::warn!("{p}"));
     let address = explorer.address();
     // Whoever reads a pipe waits for this line.
     println!("{address}");

@@ -214,7 +214,7 @@ fn news(state: &super::live::State, shape: &[usize], more: Value) -> Response {
 
 impl Inner {
     /// Scan positions that a region names.
-    fn select(&self, region: &str) -> Result<Selection> {
+    pub(super) fn select(&self, region: &str) -> Result<Selection> {
         if region == "roi" {
             return self.roi.clone().ok_or_else(|| Error::parameter("--roi", "none was given"));
         }

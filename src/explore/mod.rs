@@ -19,43 +19,18 @@ mod save;
 pub mod server;
 mod sources;
 mod summary;
+mod view;
 
 pub use region::Region;
 pub use sources::{Files, Source, Sources};
+pub use view::View;
 
 use crate::control::Control;
 use crate::engine::{Backend, Selection};
 use crate::error::Result;
 use live::{Gate, Live};
-use serde::Serialize;
 use server::{Request, Response, Server, Site};
 use std::sync::Arc;
-
-/// What a page shows when it is opened.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct View {
-    /// Scan position.
-    pub at: Option<[usize; 2]>,
-    /// Name of a map: a dataset of a result (`strain/xx`, `features/values[3]`) or a column.
-    pub map: Option<String>,
-    /// Virtual detector.
-    pub detector: Option<String>,
-    /// Region of the scan whose frames are summed up.
-    pub region: Option<String>,
-    /// `frame`, `mean`, `std`, `logsum`, or the name of an image.
-    pub pattern: Option<String>,
-    /// `linear`, `log` or `LOW..HIGH` percentiles, of the pattern and of the map.
-    pub scale: Option<String>,
-    pub map_scale: Option<String>,
-    /// Colour maps of the pattern and of the map, `-` in front inverts.
-    pub colours: Option<String>,
-    pub map_colours: Option<String>,
-    /// Radius of the average of neighbours.
-    pub neighbours: usize,
-    /// Shows the processed pattern beside the raw one.
-    pub process: bool,
-    pub overlays: Vec<String>,
-}
 
 /// What to explore and how.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +84,7 @@ impl Explorer {
     /// Takes a port for sources that are open. A quarter of `control.memory` is for answers, a quarter for maps in the making; passes get half.
     ///
     /// # Errors
-    /// [`crate::Error::Parameter`] for a port that is taken.
+    /// [`crate::Error::Parameter`] for a port that is taken and a first view that these files cannot give.
     pub fn new(sources: Sources, options: Options, backend: Backend, control: &Control) -> Result<Explorer> {
         let server = Server::bind(options.port)?;
         let room = control.memory / 4;
@@ -128,6 +103,7 @@ impl Explorer {
             roi: options.roi,
             command: options.command,
         };
+        inner.view.check(&inner)?;
         Ok(Explorer {
             server,
             inner: Arc::new(inner),
@@ -137,11 +113,6 @@ impl Explorer {
     /// The address with its token.
     pub fn address(&self) -> String {
         self.server.address()
-    }
-
-    /// What could not be opened, one line each.
-    pub fn problems(&self) -> &[String] {
-        &self.inner.sources.problems
     }
 
     /// Answers until `control` is cancelled.

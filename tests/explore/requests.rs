@@ -196,12 +196,48 @@ fn bad_command_lines_end_with_one_line() {
     let folder = tempfile::tempdir().unwrap();
     scan(folder.path(), "scan.npy", [4, 5], [16, 16]);
     std::fs::write(folder.path().join("broken.blo"), b"IMGBLO but no more").unwrap();
+    super::support::run(folder.path(), &["stats", "scan.npy", "-o", "stats.h5"]);
+    let detectors = ["masks", "scan.npy", "-o", "masks.h5", "--masks", "disk:8,8,3", "rect:2,2,4,4"];
+    super::support::run(folder.path(), &detectors);
     for (args, word) in [
         (vec!["broken.blo"], "broken.blo"),
         (vec!["missing.npy"], "missing.npy"),
         (vec!["scan.npy", "--at", "4,0"], "outside the scan"),
         (vec!["scan.npy", "--roi", "0:9,0:1"], "leaves the scan"),
-        (vec!["scan.npy", "--neighbours", "11"], "more than 10"),
+        (vec!["scan.npy", "--neighbours", "11"], "--neighbours: 11 is more than 10"),
+        (
+            vec!["scan.npy", "--map", "strain/xx"],
+            "'strain/xx' is not there: the open files have none",
+        ),
+        (
+            vec!["scan.npy", "masks.h5", "--map", "masks/vlaues"],
+            "there are masks/values",
+        ),
+        (
+            vec!["scan.npy", "masks.h5", "--map", "masks/values[2]"],
+            "masks/values has 2 maps, from 0 on; there is no 2",
+        ),
+        (vec!["scan.npy", "--detector", "disk:1,2"], "--detector: `disk:1,2`"),
+        (vec!["scan.npy", "--detector", "disk:90,90,3"], "--detector: "),
+        (vec!["scan.npy", "--region", "0:9,0:2"], "--region: "),
+        (vec!["scan.npy", "--region", "label:0:/clusters/labels=1"], "--region: "),
+        (
+            vec!["scan.npy", "stats.h5", "--pattern", "maen"],
+            "there are frame, mean, std, logsum, stats/logsum, stats/max, ",
+        ),
+        (vec!["scan.npy", "--pattern", "mean"], "--pattern: mean is that of a --region"),
+        (vec!["scan.npy", "--scale", "99..1"], "--scale: '99..1' is none of"),
+        (vec!["scan.npy", "--map-scale", "cubic"], "--map-scale: 'cubic' is none of"),
+        (vec!["scan.npy", "--colours", "jet"], "there are grey, viridis"),
+        (
+            vec!["scan.npy", "--map-colours", "--grey"],
+            "--map-colours: '--grey' is not there",
+        ),
+        (
+            vec!["scan.npy", "--overlay", "bands,lattice"],
+            "--overlay: 'lattice' is not there; there are bands",
+        ),
+        (vec!["masks.h5", "--detector", "disk:8,8,3"], "--detector: no scan is open"),
     ] {
         let output = super::support::emstream()
             .current_dir(folder.path())
@@ -217,6 +253,14 @@ fn bad_command_lines_end_with_one_line() {
             "{args:?}: {words}"
         );
     }
+    // What the files have is shown.
+    let view = "--map=masks/values[1] --detector=disk:8,8,3 --region=0:2,0:2 --pattern=std --scale=0.5..99.5 --map-scale=log --colours=-grey --map-colours=labels";
+    let args: Vec<&str> = ["scan.npy", "masks.h5", "--overlay", "bands"]
+        .into_iter()
+        .chain(view.split(' '))
+        .collect();
+    let state = Explore::start(folder.path(), &args).json("/api/state");
+    assert_eq!(state["view"]["map"], "masks/values[1]");
     // A file that is broken beside one that is not is told on the page.
     let explore = Explore::start(folder.path(), &["scan.npy", "broken.blo"]);
     let state = explore.json("/api/state");
