@@ -147,6 +147,16 @@ fn small_commands_do_what_they_say() {
     let shown = text(&emstream(d, &["info", scan]));
     assert!(shown.contains("scan shape  stored in the file: the header"), "{shown}");
     assert!(shown.contains("ignored     the bright-field image and the note"), "{shown}");
+    // What was asked for is said in any case, what was done is not.
+    assert_eq!(text(&emstream(d, &["-q", "info", scan])), shown);
+    let convert = |quiet: &[&str]| {
+        text(&emstream(
+            d,
+            &[quiet, &["convert", scan, "-o", "scan.npy", "--overwrite"]].concat(),
+        ))
+    };
+    assert_eq!(convert(&[]), "320 frames of 96 × 96 u8, scan of 16 × 20\n");
+    assert_eq!(convert(&["-q"]), "");
     let devices: serde_json::Value = serde_json::from_str(&text(&emstream(d, &["devices", "--json"]))).unwrap();
     assert!(devices["adapters"].is_array());
 

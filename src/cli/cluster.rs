@@ -171,7 +171,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let folder = cluster::write(&result, &*scan, &backend, &effective, dir)?;
     let second = result.choice.as_ref().and_then(|c| c.runner_up);
     let chosen = second.map_or_else(String::new, |k| format!(" (chosen by the data; runner-up {k})"));
-    println!(
+    said!(
+        session,
         "{} clusters{chosen}; {}",
         result.clusters,
         folder.join("report.html").display()

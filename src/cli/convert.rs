@@ -83,7 +83,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         0 => String::new(),
         n => format!(", {n} of them from an earlier run"),
     };
-    println!(
+    said!(
+        session,
         "{} frames of {} × {} {}, scan of {} × {}{resumed}",
         done.nav[0] * done.nav[1],
         done.frame.height,

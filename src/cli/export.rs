@@ -39,6 +39,6 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     for (dataset, why) in &exported.skipped {
         log::warn!("{dataset} was left out: {why}");
     }
-    println!("{} files in {}", exported.files.len(), args.output.display());
+    said!(session, "{} files in {}", exported.files.len(), args.output.display());
     Ok(())
 }

@@ -9,6 +9,15 @@ macro_rules! println {
     }};
 }
 
+/// The line that says what a command did and where it is: nothing with `--quiet`.
+macro_rules! said {
+    ($session:expr, $($text:tt)*) => {
+        if !$session.quiet {
+            println!($($text)*);
+        }
+    };
+}
+
 mod arrays;
 mod bench;
 mod cluster;

@@ -320,7 +320,12 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     })?;
     let folder = phases::write(&result, &signals, &params, &backend, &text, dir)?;
     let report = folder.join("report.html");
-    println!("{}; {}", outcome(result.sizes.len(), &result.agreement.ari), report.display());
+    said!(
+        session,
+        "{}; {}",
+        outcome(result.sizes.len(), &result.agreement.ari),
+        report.display()
+    );
     Ok(())
 }
 

@@ -39,7 +39,7 @@ pub struct GlobalArgs {
     /// Say more: choices made, timings
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Say nothing but errors
+    /// Say nothing but errors and what was asked for
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
     /// Replace existing output
@@ -51,6 +51,8 @@ pub struct GlobalArgs {
 pub struct Session {
     pub control: Control,
     pub overwrite: bool,
+    /// Nothing but errors, and what was asked for (`info`, `devices`, `bench`, an address).
+    pub quiet: bool,
     backend: BackendChoice,
     gpu: Option<String>,
 }
@@ -97,6 +99,7 @@ impl Session {
         Ok(Session {
             control,
             overwrite: args.overwrite,
+            quiet: args.quiet,
             backend: args.backend,
             gpu: args.gpu,
         })

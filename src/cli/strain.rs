@@ -225,7 +225,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     })?;
     let folder = strain::write(&result, &params, &*scan, &backend, &effective, dir)?;
     let lattices = result.clusters.iter().filter(|c| !c.matches.is_empty()).count();
-    println!(
+    said!(
+        session,
         "lattices in {lattices} of {} clusters; {}",
         result.clusters.len(),
         folder.join("report.html").display()

@@ -33,7 +33,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         _ => return Err(Error::parameter("--output", "the name must end in .npy or .png")),
     }
     let (h, w) = stamp.dim();
-    println!(
+    said!(
+        session,
         "{h} × {w} pixels, sum {:.6}, search range {:.2} px",
         stamp.sum(),
         template.search()

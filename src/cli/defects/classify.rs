@@ -176,7 +176,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let effective = workflows::to_toml(&file)?;
     let folder = classify::write(&found, &classified, &pictures, &effective, dir)?;
     let sizes: Vec<String> = classified.sizes.iter().map(usize::to_string).collect();
-    println!(
+    said!(
+        session,
         "{} windows in {} classes ({}); {}",
         classified.labels.len(),
         classified.sizes.len(),

@@ -133,7 +133,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     }
     let effective = workflows::to_toml(&file)?;
     let folder = detect::write(&found, &*scan, &model, what, (&backend, &effective), result, dir)?;
-    println!(
+    said!(
+        session,
         "{} defects in {} frames; {}",
         found.detections.len(),
         found.counts.len(),

@@ -69,7 +69,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let effective = workflows::to_toml(&file)?;
     let folder = label::write(&result, &*scan, (&file.movie, &file.label), &backend, &effective, dir)?;
     let share = 100.0 * result.map.iter().filter(|&&v| v != 0).count() as f64 / result.map.len() as f64;
-    println!(
+    said!(
+        session,
         "{} regions, {share:.1} % of frame {}; {}",
         result.regions,
         file.label.frame,

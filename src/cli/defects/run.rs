@@ -134,7 +134,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     for w in &done.warnings {
         log::warn!("{}: {w}", args.movie.display());
     }
-    println!(
+    said!(
+        session,
         "{} defects in {} frames, {} classes, {} tracks; {}",
         done.detections,
         done.frames,

@@ -95,7 +95,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     }
     let effective = workflows::to_toml(&file)?;
     let folder = track::write(&found, &tracked, &effective, dir)?;
-    println!(
+    said!(
+        session,
         "{} tracks of {} detections in {} frames; {}",
         tracked.linked.members.len(),
         found.frame.len(),

@@ -140,7 +140,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     if let Err(e) = std::fs::remove_file(&resume) {
         log::debug!("{}: {e}", resume.display());
     }
-    println!(
+    said!(
+        session,
         "{} epochs, the best is number {}; {}",
         trained.epochs.len(),
         trained.best + 1,

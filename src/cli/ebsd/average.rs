@@ -66,7 +66,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let backend = session.backend()?;
     let done = job.run(store, output, session.overwrite, &backend, &session.control)?;
     report_warnings(&args.files.input, &*map.scan);
-    println!(
+    said!(
+        session,
         "{} patterns, {:.2} in an average; {}",
         done.patterns,
         done.together,

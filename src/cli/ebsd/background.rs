@@ -48,6 +48,6 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let text = effective(&how, "background", &params)?;
     let page = background::write(&parts, &map, target, &backend, text)?;
     report_warnings(&args.files.input, &*map.scan);
-    println!("{} bad pixels; {}", parts.bad.at.len(), page.display());
+    said!(session, "{} bad pixels; {}", parts.bad.at.len(), page.display());
     Ok(())
 }

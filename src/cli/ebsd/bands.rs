@@ -87,11 +87,11 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         (Some(target), _) => {
             let text = effective(&how, "bands", &params)?;
             let page = bands::write(&found, &map, &figure, target, &backend, text)?;
-            println!("{} patterns; {}", selection.len(), page.display());
+            said!(session, "{} patterns; {}", selection.len(), page.display());
         }
         (None, Some(output)) => {
             write_file(&output, session.overwrite, &figure.to_png()?)?;
-            println!("{}", output.display());
+            said!(session, "{}", output.display());
         }
         (None, None) => {}
     }

@@ -62,6 +62,6 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let text = effective(&how, "bse", &params)?;
     let page = bse::write(&signals, &map, &params, target, &backend, text)?;
     report_warnings(&args.files.input, &*map.scan);
-    println!("{} patterns; {}", selection.len(), page.display());
+    said!(session, "{} patterns; {}", selection.len(), page.display());
     Ok(())
 }

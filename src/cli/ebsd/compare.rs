@@ -148,6 +148,6 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let text = effective(&how, "compare", &params)?;
     let page = compare::write(&found, &job, &timings, target, &backend, text)?;
     report_warnings(&args.files.input, &*map.scan);
-    println!("{} patterns; {}", selection.len(), page.display());
+    said!(session, "{} patterns; {}", selection.len(), page.display());
     Ok(())
 }

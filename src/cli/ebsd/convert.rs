@@ -124,7 +124,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let text = effective(&how, "convert", &params)?;
     write_file(args.output.with_extension("params.toml"), true, text.as_bytes())?;
     let [rows, columns] = done.nav;
-    println!(
+    said!(
+        session,
         "{} patterns of {} × {} {}, map of {rows} × {columns}{}",
         done.patterns,
         done.frame.height,

@@ -167,7 +167,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         write_file(output, session.overwrite, &stages.draw(at).to_png()?)?;
         let histograms = output.with_extension("histograms.png");
         write_file(&histograms, session.overwrite, &stages.histograms().to_png()?)?;
-        println!("{} and {}", output.display(), histograms.display());
+        said!(session, "{} and {}", output.display(), histograms.display());
         return Ok(());
     }
     whole_map(&how)?;
@@ -191,6 +191,6 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         log::warn!("binning leaves out {y} rows at the bottom and {x} columns at the right of each pattern{centre}");
     }
     report_warnings(&args.files.input, &*map.scan);
-    println!("{} patterns; {}", done.patterns, done.report.display());
+    said!(session, "{} patterns; {}", done.patterns, done.report.display());
     Ok(())
 }

@@ -28,6 +28,6 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let text = effective(&how, "quality", &params)?;
     let page = quality::write(&maps, &map, target, &backend, text)?;
     report_warnings(&args.files.input, &*map.scan);
-    println!("{} patterns; {}", selection.len(), page.display());
+    said!(session, "{} patterns; {}", selection.len(), page.display());
     Ok(())
 }

@@ -126,7 +126,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         What::Phases(args) => {
             let scan = SimulatedPhases::new(&args.parameters()?)?;
             let files = scan.write(&args.common.output, session.overwrite, &session.control)?;
-            println!(
+            said!(
+                session,
                 "{} and {}; truth in {}",
                 files.patterns.display(),
                 files.spectra.display(),
@@ -141,7 +142,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         }
     };
     let [ny, nx] = info.nav;
-    println!(
+    said!(
+        session,
         "{ny} × {nx} frames of {} × {} {}; truth in {}",
         info.frame.height,
         info.frame.width,
@@ -156,7 +158,8 @@ fn kikuchi(args: &KikuchiArgs, session: &Session) -> Result<()> {
     let map = SimulatedKikuchi::new(&parameters)?;
     let ctf = map.write(&args.common.output, session.overwrite, &session.control)?;
     let ([rows, columns], frame) = (parameters.nav, map.frame());
-    println!(
+    said!(
+        session,
         "{rows} × {columns} patterns of {} × {} {}; orientations also in {}",
         frame.height,
         frame.width,
