@@ -175,6 +175,9 @@ fn white_is_zero_is_raw_counts() {
             .map(|v| f64::from(*v))
             .collect());
         assert_eq!(last, known(name)[5 * 35..], "{name}");
+        // As an array, which single patterns, masks and templates are.
+        let array = io::array::read_array::<f64>(data(&format!("white-{name}.tif")), 1 << 20).unwrap();
+        assert_eq!(array.as_slice().unwrap(), known(name), "{name}");
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod image;
 mod masks;
 mod npy;
 mod npz;
+pub(crate) mod raw_counts;
 pub(crate) mod tiff_claims;
 mod write;
 

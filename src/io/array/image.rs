@@ -1,6 +1,7 @@
 //! PNG and TIFF images as arrays.
 
 use super::npy::expected;
+use super::raw_counts::RawCounts;
 use super::{Element, checked_len, shaped, tiff_claims};
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
@@ -93,8 +94,10 @@ pub(crate) fn tiff_pixel(path: &Path, mut file: impl Read + Seek) -> Result<Pixe
     })
 }
 
+/// Numbers as they are stored, also where 0 is white.
 pub(crate) fn read_tiff<T: Element>(path: &Path, mut file: impl Read + Seek, max_bytes: u64) -> Result<ArrayD<T>> {
-    tiff_claims::check(path, &mut file)?;
+    let white = tiff_claims::check(path, &mut file)?;
+    let file = RawCounts::new(file, white);
     let failed = |e: tiff::TiffError| match e {
         tiff::TiffError::IoError(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => Error::io(path, "cannot read", e),
         tiff::TiffError::LimitsExceeded => Error::limit(path, format!("a TIFF image above {max_bytes} bytes")),

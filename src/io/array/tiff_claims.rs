@@ -1,5 +1,5 @@
 //! What the directories of a TIFF file claim, checked before they are decoded: the decoder takes memory for the values of a tag as soon as it is
-//! made, before any limit of ours can reach it.
+//! made, before any limit of ours can reach it. On the way pages are found that it would invert.
 
 use crate::error::{Error, Result};
 use crate::io::limits::MAX_EDGE;
@@ -7,6 +7,8 @@ use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
+/// Photometric interpretation: 0 for WhiteIsZero.
+const INTERPRETATION: u16 = 262;
 /// Width and height of tiles.
 const TILE_EDGES: [u16; 2] = [322, 323];
 
@@ -21,11 +23,13 @@ fn size_of_type(kind: u16) -> u64 {
 }
 
 /// Goes through all directories and leaves `file` at its first byte. Damage that costs no memory is left to the decoder's own errors.
+/// Returns the bytes that hold the 0 of WhiteIsZero, as [`super::raw_counts::RawCounts`] takes them.
 ///
 /// # Errors
 /// [`Error::Limit`] for a tag with more values than the whole file could hold, and for tiles above [`MAX_EDGE`]; [`Error::Io`].
-pub(crate) fn check(path: &Path, file: &mut (impl Read + Seek)) -> Result<()> {
-    let found = walk(path, file);
+pub(crate) fn check(path: &Path, file: &mut (impl Read + Seek)) -> Result<Vec<u64>> {
+    let mut white = Vec::new();
+    let found = walk(path, file, &mut white);
     let failed = |e| Error::io(path, "cannot read", e);
     match found {
         Ok(claims) => claims?,
@@ -33,10 +37,11 @@ pub(crate) fn check(path: &Path, file: &mut (impl Read + Seek)) -> Result<()> {
         Err(e) if e.kind() == ErrorKind::UnexpectedEof => {}
         Err(e) => return Err(failed(e)),
     }
-    file.rewind().map_err(failed)
+    file.rewind().map_err(failed)?;
+    Ok(white)
 }
 
-fn walk(path: &Path, file: &mut (impl Read + Seek)) -> std::io::Result<Result<()>> {
+fn walk(path: &Path, file: &mut (impl Read + Seek), white: &mut Vec<u64>) -> std::io::Result<Result<()>> {
     let length = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
     let mut head = [0; 16];
@@ -64,7 +69,7 @@ fn walk(path: &Path, file: &mut (impl Read + Seek)) -> std::io::Result<Result<()
         file.read_exact(&mut bytes[..count_bytes])?;
         let entries = number(&bytes[..count_bytes]);
         // Ends with the file at the latest.
-        for _ in 0..entries {
+        for i in 0..entries {
             let entry = &mut bytes[..entry_bytes];
             file.read_exact(entry)?;
             let tag = number(&entry[..2]) as u16;
@@ -75,6 +80,12 @@ fn walk(path: &Path, file: &mut (impl Read + Seek)) -> std::io::Result<Result<()
                 return Ok(Err(Error::limit(path, what)));
             }
             let value = &entry[4 + word..];
+            let size = size_of_type(kind) as usize;
+            if tag == INTERPRETATION && count == 1 && size <= word && number(&value[..size]) == 0 {
+                let lowest = if little { 0 } else { size - 1 };
+                let begin = next + count_bytes as u64 + i * entry_bytes as u64;
+                white.push(begin + (4 + word + lowest) as u64);
+            }
             let value = if kind == 3 { number(&value[..2]) } else { number(value) };
             if TILE_EDGES.contains(&tag) && matches!(kind, 3 | 4 | 16) && value > MAX_EDGE {
                 let what = format!("tiles with an edge of {value} pixels; at most {MAX_EDGE} are read");

@@ -27,8 +27,6 @@ pub(super) struct Page {
     /// Units per pixel along y and x: the other way round than the tags of resolution have them.
     pub steps: [Option<f64>; 2],
     pub description: String,
-    /// Bytes that hold the 0 of WhiteIsZero: one in each entry that says so.
-    pub white: Vec<u64>,
 }
 
 /// Walks the directories of a file.
@@ -119,7 +117,7 @@ impl<'a> Directories<'a> {
             ..Page::default()
         };
         let (mut offsets, mut counts, mut tiled) = (Vec::new(), Vec::new(), false);
-        for (i, e) in bytes[..size].chunks_exact(entry).enumerate() {
+        for e in bytes[..size].chunks_exact(entry) {
             let tag = self.number(&e[..2]);
             let first = |v: Vec<u64>| v.first().copied().unwrap_or(0);
             match tag {
@@ -127,7 +125,6 @@ impl<'a> Directories<'a> {
                 257 => page.height = first(self.values(e, 1)?),
                 258 => page.bits = first(self.values(e, 1)?),
                 259 => page.compression = first(self.values(e, 1)?),
-                262 => page.white.extend(self.zero(e, begin + (i * entry) as u64)?),
                 270 => page.description = self.text(e)?,
                 273 => offsets = self.values(e, MAX_VALUES)?,
                 277 => page.samples = first(self.values(e, 1)?),
@@ -154,8 +151,8 @@ impl<'a> Directories<'a> {
         Ok(Some(page))
     }
 
-    /// Place and bytes of an entry's values, the size of one, and their number.
-    fn place(&self, e: &[u8]) -> Option<(u64, u64, u64)> {
+    /// Bytes of one of an entry's values, and their number.
+    fn extent(&self, e: &[u8]) -> Option<(u64, u64)> {
         let kind = self.number(&e[2..4]);
         let word = if self.big { 8 } else { 4 };
         let count = self.number(&e[4..4 + word]);
@@ -166,13 +163,13 @@ impl<'a> Directories<'a> {
             5 | 10 | 12 | 16 | 17 | 18 => 8,
             _ => return None,
         };
-        Some((kind, size, count))
+        Some((size, count))
     }
 
     /// The bytes of at most `most` values, and the size of one.
     fn bytes(&self, e: &[u8], most: u64) -> Result<(Vec<u8>, usize)> {
         let word = if self.big { 8 } else { 4 };
-        let Some((_, size, count)) = self.place(e) else {
+        let Some((size, count)) = self.extent(e) else {
             return Ok((Vec::new(), 1));
         };
         let inline = count.checked_mul(size).is_some_and(|n| n <= word);
@@ -204,17 +201,6 @@ impl<'a> Directories<'a> {
         let (bytes, _) = self.bytes(e, if self.first { MAX_FIRST_TEXT } else { MAX_TEXT })?;
         let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
         Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
-    }
-
-    /// The lowest byte of an entry at byte `at` whose only value is 0 and stands in the entry itself.
-    fn zero(&self, e: &[u8], at: u64) -> Result<Option<u64>> {
-        let word = if self.big { 8 } else { 4 };
-        let Some((_, size, 1)) = self.place(e).filter(|(_, size, _)| *size <= word) else {
-            return Ok(None);
-        };
-        let zero = self.values(e, 1)? == [0];
-        let lowest = if self.big_endian { size - 1 } else { 0 };
-        Ok(zero.then(|| at + e.len() as u64 - word + lowest))
     }
 
     /// The inverse of a resolution, as the exact fraction has it.

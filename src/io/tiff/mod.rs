@@ -3,11 +3,10 @@
 mod description;
 mod directory;
 mod ome;
-mod raw_counts;
 
 use self::description::Claim;
 use self::directory::{Directories, Page};
-use self::raw_counts::RawCounts;
+use super::array::raw_counts::RawCounts;
 use super::array::tiff_claims;
 use super::dtype::{Kind, Stored as StoredType};
 use super::flat::overflow;
@@ -20,6 +19,7 @@ use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::pixel::Pixel;
 use ::tiff::decoder::{Decoder, DecodingResult, Limits};
+use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -36,7 +36,7 @@ enum Source {
     /// Numbers of the pages, and the decoder that goes from one to the next.
     Decoded {
         numbers: Vec<usize>,
-        decoder: Box<Mutex<Decoder<BufReader<RawCounts>>>>,
+        decoder: Box<Mutex<Decoder<RawCounts<BufReader<File>>>>>,
     },
 }
 
@@ -74,7 +74,6 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
         .map(|c| (0, c))
         .into_iter()
         .collect();
-    let mut white = first.white.clone();
     while let Some(page) = walk.next()? {
         number += 1;
         if !alike(&page) {
@@ -85,7 +84,6 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
             return Err(Error::limit(&path, format!("more than {} pages", limits::MAX_FRAMES)));
         }
         claims.extend(description::claim(&page.description, pixels).map(|c| (numbers.len(), c)));
-        white.extend(&page.white);
         numbers.push(number);
         plain &= page.compression == 1;
         places.push(page.pixels);
@@ -133,10 +131,9 @@ pub(crate) fn open(file: ReadAt, options: &OpenOptions) -> Result<Box<dyn Scan>>
     let source = match in_place {
         Some(places) => Source::InPlace(places),
         None => {
-            let reader = std::fs::File::open(&path).map_err(|e| Error::io(&path, "cannot open", e))?;
-            let mut reader = BufReader::new(RawCounts::new(reader, white));
-            tiff_claims::check(&path, &mut reader)?;
-            let decoder = Decoder::new(reader).map_err(|e| fault(&path, 0, e))?;
+            let mut reader = BufReader::new(File::open(&path).map_err(|e| Error::io(&path, "cannot open", e))?);
+            let white = tiff_claims::check(&path, &mut reader)?;
+            let decoder = Decoder::new(RawCounts::new(reader, white)).map_err(|e| fault(&path, 0, e))?;
             let mut bounds = Limits::default();
             bounds.decoding_buffer_size = limits::MAX_FRAME_BYTES as usize;
             bounds.intermediate_buffer_size = limits::MAX_FRAME_BYTES as usize;

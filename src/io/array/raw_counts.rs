@@ -4,26 +4,25 @@
 //! counts are no light, and pages that are read in place come as they are stored. So the decoder reads a file in which every page says
 //! BlackIsZero; undoing the inversion behind it would be exact for unsigned integers only.
 
-use std::fs::File;
 use std::io::{Read, Result, Seek, SeekFrom};
 
 /// A file of which some zero bytes read as one.
-pub(super) struct RawCounts {
-    file: File,
+pub(crate) struct RawCounts<R> {
+    file: R,
     at: u64,
     /// Bytes that hold the 0 of WhiteIsZero, in order.
     white: Vec<u64>,
 }
 
-impl RawCounts {
-    /// A file at its beginning.
-    pub fn new(file: File, mut white: Vec<u64>) -> Self {
+impl<R> RawCounts<R> {
+    /// A file at its beginning, and what [`super::tiff_claims::check`] found in it.
+    pub fn new(file: R, mut white: Vec<u64>) -> Self {
         white.sort_unstable();
         RawCounts { file, at: 0, white }
     }
 }
 
-impl Read for RawCounts {
+impl<R: Read> Read for RawCounts<R> {
     fn read(&mut self, out: &mut [u8]) -> Result<usize> {
         let count = self.file.read(out)?;
         let begin = self.at;
@@ -38,7 +37,7 @@ impl Read for RawCounts {
     }
 }
 
-impl Seek for RawCounts {
+impl<R: Seek> Seek for RawCounts<R> {
     fn seek(&mut self, to: SeekFrom) -> Result<u64> {
         self.at = self.file.seek(to)?;
         Ok(self.at)
