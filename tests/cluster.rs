@@ -14,6 +14,7 @@ use emstream::io::{self, OpenOptions, Scan, array};
 use emstream::kernels::masks::MaskStack;
 use emstream::ops::MaskProducts;
 use emstream::pixel::{FrameShape, Pixel};
+use emstream::rng::{Poisson, Source};
 use emstream::workflows::cluster::{self, Clustering, Clusters, Given, Params};
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
@@ -223,6 +224,74 @@ fn hits_in_single_frames_change_no_label() {
         warning.starts_with("4 pixels, (20, 100) first, are bright in one frame alone"),
         "{warning}"
     );
+}
+
+/// Frames of 112 × 112 pixels with some 300 electrons each, in four crystals of 12 × 13 positions; hardly any background.
+fn few_electrons() -> (MemoryScan<u16>, Vec<i32>) {
+    let (nav, sig, dose, radius) = ([24usize, 26usize], 112usize, 300.0, 2.0);
+    let mut numbers = Source::new(11, 0).sequence(0);
+    let patterns: Vec<Vec<f32>> = (0..4)
+        .map(|_| {
+            let (length, turn) = (14.0 + 8.0 * numbers.unit(), std::f64::consts::TAU * numbers.unit());
+            let (other, angle) = (length * (1.0 + 0.4 * numbers.unit()), turn + 1.1);
+            let mut expected = vec![0.001; sig * sig];
+            for (h, k) in (-5..=5).flat_map(|h| (-5..=5).map(move |k| (f64::from(h), f64::from(k)))) {
+                let from = [
+                    h * length * turn.sin() + k * other * angle.sin(),
+                    h * length * turn.cos() + k * other * angle.cos(),
+                ];
+                let r = from[0].hypot(from[1]);
+                let strength = -numbers.unit().max(1e-9).ln() - numbers.unit().max(1e-9).ln();
+                let height = if r == 0.0 {
+                    2.0
+                } else {
+                    strength * (-(r / 40.0).powi(2)).exp()
+                };
+                for (p, v) in expected.iter_mut().enumerate() {
+                    let away = ((p / sig) as f64 - 55.4 - from[0]).hypot((p % sig) as f64 - 55.7 - from[1]);
+                    *v += height * (radius + 0.5 - away).clamp(0.0, 1.0);
+                }
+            }
+            let all: f64 = expected.iter().sum();
+            expected.iter().map(|v| (v * dose / all) as f32).collect()
+        })
+        .collect();
+    let truth: Vec<i32> = (0..nav[0] * nav[1])
+        .map(|i| 2 * i32::from(i / nav[1] >= 12) + i32::from(i % nav[1] >= 13))
+        .collect();
+    let (poisson, source) = (Poisson::new(), Source::new(12, 1));
+    let mut counts = vec![0u16; truth.len() * sig * sig];
+    for ((n, frame), grain) in counts.chunks_exact_mut(sig * sig).enumerate().zip(&truth) {
+        poisson.fill(&source, n as u64, 0, &patterns[*grain as usize], |p, count| {
+            frame[p] = count as u16
+        });
+    }
+    (MemoryScan::new(nav, [sig, sig], counts).unwrap(), truth)
+}
+
+/// Of 300 maxima of the standard deviation two thirds are noise; scaled to their mean size they would decide.
+#[test]
+fn maxima_of_noise_hide_no_crystal() {
+    let (scan, truth) = few_electrons();
+    let of = |recipe| {
+        let params = Params {
+            recipe,
+            radius: 2.0,
+            radius_outer: 3.2,
+            ..Params::default()
+        };
+        run(&scan, &params, &Backend::Cpu)
+    };
+    let (found, published) = (of(Recipe::Default), of(Recipe::Published));
+    assert_eq!((found.clusters, found.peaks.len()), (4, 300));
+    assert_eq!(adjusted_rand_index(&found.labels, &truth).unwrap(), 1.0);
+    assert!((60..150).contains(&found.shared.len()), "{}", found.shared.len());
+    assert_eq!(published.shared, (0..300).collect::<Vec<_>>());
+    let hidden = adjusted_rand_index(&published.labels, &truth).unwrap();
+    assert!(hidden < 0.5, "{hidden}");
+    // With enough electrons everything is shared, and nothing changes.
+    let (_dir, path) = polycrystal();
+    assert_eq!(run(&*open(&path), &Params::default(), &Backend::Cpu).shared.len(), 300);
 }
 
 fn bullseye_params(recipe: Recipe) -> Params {

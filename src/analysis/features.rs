@@ -34,7 +34,19 @@ pub fn column_scale(values: ArrayView2<f32>) -> Result<Vec<f64>> {
 /// # Errors
 /// [`Error::Parameter`] if `values`, `scale` and `grid` disagree, or the weight is negative or not finite.
 pub fn feature_matrix(values: ArrayView2<f32>, scale: &[f64], grid: &Grid, weight: f64) -> Result<Array2<f32>> {
+    let all: Vec<usize> = (0..values.ncols()).collect();
+    matrix_of(values, &all, scale, grid, weight)
+}
+
+/// The same of some `columns` of `values`; `scale` is that of all.
+///
+/// # Errors
+/// As [`feature_matrix`]; [`Error::Internal`] for a column that is not there.
+pub fn matrix_of(values: ArrayView2<f32>, columns: &[usize], scale: &[f64], grid: &Grid, weight: f64) -> Result<Array2<f32>> {
     let (n, p) = values.dim();
+    if let Some(k) = columns.iter().find(|k| **k >= p) {
+        return Err(Error::Internal(format!("column {k} of {p} features")));
+    }
     if n != grid.len() || p != scale.len() {
         let what = format!("{n}×{p} values for {} positions and {} scales", grid.len(), scale.len());
         return Err(Error::parameter("features", what));
@@ -46,14 +58,15 @@ pub fn feature_matrix(values: ArrayView2<f32>, scale: &[f64], grid: &Grid, weigh
         ));
     }
     let extra = if weight > 0.0 { 2 } else { 0 };
-    let mut out = Array2::zeros((n, p + extra));
+    let count = columns.len();
+    let mut out = Array2::zeros((n, count + extra));
     for ((mut to, from), [y, x]) in out.rows_mut().into_iter().zip(values.rows()).zip(grid.positions()) {
-        for ((t, &v), &d) in to.slice_mut(s![..p]).iter_mut().zip(from).zip(scale) {
-            *t = (f64::from(v) / d) as f32;
+        for (t, &k) in to.slice_mut(s![..count]).iter_mut().zip(columns) {
+            *t = (f64::from(from[k]) / scale[k]) as f32;
         }
         if extra > 0 {
-            to[p] = (weight * y as f64) as f32;
-            to[p + 1] = (weight * x as f64) as f32;
+            to[count] = (weight * y as f64) as f32;
+            to[count + 1] = (weight * x as f64) as f32;
         }
     }
     Ok(out)

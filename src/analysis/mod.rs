@@ -42,6 +42,7 @@ pub mod peaks;
 pub mod probe;
 pub mod register;
 pub mod robust;
+pub mod shared;
 pub mod shift;
 pub mod silhouette;
 pub mod spectrum;

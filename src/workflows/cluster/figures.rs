@@ -19,6 +19,8 @@ const FEATURE_MAPS: usize = 12;
 const SHOWN: usize = 24;
 /// Radius of the circles around feature peaks, in pixels.
 const LARGEST_MARK: f64 = 2.5;
+/// Circles around peaks that were not clustered.
+const UNSHARED: [u8; 3] = [150, 150, 150];
 /// Branches of the merge tree shown, unless there are more clusters.
 const BRANCHES: usize = 40;
 /// Merges shown.
@@ -91,21 +93,26 @@ fn labels(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {
 fn std_map(result: &Clustering, maps: &Maps, info: &ScanInfo) -> Named {
     // As large as the template where there is room for it.
     let radius = (result.template.extent()[0] as f64 / 2.0).min(LARGEST_MARK);
-    let markers: Vec<Marker> = result
-        .peaks
-        .iter()
-        .map(|p| Marker::circle(f64::from(p[0]), f64::from(p[1]), radius))
-        .collect();
+    let marker = |(k, p): (usize, &[i32; 2])| {
+        let circle = Marker::circle(f64::from(p[0]), f64::from(p[1]), radius);
+        match result.shared.binary_search(&k) {
+            Ok(_) => circle,
+            Err(_) => circle.coloured(UNSHARED),
+        }
+    };
+    let markers: Vec<Marker> = result.peaks.iter().enumerate().map(marker).collect();
     let std = result.descan.as_ref().map_or(&maps.std, |d| &d.std);
     let mut map = HeatMap::new(std.view(), "Standard deviation over the scan, with the feature peaks");
     map.unit = "standard deviation (counts)";
     map.log = true;
     map.axis = info.sig_axes[1].clone();
     map.markers = &markers;
-    let caption = format!(
-        "What changes between frames, and the {} peaks that became features",
-        result.peaks.len()
-    );
+    let (peaks, unshared) = (result.peaks.len(), result.peaks.len() - result.shared.len());
+    let left_out = match unshared {
+        0 => String::new(),
+        n => format!("; {n} of them, grey, show nothing that neighbouring positions share, and were not clustered"),
+    };
+    let caption = format!("What changes between frames, and the {peaks} peaks that became features{left_out}");
     Named {
         name: "std".into(),
         caption,
@@ -227,9 +234,9 @@ fn feature_map(features: ArrayView2<'_, f32>, selection: &Selection, column: usi
 }
 
 fn feature_maps(result: &Clustering) -> Result<Named> {
-    let count = result.peaks.len();
+    let count = result.shared.len();
     let shown = count.min(FEATURE_MAPS);
-    let columns: Vec<usize> = (0..shown).map(|i| i * count / shown).collect();
+    let columns: Vec<usize> = (0..shown).map(|i| result.shared[i * count / shown]).collect();
     let maps: Vec<_> = columns
         .iter()
         .map(|&c| feature_map(result.features.view(), &result.selection, c))
@@ -241,7 +248,7 @@ fn feature_maps(result: &Clustering) -> Result<Named> {
     let figure = Panel::new("Feature maps: virtual dark-field images of single peaks", tiles.collect()).draw();
     Ok(Named {
         name: "features".into(),
-        caption: format!("{shown} of {count} features, strongest first"),
+        caption: format!("{shown} of the {count} features that were clustered, strongest first"),
         figure,
     })
 }

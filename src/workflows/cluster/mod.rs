@@ -3,7 +3,8 @@
 //! 1. One pass: statistics and log-sum of every pixel.
 //! 2. Correlation of the standard-deviation map (or its log) with a template; its highest maxima are the feature peaks.
 //! 3. One pass: the template's stamp at every peak times every frame: a feature vector for each scan position.
-//! 4. Features scaled by their mean magnitude, with weak scan coordinates, joined by ward's criterion along the scan grid.
+//! 4. Features that neighbouring positions share, scaled by their mean magnitude, with weak scan coordinates, joined by ward's criterion along the
+//!    scan grid.
 //! 5. One pass: log-sum of the frames of each cluster.
 //!
 //! With `--descan`, the direct beam is followed through the frames after step 1, and steps 2 to 5 see frames moved back.
@@ -25,9 +26,10 @@ use super::Timings;
 use crate::analysis::Recipe;
 use crate::analysis::correlate::correlation_map;
 use crate::analysis::cut::{self, Choice};
-use crate::analysis::features::{column_scale, feature_matrix};
+use crate::analysis::features::{column_scale, matrix_of};
 use crate::analysis::grid::Grid;
 use crate::analysis::peaks::find_peaks;
+use crate::analysis::shared::shared_columns;
 use crate::analysis::template::Template;
 use crate::analysis::tree::Tree;
 use crate::analysis::ward::ward;
@@ -41,7 +43,7 @@ use crate::kernels::statistics::{self, Part as Moments};
 use crate::ops::{Displaced, LogSum, MaskProducts, Statistics};
 use crate::workflows::descan::{self, Descan, Track};
 use crate::workflows::{frame_array, single_logsum};
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -64,6 +66,8 @@ pub struct Clustering {
     pub features: Array2<f32>,
     /// Mean magnitude of each column.
     pub scale: Vec<f64>,
+    /// Columns that were clustered, ascending.
+    pub shared: Vec<usize>,
     /// `None` where labels were given.
     pub tree: Option<Tree>,
     /// `None` unless the number was left to the data.
@@ -185,6 +189,8 @@ pub(in crate::workflows) fn run_with(
     };
     let std_map = if params.log_std { log_scaled(std) } else { std };
     let std_correlation = timings.time("correlation", || correlation(&std_map))?;
+    // Whoever names peaks wants them all.
+    let choose = params.recipe == Recipe::Default && given.peaks.is_none();
     let peaks = match given.peaks {
         Some(peaks) => peaks,
         None => feature_peaks(&std_correlation, params.feature_peaks, &mut warnings)?,
@@ -203,11 +209,17 @@ pub(in crate::workflows) fn run_with(
         warnings.push(hits::clip(&mut features, &hits, &peaks, &template, descan.as_ref()));
     }
     let scale = column_scale(features.view())?;
+    let grid = Grid::masked(selection.mask().view())?;
+    let shared = match choose {
+        true => timings.time("shared features", || Ok(shared_columns(features.view(), &grid)))?,
+        false => (0..peaks.len()).collect(),
+    };
 
     let (tree, choice, labels) = match given.labels {
         Some(map) => (None, None, selected_labels(&map, &selection, &mut warnings)?),
         None => timings.time("ward", || {
-            let (tree, choice, labels) = partition(features.view(), &scale, &selection, params, control)?;
+            let matrix = || matrix_of(features.view(), &shared, &scale, &grid, params.position_weight);
+            let (tree, choice, labels) = partition(matrix, &grid, params, control)?;
             Ok((Some(tree), choice, labels))
         })?,
     };
@@ -242,6 +254,7 @@ pub(in crate::workflows) fn run_with(
         peaks,
         features,
         scale,
+        shared,
         tree,
         choice,
         labels,
@@ -358,23 +371,19 @@ fn selected_labels(map: &Array2<i32>, selection: &Selection, warnings: &mut Vec<
     Ok(labels)
 }
 
-/// Ward's tree over the scan grid, cut as asked.
+/// Ward's tree over the scan grid, cut as asked. Ward's sums take the place of the matrix, so whoever needs it afterwards makes another.
 fn partition(
-    features: ArrayView2<'_, f32>,
-    scale: &[f64],
-    selection: &Selection,
+    matrix: impl Fn() -> Result<Array2<f32>>,
+    grid: &Grid,
     params: &Params,
     control: &Control,
 ) -> Result<(Tree, Option<Choice>, Vec<i32>)> {
-    let grid = Grid::masked(selection.mask().view())?;
-    let matrix = || feature_matrix(features, scale, &grid, params.position_weight);
-    // Ward's sums take the place of the matrix, so whoever needs it afterwards makes another.
-    let tree = ward(matrix()?, &grid, control)?;
+    let tree = ward(matrix()?, grid, control)?;
     let (choice, labels) = match (params.distance_threshold, params.clusters) {
         (Some(distance), _) => (None, tree.cut_distance(distance)?),
         (None, Clusters::Number(n)) => (None, tree.cut_number(n)?),
         (None, Clusters::Auto) => {
-            let choice = cut::choose(&tree, matrix()?.view(), &grid, control)?;
+            let choice = cut::choose(&tree, matrix()?.view(), grid, control)?;
             let labels = tree.cut_number(choice.clusters)?;
             (Some(choice), labels)
         }

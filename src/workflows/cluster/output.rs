@@ -9,7 +9,7 @@ use crate::io::{Scan, ScanInfo};
 use crate::report::html::Report;
 use crate::workflows::folder::{add_figures, finish};
 use crate::workflows::{common, descan, frame_array};
-use ndarray::{Array2, Array3, ArrayView1, CowArray, Ix3, arr1};
+use ndarray::{Array1, Array2, Array3, ArrayView1, CowArray, Ix3, arr1};
 use std::path::PathBuf;
 
 /// Writes everything into `dir` and puts it in place. `parameters` is the text of `params.toml`.
@@ -94,6 +94,13 @@ pub(in crate::workflows) fn arrays(file: &ResultFile, result: &Clustering, maps:
         scale,
         Meta::new("counts", &["peak"], "mean magnitude of each feature"),
     )?;
+    let shared = Array1::from_shape_fn(result.peaks.len(), |k| u8::from(result.shared.binary_search(&k).is_ok()));
+    let meta = Meta::new(
+        "",
+        &["peak"],
+        "1: neighbouring positions share the feature, and it was clustered",
+    );
+    file.put("features/shared", shared.view(), meta)?;
 
     let meta = Meta::new(
         "",
@@ -152,7 +159,14 @@ pub(in crate::workflows) fn summary(what: &str, result: &Clustering, info: &Scan
         let second = choice.runner_up.map_or(String::from("none"), |k| k.to_string());
         report.summary("Chosen by the data", format!("{}; runner-up {second}", choice.clusters));
     }
-    report.summary("Feature peaks", result.peaks.len());
+    let (peaks, shared) = (result.peaks.len(), result.shared.len());
+    report.summary(
+        "Feature peaks",
+        match peaks == shared {
+            true => peaks.to_string(),
+            false => format!("{peaks}, {shared} of them shared by neighbouring positions"),
+        },
+    );
     if let Some([y, x]) = result.zero_peak {
         report.summary("Strongest disk of the log-sum", format!("({y:.1}, {x:.1}) px"));
     }
