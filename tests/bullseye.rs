@@ -409,6 +409,45 @@ fn taking_descan_out_brings_the_crystallites_back() {
     }
 }
 
+/// A window around the mean place would lose the beam: other disks are nearer.
+#[test]
+fn a_beam_that_wanders_far_is_followed() {
+    let parameters = Polycrystal {
+        nav: [20, 24],
+        seed: 5,
+        grains: Some(emstream::simulate::Grains::Count(4)),
+        descan_max: Some(16.0),
+        ..Polycrystal::default()
+    };
+    let scan = Simulated::new(&parameters).unwrap();
+    let truth = scan.truth();
+    let params = Params {
+        descan: Descan::Fit,
+        ..Params::default()
+    };
+    let mean = [0, 1].map(|k| (0..480).map(|n| f64::from(truth.zero[[n / 24, n % 24, k]])).sum::<f64>() / 480.0);
+    let mut shifts = None;
+    for backend in [&Backend::Cpu, &gpu()] {
+        let r = clustered(&scan, &params, backend);
+        let track = &r.descan.as_ref().unwrap().track;
+        for (n, (shift, measured)) in track.shifts.iter().zip(&track.measured).enumerate() {
+            let zero = [0, 1].map(|k| f64::from(truth.zero[[n / 24, n % 24, k]]));
+            let off = |k: usize| shift[k] + mean[k] - zero[k];
+            assert!(off(0).hypot(off(1)) < 0.15, "frame {n}: {shift:?} for {zero:?} about {mean:?}");
+            assert!((measured[0] - zero[0]).hypot(measured[1] - zero[1]) < 1.0, "frame {n}");
+        }
+        assert_eq!(track.outliers, 0, "{}", backend.name());
+        let zero = r.zero_peak.unwrap();
+        assert!((zero[0] - track.mean[0]).hypot(zero[1] - track.mean[1]) < 1.0, "{zero:?}");
+        let truth: Vec<i32> = truth.grain_id.iter().copied().collect();
+        assert_eq!((r.clusters, adjusted_rand_index(&r.labels, &truth).unwrap()), (4, 1.0));
+        let first = shifts.get_or_insert_with(|| track.shifts.clone());
+        for (a, b) in first.iter().zip(&*track.shifts) {
+            assert!((a[0] - b[0]).hypot(a[1] - b[1]) < 1e-3, "backends agree");
+        }
+    }
+}
+
 /// Distance of the true direct beam from the nearest site of the fitted lattice, in pixels; infinite without a fit.
 fn beside_lattice(fit: Option<&emstream::analysis::lattice::Fit>, zero: [f64; 2]) -> f64 {
     let Some(l) = fit.map(|f| f.lattice) else {

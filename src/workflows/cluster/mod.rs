@@ -14,11 +14,13 @@
 //!
 //! Source: LiberTEM's example "Refine lattice parameters on polycrystalline sample"; formulas in `docs/workflows.md`.
 
+mod descanned;
 pub(in crate::workflows) mod figures;
 mod hits;
 pub(in crate::workflows) mod output;
 mod params;
 
+pub use descanned::Descanned;
 pub use output::write;
 pub use params::{Clusters, Params, PatternName};
 
@@ -34,14 +36,14 @@ use crate::analysis::template::Template;
 use crate::analysis::tree::Tree;
 use crate::analysis::ward::ward;
 use crate::control::Control;
-use crate::engine::{Backend, Handle, Operator, Pass, Resident, Selection};
+use crate::engine::{Backend, Pass, Resident, Selection};
 use crate::error::{Error, Result};
 use crate::io::Scan;
 use crate::kernels::logsum;
 use crate::kernels::masks::MaskStack;
 use crate::kernels::statistics::{self, Part as Moments};
-use crate::ops::{Displaced, LogSum, MaskProducts, Statistics};
-use crate::workflows::descan::{self, Descan, Track};
+use crate::ops::{LogSum, MaskProducts, Statistics};
+use crate::workflows::descan::{self, Descan, Parts};
 use crate::workflows::{frame_array, single_logsum};
 use ndarray::Array2;
 use std::collections::BTreeSet;
@@ -80,15 +82,6 @@ pub struct Clustering {
     pub timings: Timings,
     /// Things the user should know.
     pub warnings: Vec<String>,
-}
-
-/// Descan, and maps of the frames without it.
-pub struct Descanned {
-    pub track: Track,
-    /// Population standard deviation of the frames moved by whole pixels (h, w).
-    pub std: Array2<f64>,
-    /// Their log-sum (h, w).
-    pub logsum: Array2<f64>,
 }
 
 /// Arrays that replace steps of the recipe.
@@ -142,6 +135,11 @@ pub(in crate::workflows) fn run_with(
         extrema: true,
     }));
     let logsum = pass.add(LogSum::all());
+    let parts = match params.descan {
+        Descan::None => None,
+        _ => Parts::of(&selection, frame, control.memory),
+    };
+    let of_parts = parts.as_ref().map(|p| pass.add(LogSum::by_label(p.labels.clone())));
     let mut done = timings.pass("statistics", scan, &selection, || pass.run(backend, resident, control))?;
     let moments: Moments = done.take(moments)?;
     let logsum = frame_array(frame, single_logsum(done.take(logsum)?, frame))?;
@@ -153,34 +151,38 @@ pub(in crate::workflows) fn run_with(
         Recipe::Published => Vec::new(),
     };
     let logsum_correlation = timings.time("log-sum correlation", || correlation(&logsum))?;
-    let zero_peak = find_peaks(logsum_correlation.view(), 1).first().map(|p| {
-        let offset = template.offset();
-        [p.y as f64 + offset[0], p.x as f64 + offset[1]]
-    });
+    let highest = |correlation: &Array2<f64>| {
+        let [dy, dx] = template.offset();
+        let peaks = find_peaks(correlation.view(), 1);
+        peaks.first().map(|p| [p.y as f64 + dy, p.x as f64 + dx])
+    };
+    let mut zero_peak = highest(&logsum_correlation);
     let descan = match (params.descan, zero_peak) {
         (Descan::None, _) => None,
         (_, None) => return Err(Error::parameter("--descan", "no direct beam: the log-sum has no maximum")),
         (how, Some(zero)) => {
+            let windows = match (parts, of_parts) {
+                (Some(parts), Some(sums)) => parts.windows(done.take(sums)?, frame, &template, zero)?,
+                _ => None,
+            };
+            let windows = windows.as_deref();
             let track = descan::track(
                 scan,
                 &selection,
                 &template,
                 zero,
+                windows,
                 how,
                 backend,
                 resident,
                 control,
                 &mut timings,
             )?;
-            Some(without_descan(
-                track,
-                scan,
-                &selection,
-                backend,
-                resident,
-                control,
-                &mut timings,
-            )?)
+            let found = Descanned::new(track, scan, &selection, backend, resident, control, &mut timings)?;
+            if windows.is_some() {
+                zero_peak = highest(&correlation(&found.logsum)?);
+            }
+            Some(found)
         }
     };
     let std = match &descan {
@@ -201,7 +203,7 @@ pub(in crate::workflows) fn run_with(
         positions: peaks.clone(),
     };
     let mut pass = Pass::new("features", scan, &selection);
-    let products = moved(&mut pass, descan.as_ref(), MaskProducts::new(&stack));
+    let products = descanned::moved(&mut pass, descan.as_ref(), MaskProducts::new(&stack));
     let mut done = timings.pass("features", scan, &selection, || pass.run(backend, resident, control))?;
     let mut features = Array2::from_shape_vec((selection.len() as usize, peaks.len()), done.take(products)?)
         .map_err(|e| Error::Internal(format!("feature vectors: {e}")))?;
@@ -227,7 +229,7 @@ pub(in crate::workflows) fn run_with(
 
     let mut pass = Pass::new("log-sums", scan, &selection);
     let by_label = LogSum::by_label(Arc::from(labels.as_slice()));
-    let sums = moved(&mut pass, descan.as_ref(), by_label);
+    let sums = descanned::moved(&mut pass, descan.as_ref(), by_label);
     let mut done = timings.pass("cluster log-sums", scan, &selection, || pass.run(backend, resident, control))?;
     let mut sums: logsum::Part = done.take(sums)?;
     let cluster_logsums = (0..clusters as i32)
@@ -263,46 +265,6 @@ pub(in crate::workflows) fn run_with(
         timings,
         warnings,
     })
-}
-
-/// Adds an operator to a pass, on moved frames if descan is taken out.
-fn moved<'a, O: Operator + 'a>(pass: &mut Pass<'a>, descan: Option<&Descanned>, operator: O) -> Handle<O::Output> {
-    match descan {
-        Some(d) => pass.add(Displaced::new(operator, d.track.shifts.clone())),
-        None => pass.add(operator),
-    }
-}
-
-/// One pass: standard deviation and log-sum of frames moved by whole pixels.
-#[allow(clippy::too_many_arguments)]
-fn without_descan(
-    track: Track,
-    scan: &dyn Scan,
-    selection: &Selection,
-    backend: &Backend,
-    resident: &Resident,
-    control: &Control,
-    timings: &mut Timings,
-) -> Result<Descanned> {
-    let frame = scan.info().frame;
-    // Interpolated frames have less noise between pixels than on them, which would make peaks.
-    let whole = track.whole();
-    let mut pass = Pass::new("statistics without descan", scan, selection);
-    let moments = pass.add(Displaced::new(
-        Statistics(statistics::Params {
-            squares: true,
-            extrema: false,
-        }),
-        whole.clone(),
-    ));
-    let sums = pass.add(Displaced::new(LogSum::all(), whole));
-    let mut done = timings.pass("statistics without descan", scan, selection, || {
-        pass.run(backend, resident, control)
-    })?;
-    let moments: Moments = done.take(moments)?;
-    let std = track.covered(frame_array(frame, moments.std())?);
-    let logsum = track.covered(frame_array(frame, single_logsum(done.take(sums)?, frame))?);
-    Ok(Descanned { track, std, logsum })
 }
 
 /// The same control with another ceiling.

@@ -1,5 +1,9 @@
 //! Descan: where the direct beam is in every frame, and how far each frame's pattern is displaced.
 
+mod parts;
+
+pub(in crate::workflows) use parts::Parts;
+
 use super::Timings;
 use crate::analysis::descan::Surface;
 use crate::analysis::template::Template;
@@ -15,9 +19,10 @@ use crate::report::{ColourMap, Figure, Limits, Panel, Tile};
 use crate::workflows::scatter_rows;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How far the direct beam may be from its mean place, beyond the template itself, in pixels.
+/// How far the direct beam may be from where it is looked for, beyond the template itself, in pixels.
 const REACH: usize = 6;
 /// Positions are found on a grid this many times finer than the pixels: centres of mass are drawn towards whole pixels.
 const UPSAMPLE: u32 = 20;
@@ -91,12 +96,29 @@ impl Track {
     }
 }
 
-/// The correlation that follows the direct beam, checked before any pass. `zero` is about where it is.
-fn correlation(template: &Template, frame: FrameShape, zero: [f64; 2], frames: u64) -> Result<Correlate> {
+/// Scan position (y, x) of each selected frame.
+fn scan_positions(selection: &Selection) -> Vec<[f64; 2]> {
+    let nx = selection.nav()[1].max(1);
+    let of = |n: u64| [(n as usize / nx) as f64, (n as usize % nx) as f64];
+    selection.iter().map(of).collect()
+}
+
+/// The correlation that follows the direct beam, checked before any pass; one place for each frame, about where the beam is.
+fn correlation(template: &Template, frame: FrameShape, places: impl IntoIterator<Item = [f64; 2]>) -> Result<Correlate> {
     let half = template.extent().into_iter().max().unwrap_or(1) / 2;
     let crop = template.crop().max(half + REACH);
     let offset = template.offset();
-    let inside = |k: usize, n: usize| (zero[k] - offset[k]).clamp(0.0, n as f64 - 1.0);
+    let inside = |k: usize, n: usize, place: f64| (place - offset[k]).clamp(0.0, n as f64 - 1.0);
+    let (mut labels, mut positions) = (Vec::new(), Vec::new());
+    let mut known: BTreeMap<[u64; 2], i32> = BTreeMap::new();
+    for [y, x] in places {
+        let at = [inside(0, frame.height, y), inside(1, frame.width, x)];
+        let label = known.entry(at.map(f64::to_bits)).or_insert_with(|| {
+            positions.push(vec![at]);
+            positions.len() as i32 - 1
+        });
+        labels.push(*label);
+    }
     Correlate::new(
         frame,
         correlate::Params {
@@ -104,14 +126,14 @@ fn correlation(template: &Template, frame: FrameShape, zero: [f64; 2], frames: u
             recipe: correlate::Recipe::Default,
             template: template.window(2 * crop, 2 * crop),
             crop,
-            labels: vec![0; frames as usize].into(),
-            positions: Arc::from([vec![[inside(0, frame.height), inside(1, frame.width)]]]),
+            labels: labels.into(),
+            positions: positions.into(),
             upsample: Some(UPSAMPLE),
         },
     )
 }
 
-/// Follows the direct beam, which is about at `zero`, through the selected frames.
+/// Follows the direct beam through the selected frames: about at `zero`, or in each frame about at its entry of `windows`, to the whole pixel.
 ///
 /// # Errors
 /// Whatever the pass reports; [`Error::Parameter`] for a template that is too large.
@@ -121,14 +143,20 @@ pub fn track(
     selection: &Selection,
     template: &Template,
     zero: [f64; 2],
+    windows: Option<&[[f64; 2]]>,
     how: Descan,
     backend: &Backend,
     resident: &Resident,
     control: &Control,
     timings: &mut Timings,
 ) -> Result<Track> {
+    let frame = scan.info().frame;
+    let correlation = match windows {
+        Some(windows) => correlation(template, frame, windows.iter().map(|w| w.map(f64::round)))?,
+        None => correlation(template, frame, std::iter::repeat_n(zero, selection.len() as usize))?,
+    };
     let mut pass = Pass::new("descan", scan, selection);
-    let found = pass.add(correlation(template, scan.info().frame, zero, selection.len())?);
+    let found = pass.add(correlation);
     let mut done = timings.pass("descan", scan, selection, || pass.run(backend, resident, control))?;
     let found = done.take(found)?;
     let offset = template.offset();
@@ -140,11 +168,7 @@ pub fn track(
     if measured.len() as u64 != selection.len() {
         return Err(Error::Internal("a frame without a direct beam".into()));
     }
-    let nx = selection.nav()[1].max(1);
-    let at: Vec<[f64; 2]> = selection
-        .iter()
-        .map(|n| [(n as usize / nx) as f64, (n as usize % nx) as f64])
-        .collect();
+    let at = scan_positions(selection);
     let surface = Surface::fit(&at, &measured)?;
     let fitted: Vec<[f64; 2]> = at.iter().map(|a| surface.position(*a)).collect();
     let believed = |m: &[f64; 2], f: &[f64; 2]| (m[0] - f[0]).hypot(m[1] - f[1]) <= OUTLIER * surface.spread.max(1e-6);
