@@ -433,7 +433,10 @@ fn a_beam_that_wanders_far_is_followed() {
         for (n, (shift, measured)) in track.shifts.iter().zip(&track.measured).enumerate() {
             let zero = [0, 1].map(|k| f64::from(truth.zero[[n / 24, n % 24, k]]));
             let off = |k: usize| shift[k] + mean[k] - zero[k];
-            assert!(off(0).hypot(off(1)) < 0.15, "frame {n}: {shift:?} for {zero:?} about {mean:?}");
+            assert!(
+                off(0).hypot(off(1)) < 0.15,
+                "frame {n}: {shift:?} for {zero:?} about {mean:?}"
+            );
             assert!((measured[0] - zero[0]).hypot(measured[1] - zero[1]) < 1.0, "frame {n}");
         }
         assert_eq!(track.outliers, 0, "{}", backend.name());
