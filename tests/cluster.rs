@@ -289,6 +289,12 @@ fn maxima_of_noise_hide_no_crystal() {
     assert_eq!(published.shared, (0..300).collect::<Vec<_>>());
     let hidden = adjusted_rand_index(&published.labels, &truth).unwrap();
     assert!(hidden < 0.5, "{hidden}");
+    // A distance is one over all features.
+    let params = Params {
+        distance_threshold: Some(100.0),
+        ..Params::default()
+    };
+    assert_eq!(run(&scan, &params, &Backend::Cpu).shared.len(), 300);
     // With enough electrons everything is shared, and nothing changes.
     let (_dir, path) = polycrystal();
     assert_eq!(run(&*open(&path), &Params::default(), &Backend::Cpu).shared.len(), 300);

@@ -191,8 +191,8 @@ pub(in crate::workflows) fn run_with(
     };
     let std_map = if params.log_std { log_scaled(std) } else { std };
     let std_correlation = timings.time("correlation", || correlation(&std_map))?;
-    // Whoever names peaks wants them all.
-    let choose = params.recipe == Recipe::Default && given.peaks.is_none();
+    // Whoever names peaks wants them all, and a distance is one over all features.
+    let choose = params.recipe == Recipe::Default && given.peaks.is_none() && params.distance_threshold.is_none();
     let peaks = match given.peaks {
         Some(peaks) => peaks,
         None => feature_peaks(&std_correlation, params.feature_peaks, &mut warnings)?,
