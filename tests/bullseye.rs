@@ -425,13 +425,14 @@ fn a_beam_that_wanders_far_is_followed() {
         descan: Descan::Fit,
         ..Params::default()
     };
-    let mean = [0, 1].map(|k| (0..480).map(|n| f64::from(truth.zero[[n / 24, n % 24, k]])).sum::<f64>() / 480.0);
+    let beam = |n: usize| [0, 1].map(|k| f64::from(truth.zero[[n / 24, n % 24, k]]));
+    let mean = [0, 1].map(|k| (0..480).map(|n| beam(n)[k]).sum::<f64>() / 480.0);
     let mut shifts = None;
     for backend in [&Backend::Cpu, &gpu()] {
         let r = clustered(&scan, &params, backend);
         let track = &r.descan.as_ref().unwrap().track;
         for (n, (shift, measured)) in track.shifts.iter().zip(&track.measured).enumerate() {
-            let zero = [0, 1].map(|k| f64::from(truth.zero[[n / 24, n % 24, k]]));
+            let zero = beam(n);
             let off = |k: usize| shift[k] + mean[k] - zero[k];
             assert!(
                 off(0).hypot(off(1)) < 0.15,

@@ -98,7 +98,7 @@ pub(in crate::workflows) fn arrays(file: &ResultFile, result: &Clustering, maps:
     let meta = Meta::new(
         "",
         &["peak"],
-        "1: neighbouring positions share the feature, and it was clustered",
+        "1: the feature was clustered; 0: left out, neighbouring positions do not share it",
     );
     file.put("features/shared", shared.view(), meta)?;
 
@@ -164,7 +164,7 @@ pub(in crate::workflows) fn summary(what: &str, result: &Clustering, info: &Scan
         "Feature peaks",
         match peaks == shared {
             true => peaks.to_string(),
-            false => format!("{peaks}, {shared} of them shared by neighbouring positions"),
+            false => format!("{peaks}, {shared} of them clustered: neighbouring positions share them"),
         },
     );
     if let Some([y, x]) = result.zero_peak {

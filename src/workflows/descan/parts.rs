@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(square.centres[0], [2.0, 3.0]);
         assert_eq!(of([1, 3]).centres, [[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]]);
         assert_eq!(of([100, 2]).centres.len(), 16);
-        // Two of nine parts of frames of 16 million pixels fit.
+        // A part of frames of 16 million pixels takes 256 MiB.
         let large = FrameShape::new(crate::pixel::Pixel::U8, [4096, 4096]);
         assert!(Parts::of(&Selection::all([9, 9]), large, 1 << 30).is_none());
         assert_eq!(Parts::of(&Selection::all([9, 9]), large, 20 << 30).unwrap().centres.len(), 9);
