@@ -300,6 +300,31 @@ fn maxima_of_noise_hide_no_crystal() {
     assert_eq!(run(&*open(&path), &Params::default(), &Backend::Cpu).shared.len(), 300);
 }
 
+/// Whoever asks for clusters of nothing but noise gets them, and is told.
+#[test]
+fn clusters_of_noise_are_told() {
+    let (nav, sig) = ([16usize, 18usize], 64usize);
+    let (poisson, source) = (Poisson::new(), Source::new(13, 1));
+    let mut counts = vec![0u16; nav[0] * nav[1] * sig * sig];
+    let expected = vec![0.2f32; sig * sig];
+    for (n, frame) in counts.chunks_exact_mut(sig * sig).enumerate() {
+        poisson.fill(&source, n as u64, 0, &expected, |p, count| frame[p] = count as u16);
+    }
+    let scan = MemoryScan::new(nav, [sig, sig], counts).unwrap();
+    let of = |clusters| {
+        let params = Params {
+            clusters,
+            feature_peaks: 40,
+            ..Params::default()
+        };
+        run(&scan, &params, &Backend::Cpu)
+    };
+    let (three, one) = (of(Clusters::Number(3)), of(Clusters::Number(1)));
+    assert_eq!((three.clusters, three.shared.len()), (3, three.peaks.len()));
+    let about_noise = |found: &Clustering| found.warnings.iter().filter(|w| w.contains("those of noise")).count();
+    assert_eq!((about_noise(&three), about_noise(&one)), (1, 0), "{:?}", three.warnings);
+}
+
 fn bullseye_params(recipe: Recipe) -> Params {
     Params {
         template: Some(data("bullseye/template.npy").display().to_string()),

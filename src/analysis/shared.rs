@@ -11,7 +11,7 @@ use rayon::prelude::*;
 const LEAST_PAIRS: usize = 200;
 /// Standard deviations of chance that a shared feature exceeds.
 const CHANCE: f64 = 3.0;
-/// Fewer shared features than this may be chance: then none is told from the others.
+/// Fewer shared features than this may be chance.
 const LEAST_SHARED: usize = 4;
 /// Share of features, one in so many, that may be noise and hide nothing.
 const HARMLESS: usize = 10;
@@ -19,17 +19,17 @@ const HARMLESS: usize = 10;
 const STRIPE: usize = 32;
 
 /// Columns of `values` (positions of `grid` × P) that neighbouring positions share, ascending; all of them where there are less than 200 pairs of
-/// neighbours, less than four such columns, or at most one in ten that is none.
+/// neighbours or at most one in ten that is none. `None` where less than four are shared, which may be chance.
 ///
 /// A column is shared if Moran's I (P. A. P. Moran, *Biometrika* 37 (1950) 17), the mean product of two neighbours' deviations over the
 /// variance, exceeds 3/√pairs, three standard deviations of what it is for values in any order. The position that adds most to it is left
 /// out: of values that are zero nearly everywhere a single pair of neighbours would do.
-pub fn shared_columns(values: ArrayView2<'_, f32>, grid: &Grid) -> Vec<usize> {
+pub fn shared_columns(values: ArrayView2<'_, f32>, grid: &Grid) -> Option<Vec<usize>> {
     let (n, p) = values.dim();
     let all = || (0..p).collect();
     let pairs = (0..grid.len()).map(|i| grid.neighbours(i).count()).sum::<usize>() / 2;
     if n != grid.len() || pairs < LEAST_PAIRS {
-        return all();
+        return Some(all());
     }
     let stripes: Vec<Vec<usize>> = (0..p)
         .into_par_iter()
@@ -43,10 +43,10 @@ pub fn shared_columns(values: ArrayView2<'_, f32>, grid: &Grid) -> Vec<usize> {
         .collect();
     let shared = stripes.concat();
     let harmless = (p - shared.len()) * HARMLESS <= p;
-    if harmless || shared.len() < LEAST_SHARED {
-        all()
-    } else {
-        shared
+    match shared.len() {
+        _ if harmless => Some(all()),
+        0..LEAST_SHARED => None,
+        _ => Some(shared),
     }
 }
 
@@ -101,27 +101,27 @@ mod tests {
     #[test]
     fn noise_and_pairs_are_not_shared() {
         let (values, grid) = (values(), Grid::full([20, 20]).unwrap());
-        assert_eq!(shared_columns(values.view(), &grid), (0..60).step_by(4).collect::<Vec<_>>());
+        assert_eq!(shared_columns(values.view(), &grid), Some((0..60).step_by(4).collect()));
         // A region of interest: the same positions in another order, and some less.
         let frames: Vec<u64> = (40..400).rev().collect();
         let rows: Vec<usize> = frames.iter().map(|&f| f as usize).collect();
         let part = values.select(ndarray::Axis(0), &rows);
         let grid = Grid::selected([20, 20], &frames).unwrap();
-        assert_eq!(shared_columns(part.view(), &grid), (0..60).step_by(4).collect::<Vec<_>>());
+        assert_eq!(shared_columns(part.view(), &grid), Some((0..60).step_by(4).collect()));
     }
 
     #[test]
-    fn where_little_can_be_said_all_are_taken() {
+    fn what_is_too_little_to_say_so() {
         let values = values();
         let noise = values.select(ndarray::Axis(1), &[1, 5, 9, 13, 0, 4, 8]);
         let grid = Grid::full([20, 20]).unwrap();
-        assert_eq!(shared_columns(noise.view(), &grid), (0..7).collect::<Vec<_>>());
+        assert_eq!(shared_columns(noise.view(), &grid), None);
         let few = Grid::full([8, 8]).unwrap();
-        assert_eq!(shared_columns(values.slice(s![..64, ..]), &few).len(), 60);
+        assert_eq!(shared_columns(values.slice(s![..64, ..]), &few), Some((0..60).collect()));
         // One in ten hides nothing, two do.
         let shared: Vec<usize> = (0..36).step_by(4).collect();
         let with = |noise: &[usize]| shared_columns(values.select(ndarray::Axis(1), &[&shared, noise].concat()).view(), &grid);
-        assert_eq!(with(&[1]).len(), 10);
-        assert_eq!(with(&[1, 5]), (0..9).collect::<Vec<_>>());
+        assert_eq!(with(&[1]), Some((0..10).collect()));
+        assert_eq!(with(&[1, 5]), Some((0..9).collect()));
     }
 }

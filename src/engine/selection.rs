@@ -1,7 +1,7 @@
 //! Which frames of a scan a pass visits.
 
 use crate::error::{Error, Result};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, Array3, ArrayView2, s};
 use std::ops::Range;
 
 /// Frames of a scan in scan order, numbered 0, 1, …; stored as runs, so that regions of large scans stay small.
@@ -150,6 +150,17 @@ impl Selection {
         self.runs.iter().flat_map(|r| r.start..r.start + r.len)
     }
 
+    /// Scan position (y, x) of frame number `frame` of the scan.
+    pub fn place(&self, frame: u64) -> [usize; 2] {
+        let nx = self.nav[1].max(1);
+        [frame as usize / nx, frame as usize % nx]
+    }
+
+    /// Scan positions (y, x) of all selected frames.
+    pub fn places(&self) -> impl Iterator<Item = [usize; 2]> + '_ {
+        self.iter().map(|frame| self.place(frame))
+    }
+
     /// Rows and columns of the selection if it is a rectangle of the scan, else (1, frames).
     pub fn shape(&self) -> [usize; 2] {
         let nx = self.nav[1] as u64;
@@ -189,6 +200,15 @@ impl Selection {
         }
         map
     }
+
+    /// Spreads one row of `values` per selected frame over the scan, (ny, nx, columns); `fill` elsewhere.
+    pub fn scatter_rows<T: Clone>(&self, values: ArrayView2<'_, T>, fill: T) -> Array3<T> {
+        let mut maps = Array3::from_elem((self.nav[0], self.nav[1], values.ncols()), fill);
+        for ([y, x], row) in self.places().zip(values.rows()) {
+            maps.slice_mut(s![y, x, ..]).assign(&row);
+        }
+        maps
+    }
 }
 
 #[cfg(test)]
@@ -209,6 +229,10 @@ mod tests {
         let corner = Array2::from_shape_fn((4, 5), |(y, x)| y + x < 2);
         assert_eq!(Selection::from_mask([4, 5], corner.view()).unwrap().shape(), [1, 3]);
         assert_eq!(s.scatter(&[1, 2, 3, 4, 5, 6], -1)[[2, 2]], 4);
+        assert_eq!(s.places().nth(3), Some([2, 2]));
+        let pairs = Array2::from_shape_fn((6, 2), |(i, k)| 10 * i + k);
+        let maps = s.scatter_rows(pairs.view(), 99);
+        assert_eq!((maps[[2, 2, 0]], maps[[2, 2, 1]], maps[[3, 2, 0]]), (30, 31, 99));
         let middle = Selection::from_range([4, 5], 7..30);
         assert_eq!(
             (middle.len(), middle.iter().next(), middle.iter().last()),

@@ -43,8 +43,7 @@ pub fn map(scan: &dyn Scan, stack: &MaskStack, backend: &Backend, live: &Live, t
         let selection = Selection::from_mask([ny, nx], grid.view())?;
         let values = run(&selection)?;
         looked += selection.len();
-        for (frame, value) in selection.iter().zip(values) {
-            let at = (frame as usize / nx, frame as usize % nx);
+        for (at, value) in selection.places().zip(values) {
             exact[at] = true;
             map[at] = value;
         }

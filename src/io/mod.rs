@@ -125,6 +125,11 @@ impl ScanInfo {
     pub fn frames(&self) -> u64 {
         self.nav[0] as u64 * self.nav[1] as u64
     }
+    /// Scan position (y, x) of frame number `frame`.
+    pub fn place(&self, frame: u64) -> [usize; 2] {
+        let nx = self.nav[1].max(1);
+        [frame as usize / nx, frame as usize % nx]
+    }
     /// Size of the file or files in bytes; those of a folder are looked at now.
     ///
     /// # Errors

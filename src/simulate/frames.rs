@@ -107,8 +107,7 @@ impl Simulated {
 
     /// The truth about frame `n`.
     pub fn lattice(&self, n: u64) -> Lattice {
-        let nx = self.info.nav[1] as u64;
-        let (y, x) = ((n / nx) as f64, (n % nx) as f64);
+        let [y, x] = self.info.place(n).map(|v| v as f64);
         let grain = self.texture.grain(y, x);
         let c = &self.texture.crystals[grain];
         let e: [f64; 4] = std::array::from_fn(|i| self.parameters.strain_max * c.strain[i].at(y, x));
@@ -187,8 +186,7 @@ impl Simulated {
     fn draw_spots(&self, n: u64, l: &Lattice, out: &mut [f32]) {
         let p = &self.parameters;
         let crystal = &self.texture.crystals[l.grain];
-        let nx = self.info.nav[1] as u64;
-        let (y, x) = ((n / nx) as f64, (n % nx) as f64);
+        let [y, x] = self.info.place(n).map(|v| v as f64);
         let tilt = p.tilt_max.unwrap_or(0.0);
         let centre = [tilt * self.tilt[0].at(y, x), tilt * self.tilt[1].at(y, x)];
         let falloff = p.spot_falloff.unwrap_or(1.0);

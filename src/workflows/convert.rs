@@ -209,8 +209,7 @@ impl<'a> Job<'a> {
                     place.copy_from_slice(bytemuck::cast_slice(frame));
                 } else {
                     bin(frame, self.from.width, self.new.frame, self.params.binning(), place).map_err(|what| {
-                        let nx = self.scan.info().nav[1] as u64;
-                        let (y, x) = (numbers[i] / nx, numbers[i] % nx);
+                        let [y, x] = self.scan.info().place(numbers[i]);
                         Error::parameter("--bin-mode", format!("frame at row {y}, column {x}: {what}"))
                     })?;
                 }

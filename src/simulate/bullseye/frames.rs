@@ -132,8 +132,7 @@ impl SimulatedBullseye {
 
     /// The truth about frame `n`.
     pub fn pose(&self, n: u64) -> Pose {
-        let nx = self.info.nav[1] as u64;
-        let (y, x) = ((n / nx) as f64, (n % nx) as f64);
+        let [y, x] = self.info.place(n).map(|v| v as f64);
         let grain = self.texture.grain(y, x);
         let bent = |k: usize| self.parameters.bending * self.bend[k].at(y, x);
         let about_x = gold::about([1.0, 0.0, 0.0], bent(0));

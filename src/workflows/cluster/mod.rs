@@ -212,10 +212,12 @@ pub(in crate::workflows) fn run_with(
     }
     let scale = column_scale(features.view())?;
     let grid = Grid::masked(selection.mask().view())?;
-    let shared = match choose {
+    let told = match choose {
         true => timings.time("shared features", || Ok(shared_columns(features.view(), &grid)))?,
-        false => (0..peaks.len()).collect(),
+        false => Some((0..peaks.len()).collect()),
     };
+    let noise = told.is_none();
+    let shared = told.unwrap_or_else(|| (0..peaks.len()).collect());
 
     let (tree, choice, labels) = match given.labels {
         Some(map) => (None, None, selected_labels(&map, &selection, &mut warnings)?),
@@ -226,6 +228,9 @@ pub(in crate::workflows) fn run_with(
         })?,
     };
     let clusters = labels.iter().copied().max().map_or(0, |m| (m + 1).max(0) as usize);
+    if noise && tree.is_some() && clusters > 1 {
+        warnings.push("neighbouring positions share hardly any of the features: the clusters may be those of noise".to_owned());
+    }
 
     let mut pass = Pass::new("log-sums", scan, &selection);
     let by_label = LogSum::by_label(Arc::from(labels.as_slice()));

@@ -9,7 +9,7 @@ use crate::io::{Scan, ScanInfo};
 use crate::report::html::Report;
 use crate::workflows::folder::{add_figures, finish};
 use crate::workflows::{common, descan, frame_array};
-use ndarray::{Array1, Array2, Array3, ArrayView1, CowArray, Ix3, arr1};
+use ndarray::{Array1, Array2, ArrayView1, CowArray, Ix3, arr1};
 use std::path::PathBuf;
 
 /// Writes everything into `dir` and puts it in place. `parameters` is the text of `params.toml`.
@@ -136,12 +136,9 @@ fn values(result: &Clustering) -> Result<CowArray<'_, f32, Ix3>> {
             .map(CowArray::from)
             .map_err(|e| Error::Internal(format!("feature vectors: {e}")));
     }
-    let mut out = Array3::from_elem((ny, nx, width), f32::NAN);
-    for (frame, row) in result.selection.iter().zip(result.features.rows()) {
-        let (y, x) = (frame as usize / nx, frame as usize % nx);
-        out.slice_mut(ndarray::s![y, x, ..]).assign(&row);
-    }
-    Ok(CowArray::from(out))
+    Ok(CowArray::from(
+        result.selection.scatter_rows(result.features.view(), f32::NAN),
+    ))
 }
 
 /// The head of the report about `what` (in a scan).

@@ -98,9 +98,7 @@ impl Track {
 
 /// Scan position (y, x) of each selected frame.
 fn scan_positions(selection: &Selection) -> Vec<[f64; 2]> {
-    let nx = selection.nav()[1].max(1);
-    let of = |n: u64| [(n as usize / nx) as f64, (n as usize % nx) as f64];
-    selection.iter().map(of).collect()
+    selection.places().map(|place| place.map(|v| v as f64)).collect()
 }
 
 /// The correlation that follows the direct beam, checked before any pass; one place for each frame, about where the beam is.

@@ -89,11 +89,7 @@ pub fn find(map: &PatternMap, selection: &Selection, params: &Params, backend: &
     let n = selection.len() as usize;
     let rows = Array2::from_shape_vec((n, plan.row()), rows).map_err(|e| Error::Internal(format!("bands: {e}")))?;
     let part = |k: usize| rows.slice(s![.., k..3 * params.peaks;3]).to_owned();
-    let [ny, nx] = map.scan.info().nav;
-    let mut quality = Array2::from_elem((ny, nx), f64::NAN);
-    for (frame, row) in selection.iter().zip(rows.rows()) {
-        quality[[frame as usize / nx, frame as usize % nx]] = f64::from(row[3 * params.peaks]);
-    }
+    let quality = selection.scatter(&rows.column(3 * params.peaks).mapv(f64::from).to_vec(), f64::NAN);
     Ok(Found {
         value: part(0),
         theta: part(1),
@@ -140,9 +136,8 @@ pub fn draw(pattern: &Array2<f64>, theta: &[f32], rho: &[f32], title: &str) -> F
 /// # Errors
 /// [`Error::Parameter`] for a point that was not selected; whatever reading reports.
 pub fn draw_at(found: &Found, map: &PatternMap, selection: &Selection, at: [usize; 2], control: &Control) -> Result<Figure> {
-    let [_, nx] = map.scan.info().nav;
-    let number = (at[0] * nx + at[1]) as u64;
-    let row = selection.iter().position(|f| f == number && at[1] < nx).ok_or_else(|| {
+    let mut numbered = selection.iter().enumerate();
+    let (row, number) = numbered.find(|(_, frame)| selection.place(*frame) == at).ok_or_else(|| {
         let what = format!("no pattern at row {}, column {}", at[0], at[1]);
         Error::parameter("--at", what)
     })?;

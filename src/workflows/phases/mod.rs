@@ -23,6 +23,7 @@ mod means;
 mod output;
 mod params;
 mod reduced;
+mod report;
 mod runs;
 mod signals;
 mod vary;

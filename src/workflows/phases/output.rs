@@ -2,14 +2,13 @@
 
 use super::figures::{self, Maps};
 use super::signals::{Kind, Signal};
-use super::{Params, Phases, features};
+use super::{Params, Phases, features, report};
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::io::results::{Input, Meta, OutputDir, ResultFile};
-use crate::report::html::Report;
 use crate::workflows::common;
 use crate::workflows::folder::{add_figures, finish};
-use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, Array3, ArrayView1};
 use std::path::PathBuf;
 
 /// Share of the runs that must agree on a position that is to be trusted.
@@ -41,8 +40,7 @@ pub fn write(
     arrays(&file, result, &maps, signals, params)?;
     file.provenance(&provenance)?;
     file.finish()?;
-    let mut report = summary(result, signals, backend, params);
-    tables(&mut report, result, &maps);
+    let mut report = report::write(result, &maps, signals, backend, params);
     add_figures(&dir, &mut report, &figures::draw(result, &maps, signals, params)?)?;
     finish(dir, report, text)
 }
@@ -73,14 +71,22 @@ fn arrays(file: &ResultFile, result: &Phases, maps: &Maps, signals: &[Signal], p
             &["scan_y", "scan_x", "feature"],
             "fused feature vector of each scan position",
         );
-        file.put("phases/features", rows(result, matrix.view(), f32::NAN).view(), meta)?;
+        file.put(
+            "phases/features",
+            result.selection.scatter_rows(matrix.view(), f32::NAN).view(),
+            meta,
+        )?;
     }
     let meta = Meta::new(
         "",
         &["scan_y", "scan_x", "axis"],
         "position of each scan position in the embedding",
     );
-    file.put("embedding", rows(result, found.embedding.view(), f32::NAN).view(), meta)?;
+    file.put(
+        "embedding",
+        result.selection.scatter_rows(found.embedding.view(), f32::NAN).view(),
+        meta,
+    )?;
     let labels = |name: &str, map: &Array2<i32>, meaning: &str| file.put(name, map.view(), Meta::new("", &SCAN, meaning));
     labels(
         "clusters/labels",
@@ -111,7 +117,11 @@ fn arrays(file: &ResultFile, result: &Phases, maps: &Maps, signals: &[Signal], p
             &["scan_y", "scan_x", "phase"],
             "membership of each position in each phase",
         );
-        file.put("clusters/membership", rows(result, values.view(), f32::NAN).view(), meta)?;
+        file.put(
+            "clusters/membership",
+            result.selection.scatter_rows(values.view(), f32::NAN).view(),
+            meta,
+        )?;
         let persistence = found.clustering.persistence();
         let meta = Meta::new("", &["phase"], "stability of each phase over the most it could be");
         file.put("clusters/persistence", ArrayView1::from(&persistence), meta)?;
@@ -192,17 +202,6 @@ fn feature_maps(file: &ResultFile, result: &Phases, signals: &[Signal], params: 
         }
     }
     Ok(())
-}
-
-/// One row for each selected position as a map, `fill` elsewhere.
-fn rows(result: &Phases, values: ArrayView2<'_, f32>, fill: f32) -> Array3<f32> {
-    let [ny, nx] = result.selection.nav();
-    let mut out = Array3::from_elem((ny, nx, values.ncols()), fill);
-    for (frame, row) in result.selection.iter().zip(values.axis_iter(Axis(0))) {
-        let (y, x) = (frame as usize / nx, frame as usize % nx);
-        out.slice_mut(ndarray::s![y, x, ..]).assign(&row);
-    }
-    out
 }
 
 fn tree(file: &ResultFile, result: &Phases) -> Result<()> {
@@ -310,117 +309,4 @@ fn trials(file: &ResultFile, result: &Phases) -> Result<()> {
         "share of the trials that agree with the one that is most like the others",
     );
     file.put("vary/agreement", agreement.view(), meta)
-}
-
-fn summary(result: &Phases, signals: &[Signal], backend: &Backend, params: &Params) -> Report {
-    let name = signals
-        .first()
-        .and_then(|s| s.path.file_name())
-        .unwrap_or_default()
-        .to_string_lossy();
-    let mut report = Report::new(format!("Phases in {name}"));
-    let [ny, nx] = result.selection.nav();
-    report.summary("Scan", format!("{ny} × {nx} positions, {} selected", result.selection.len()));
-    for (k, signal) in signals.iter().enumerate() {
-        let info = signal.scan.info();
-        let frames = match signal.kind {
-            Kind::Spectrum => format!("{} channels", info.frame.width),
-            Kind::Pattern => format!("{} × {} pixels", info.frame.height, info.frame.width),
-        };
-        let features = result.features.get(k).map_or(String::new(), |f| {
-            let count = f.mask.iter().filter(|m| **m).count();
-            let parts = match (result.columns.get(k), result.explained.get(k)) {
-                (Some(n), Some(share)) => format!(", {n} principal components with {:.1} % of the variance", 100.0 * share),
-                _ => String::new(),
-            };
-            format!("; {count} features{parts}")
-        });
-        let lines = if signal.lines.is_empty() {
-            String::new()
-        } else {
-            format!("; lines {}", signal.lines.join(", "))
-        };
-        report.summary(
-            &format!("Signal {}", signal.name),
-            format!("{frames}, {}{features}{lines}", info.stored),
-        );
-    }
-    report.summary("Recipe", params.recipe);
-    if let Some(s) = result.exponent {
-        report.summary("Weight of spectra", format!("exp({s:.3}) = {:.3}", s.exp()));
-    }
-    report.summary("Phases", result.sizes.len());
-    let runs = result.agreement.ari.nrows();
-    if runs > 1 {
-        let pairs: Vec<f64> = (0..runs)
-            .flat_map(|a| (0..a).map(move |b| (a, b)))
-            .map(|at| result.agreement.ari[at])
-            .collect();
-        let mean = pairs.iter().sum::<f64>() / pairs.len() as f64;
-        let least = pairs.iter().copied().fold(f64::INFINITY, f64::min);
-        report.summary(
-            "Stability",
-            format!("{runs} runs: adjusted Rand index between them {mean:.3} on average, {least:.3} at least"),
-        );
-        let seed = result.found.seed.map_or(String::new(), |s| format!(" (seed {s})"));
-        report.summary("Answer", format!("run {}{seed}", result.reference));
-    }
-    report.summary("Backend", format!("{} ({})", backend.name(), backend.adapter()));
-    report.summary("emstream", env!("CARGO_PKG_VERSION"));
-    for t in &result.timings.steps {
-        report.summary(&format!("Time of {}", t.step), format!("{:.2} s", t.seconds));
-    }
-    result.warnings.iter().for_each(|w| {
-        report.warning(w);
-    });
-    report
-}
-
-/// What each phase is, and how alike the runs are.
-fn tables(report: &mut Report, result: &Phases, maps: &Maps) {
-    let persistence = result.found.clustering.persistence();
-    let total: usize = result.sizes.iter().sum();
-    let rows: Vec<Vec<String>> = result
-        .sizes
-        .iter()
-        .enumerate()
-        .map(|(c, n)| {
-            let here = || {
-                maps.labels
-                    .iter()
-                    .zip(&maps.membership)
-                    .zip(&maps.agreement)
-                    .filter(|((l, _), _)| **l == c as i32)
-            };
-            let mean = |values: &mut dyn Iterator<Item = f64>| {
-                let (sum, count) = values.fold((0.0, 0usize), |(s, n), v| (s + v, n + 1));
-                if count > 0 {
-                    format!("{:.3}", sum / count as f64)
-                } else {
-                    "–".into()
-                }
-            };
-            vec![
-                c.to_string(),
-                n.to_string(),
-                format!("{:.2} %", 100.0 * *n as f64 / total.max(1) as f64),
-                mean(&mut here().map(|((_, m), _)| *m)),
-                mean(&mut here().map(|(_, a)| *a)),
-                persistence.get(c).map_or(String::new(), |p| format!("{p:.3}")),
-            ]
-        })
-        .collect();
-    if !rows.is_empty() {
-        report.section("Phases").table(
-            &[
-                "phase",
-                "positions",
-                "fraction",
-                "mean membership",
-                "mean agreement of runs",
-                "persistence",
-            ],
-            &rows,
-        );
-    }
 }

@@ -201,7 +201,7 @@ impl Refinement<'_> {
         let [ny, nx] = self.selection.nav();
         let mut mask = Array2::from_elem((ny, nx), false);
         for Member { frame, .. } in &members {
-            mask[[*frame as usize / nx, *frame as usize % nx]] = true;
+            mask[self.selection.place(*frame)] = true;
         }
         Some((Selection::from_mask([ny, nx], mask.view()).ok()?, members))
     }

@@ -137,9 +137,8 @@ pub fn strain(
         Reference::Region(_) => {
             let (region, selection) = region.ok_or_else(|| Error::Internal("a reference region that was not given".into()))?;
             let mask = region.mask();
-            let nx = selection.nav()[1].max(1);
-            let inside = |frame: u64| mask.get((frame as usize / nx, frame as usize % nx)) == Some(&true);
-            let frames: Vec<usize> = selection.iter().enumerate().filter(|f| inside(f.1)).map(|f| f.0).collect();
+            let inside = |place: [usize; 2]| mask.get(place) == Some(&true);
+            let frames: Vec<usize> = selection.places().enumerate().filter(|f| inside(f.1)).map(|f| f.0).collect();
             let trusted: Vec<usize> = frames.into_iter().filter(good).collect();
             let main = most_frequent(&trusted, labels)
                 .ok_or_else(|| Error::parameter("--reference", "no frame of the region has a lattice to be trusted"))?;

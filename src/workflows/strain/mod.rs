@@ -337,18 +337,15 @@ fn check_show(params: &Params, selection: &Selection) -> Result<()> {
 /// Number, in the selection, of the frame to show: the one asked for, or the member of the largest cluster (with a lattice)
 /// nearest to its middle.
 fn sample_position(params: &Params, clustering: &Clustering, sizes: &[usize]) -> Option<usize> {
-    let nx = clustering.selection.nav()[1].max(1);
-    let place = |frame: u64| [frame as usize / nx, frame as usize % nx];
     if let Some(show) = params.show {
-        return clustering.selection.iter().position(|f| place(f) == show);
+        return clustering.selection.places().position(|place| place == show);
     }
     let largest = (0..sizes.len()).max_by_key(|&c| (sizes[c], std::cmp::Reverse(c)))? as i32;
     let members: Vec<(usize, [usize; 2])> = clustering
         .selection
-        .iter()
+        .places()
         .enumerate()
         .filter(|(n, _)| clustering.labels.get(*n) == Some(&largest))
-        .map(|(n, f)| (n, place(f)))
         .collect();
     let mean = |k: usize| members.iter().map(|m| m.1[k] as f64).sum::<f64>() / members.len() as f64;
     let middle = [mean(0), mean(1)];
@@ -364,11 +361,10 @@ fn sample(
     refiner: impl FnOnce(Arc<[i32]>) -> Result<Refine>,
     control: &Control,
 ) -> Result<Sample> {
-    let [_, nx] = clustering.selection.nav();
     let missing = || Error::Internal("a sample frame outside the selection".into());
-    let frame = clustering.selection.iter().nth(number).ok_or_else(missing)? as usize;
+    let frame = clustering.selection.iter().nth(number).ok_or_else(missing)?;
+    let at = clustering.selection.place(frame);
     let label = clustering.labels.get(number).copied().ok_or_else(missing)?;
-    let at = [frame / nx, frame % nx];
     let one = Selection::from_rect(clustering.selection.nav(), at[0]..at[0] + 1, at[1]..at[1] + 1)?;
     let mut pass = Pass::new("sample frame", scan, &one);
     let spots = refiner(Arc::from([label]))?.on_frames(&mut pass);
@@ -376,7 +372,7 @@ fn sample(
     Ok(Sample {
         at,
         number,
-        frame: super::read_frame(scan, frame as u64, control)?,
+        frame: super::read_frame(scan, frame, control)?,
         spots: refined.spots.unwrap_or_default(),
     })
 }

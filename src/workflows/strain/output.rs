@@ -101,9 +101,8 @@ fn per_frame(result: &Strain, of: impl Fn(&Fit) -> f64) -> Array2<f32> {
 fn two_per_frame(result: &Strain, of: impl Fn(&Fit) -> Option<[f64; 2]>) -> Array3<f32> {
     let [ny, nx] = result.clustering.selection.nav();
     let mut out = Array3::from_elem((ny, nx, 2), f32::NAN);
-    for (frame, fit) in result.clustering.selection.iter().zip(&result.refined.fits) {
+    for ([y, x], fit) in result.clustering.selection.places().zip(&result.refined.fits) {
         if let Some([first, second]) = fit.as_ref().and_then(&of) {
-            let (y, x) = (frame as usize / nx, frame as usize % nx);
             out[[y, x, 0]] = first as f32;
             out[[y, x, 1]] = second as f32;
         }
@@ -232,8 +231,7 @@ fn saved_peaks(file: &ResultFile, result: &Strain) -> Result<()> {
     let mut heights = Array3::from_elem((ny, nx, most), f32::NAN);
     let mut elevations = heights.clone();
     let mut matched = Array3::from_elem((ny, nx, most), 0u8);
-    for (n, frame) in result.clustering.selection.iter().enumerate() {
-        let (y, x) = (frame as usize / nx, frame as usize % nx);
+    for (n, [y, x]) in result.clustering.selection.places().enumerate() {
         let label = result.clustering.labels.get(n).copied().unwrap_or(-1);
         let sites = usize::try_from(label).ok().and_then(|l| result.sites.get(l));
         for (s, (spot, site)) in result.refined.frame(n).iter().zip(sites.into_iter().flatten()).enumerate() {

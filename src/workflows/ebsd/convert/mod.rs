@@ -294,8 +294,7 @@ impl Job<'_> {
                     place.copy_from_slice(bytemuck::cast_slice(pattern));
                 } else {
                     bin(pattern, self.from.width, self.frame, self.params.binning(), place).map_err(|what| {
-                        let nx = self.scan.info().nav[1] as u64;
-                        let (y, x) = (numbers[i] / nx, numbers[i] % nx);
+                        let [y, x] = self.scan.info().place(numbers[i]);
                         Error::parameter("--bin-mode", format!("pattern at row {y}, column {x}: {what}"))
                     })?;
                 }
