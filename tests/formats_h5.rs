@@ -2,6 +2,7 @@
 
 use emstream::Control;
 use emstream::io::{self, FuzzFormat, OpenOptions, Scan, fuzz_bytes};
+use emstream::pixel::Pixel;
 use std::path::{Path, PathBuf};
 
 fn control() -> Control {
@@ -60,6 +61,33 @@ fn members(file: &str, group: &str) -> Vec<String> {
         .member_names()
         .unwrap();
     names.iter().map(|n| format!("{group}/{n}")).collect()
+}
+
+/// Half precision in both byte orders, in one piece and in chunks; what has two bytes and another exponent is no pixel.
+#[test]
+fn half_precision() {
+    let path = data("half.h5");
+    let mut want: Vec<f64> = pattern().iter().map(|v| (v % 128.0 - 60.0) / 8.0).collect();
+    want[..4].copy_from_slice(&[65504.0, -(2f64.powi(-24)), -65504.0, 0.333_251_953_125]);
+    let listed = io::candidates(&path).unwrap();
+    assert_eq!(listed.len(), 4, "{listed:?}");
+    for found in listed {
+        let scan = open(&path, &found.path);
+        assert_eq!(scan.info().frame.pixel, Pixel::F32);
+        assert_eq!(all(&*scan), want, "{}", found.path);
+        assert_eq!(
+            values(&*scan, &[14, 0]),
+            [&want[14 * 24..], &want[..24]].concat(),
+            "{}",
+            found.path
+        );
+    }
+    let options = OpenOptions {
+        dataset: Some("bfloat16".into()),
+        ..OpenOptions::default()
+    };
+    let refused = io::open(&path, &options, &control()).err().unwrap().to_string();
+    assert!(refused.contains("bfloat16"), "{refused}");
 }
 
 #[test]

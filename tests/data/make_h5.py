@@ -23,6 +23,18 @@ with new("types.h5") as f:
         name = t.replace("<", "le_").replace(">", "be_")
         f[f"contiguous/{name}"] = data
         f.create_dataset(f"chunked/{name}", data=data, chunks=(2, 2, 3, 4), compression="gzip", shuffle=True)
+with new("half.h5") as f:
+    half = (four % 128 - 60) / 8
+    half[0, 0, 0, :4] = 65504, -(2.0**-24), -65504, 0.333251953125
+    for t in ["<f2", ">f2"]:
+        name = t.replace("<", "le_").replace(">", "be_")
+        f[f"contiguous/{name}"] = half.astype(t)
+        f.create_dataset(f"chunked/{name}", data=half.astype(t), chunks=(2, 2, 3, 4), compression="gzip", shuffle=True)
+    bfloat16 = h5py.h5t.IEEE_F32LE.copy()
+    bfloat16.set_fields(15, 7, 8, 0, 7)
+    bfloat16.set_size(2)
+    bfloat16.set_ebias(127)
+    h5py.h5d.create(f.id, b"bfloat16", bfloat16, h5py.h5s.create_simple((3, 5, 4, 6)))
 with new("layouts.h5") as f:
     u2 = four.astype("<u2")
     f.create_dataset("lzf", data=u2, chunks=(1, 3, 4, 6), compression="lzf")

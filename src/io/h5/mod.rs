@@ -82,12 +82,15 @@ pub(crate) fn kind_of(dtype: &Datatype) -> Option<Stored> {
         TypeDescriptor::Integer(IntSize::U2) => Kind::I16,
         TypeDescriptor::Integer(IntSize::U4) => Kind::I32,
         TypeDescriptor::Integer(IntSize::U8) => Kind::I64,
+        TypeDescriptor::Float(FloatSize::U2) => Kind::F16,
         TypeDescriptor::Float(FloatSize::U4) => Kind::F32,
         TypeDescriptor::Float(FloatSize::U8) => Kind::F64,
         _ => return None,
     };
     let big_endian = dtype.byte_order() == hdf5::datatype::ByteOrder::BigEndian && kind.bytes() > 1;
-    Some(Stored { kind, big_endian })
+    let stored = Stored { kind, big_endian };
+    // bfloat16 has two bytes too, and numbers that half precision has not.
+    (kind != Kind::F16 || raw::is_standard(dtype, stored).unwrap_or(false)).then_some(stored)
 }
 
 /// The library's type for `kind` in the byte order of this machine.
@@ -101,8 +104,7 @@ pub(crate) fn native_type(kind: Kind) -> hdf5::Result<Datatype> {
         Kind::I32 => Datatype::from_type::<i32>(),
         Kind::U64 => Datatype::from_type::<u64>(),
         Kind::I64 => Datatype::from_type::<i64>(),
-        // The reader names no dataset's type so.
-        Kind::F16 => Err("half precision".into()),
+        Kind::F16 => Datatype::from_descriptor(&TypeDescriptor::Float(FloatSize::U2)),
         Kind::F32 => Datatype::from_type::<f32>(),
         Kind::F64 => Datatype::from_type::<f64>(),
     }
