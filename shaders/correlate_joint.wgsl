@@ -17,10 +17,12 @@ struct Params {
 @group(0) @binding(2) var<storage, read> heads: array<vec4<u32>>;
 // Of each spot: pixel (y in the low half), indices (h in the low half), position relative to the pixel (floats).
 @group(0) @binding(3) var<storage, read> spots: array<vec4<u32>>;
+// A bit for each pixel of a frame: it holds no data in any. Read if MASKED.
+@group(0) @binding(4) var<storage, read> masked: array<u32>;
 // Of each spot: amplitude (negative: not used), background, their change in this step, and what the step changes of that (2 × 2).
-@group(0) @binding(4) var<storage, read_write> own: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> own: array<vec4<f32>>;
 // Of each frame: 6 steps, 18 sums of the Fisher matrix, χ², pixels, spots, steps, status, scatter of spots and its number.
-@group(0) @binding(5) var<storage, read_write> fits: array<f32>;
+@group(0) @binding(6) var<storage, read_write> fits: array<f32>;
 
 const THREADS = 64u;
 const VALUES = 27u;
@@ -105,6 +107,9 @@ fn pixel(start: u32, spot: vec4<u32>, at: vec2<i32>, window2: f32) -> vec2<f32> 
         return vec2<f32>(0.0);
     }
     let i = u32(y) * p.width + u32(x);
+    if MASKED && ((masked[i / 32u] >> (i % 32u)) & 1u) != 0u {
+        return vec2<f32>(0.0);
+    }
     let word = frames[start + i / LANES];
     if missing(word) {
         return vec2<f32>(0.0);

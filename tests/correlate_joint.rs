@@ -55,6 +55,19 @@ fn run_on<T: Sample>(
     threads: usize,
     block: Option<u64>,
 ) -> Vec<Fit> {
+    run_masked(backend, frames, size, starts, settings, &[], (threads, block)).unwrap()
+}
+
+/// The same without `masked` pixels, for some threads and a size of blocks.
+fn run_masked<T: Sample>(
+    backend: &Backend,
+    frames: &[T],
+    size: [usize; 2],
+    starts: &[Option<Lattice>],
+    settings: Settings,
+    masked: &[u32],
+    (threads, block): (usize, Option<u64>),
+) -> emstream::Result<Vec<Fit>> {
     let nav = [1, starts.len()];
     let scan = MemoryScan::new(nav, size, frames.to_vec()).unwrap();
     let selection = Selection::all(nav);
@@ -67,8 +80,9 @@ fn run_on<T: Sample>(
         settings,
         starts: starts.into(),
         indices: Range::symmetric(12),
+        masked: masked.into(),
     }));
-    pass.run(backend, &Resident::none(), &control).unwrap().take(handle).unwrap()
+    pass.run(backend, &Resident::none(), &control)?.take(handle)
 }
 
 #[test]
@@ -531,6 +545,7 @@ fn a_range_of_indices() {
             settings,
             starts: starts.clone().into(),
             indices: Range { first, last },
+            masked: [].into(),
         };
         let mut pass = Pass::new("test", &scan, &selection);
         let handle = pass.add(JointFit(params));
@@ -547,6 +562,52 @@ fn a_range_of_indices() {
     }
     agree(&cpu, &range(&gpu, 0, 2).unwrap());
     assert!(range(&Backend::Cpu, 1, 1).is_err() && range(&Backend::Cpu, 0, 2000).is_err());
+}
+
+/// What masked pixels hold counts nowhere, on either backend; without them the errors are as large as they say.
+#[test]
+fn masked_pixels_are_left_out() {
+    let gpu = common::gpu();
+    let frames: Vec<u8> = load("correlate_reference", "frames");
+    let truth = lattices(&load("joint_truth", "truth"));
+    let starts: Vec<Option<Lattice>> = lattices(&load("joint_truth", "start")).into_iter().map(Some).collect();
+    let settings = Settings {
+        shape: Shape::disk(1.7),
+        free_shape: false,
+    };
+    // The gaps between a detector's chips, and the last pixel.
+    let in_gap = |p: u32| (60..64).contains(&(p / 144)) || (80..84).contains(&(p % 144)) || p == 144 * 144 - 1;
+    let masked: Vec<u32> = (0..144 * 144).filter(|&p| in_gap(p)).collect();
+    let filled = |value: u8| -> Vec<u8> {
+        let pixel = |(n, &v): (usize, &u8)| if in_gap(n as u32 % (144 * 144)) { value } else { v };
+        frames.iter().enumerate().map(pixel).collect()
+    };
+    let run = |backend: &Backend, frames: &[u8], block| {
+        run_masked(backend, frames, [144, 144], &starts, settings, &masked, (2, block)).unwrap()
+    };
+    let text = |fits: &[Fit]| format!("{fits:?}");
+    let cpu = run(&Backend::Cpu, &filled(0), None);
+    assert_eq!(text(&cpu), text(&run(&Backend::Cpu, &filled(255), Some(1))));
+    let on_gpu = run(&gpu, &filled(0), None);
+    assert_eq!(text(&on_gpu), text(&run(&gpu, &filled(255), Some(1 << 18))));
+    agree(&cpu, &on_gpu);
+    // As pixels that are not numbers, which both leave out.
+    let number = |(v, n): (&u8, u32)| if in_gap(n % (144 * 144)) { f32::NAN } else { f32::from(*v) };
+    let floats: Vec<f32> = frames.iter().zip(0..).map(number).collect();
+    assert_eq!(
+        text(&cpu),
+        text(&run_on(&Backend::Cpu, &floats, [144, 144], &starts, settings, 1, None))
+    );
+    let mut covered = 0;
+    for (fit, truth) in cpu.iter().zip(&truth) {
+        let (e, f, t) = (numbers(&fit.errors()), numbers(&fit.lattice), numbers(truth));
+        covered += (0..6).filter(|&i| (f[i] - t[i]).abs() < e[i]).count();
+    }
+    let share = covered as f64 / (6 * cpu.len()) as f64;
+    assert!((share - 0.683).abs() < 0.07, "{share}");
+    let outside = [144 * 144];
+    let wrong = run_masked(&Backend::Cpu, &frames, [144, 144], &starts, settings, &outside, (1, None));
+    assert!(wrong.unwrap_err().to_string().contains("masked pixels"));
 }
 
 /// Disks whose pixels collect what falls on their area, 5 × 5 points each: the smooth profile is found to be better, and positions

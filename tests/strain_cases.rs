@@ -1,9 +1,11 @@
-//! Scans that once went wrong: closely spaced disks, a common reference along a, few counts, part of the indices, normalised frames.
+//! Scans that once went wrong: closely spaced disks, a common reference along a, few counts, part of the indices, a beam stop, normalised
+//! frames.
 
 mod strain_support;
 
-use emstream::io::Scan;
 use emstream::io::memory::MemoryScan;
+use emstream::io::{self, BadPixels, OpenOptions, Scan, write};
+use emstream::pixel::{FrameShape, Pixel};
 use emstream::simulate::{Parameters, Polycrystal, Simulated};
 use emstream::workflows::cluster;
 use emstream::workflows::strain::{Correlation, Indices, Params, Reference, Strain, StrainAxes};
@@ -140,15 +142,82 @@ fn the_joint_fit_keeps_to_the_indices() {
     assert!(part > 1.5 * all, "{part} {all}");
 }
 
+/// All pixels of a scan, as stored.
+fn pixels(scan: &Simulated) -> Vec<u16> {
+    let (frames, size) = (scan.info().frames(), scan.info().frame);
+    let mut pixels = vec![0u16; frames as usize * size.pixels()];
+    let numbers: Vec<u64> = (0..frames).collect();
+    scan.read(&numbers, size.bytes(), bytemuck::cast_slice_mut(&mut pixels), &control(2))
+        .unwrap();
+    pixels
+}
+
+/// A beam stop costs the disks that it hides and no more, whether a mask tells of it or pixels that are not numbers.
+#[test]
+fn pixels_without_data_are_not_fitted() {
+    let (scan, truth, grains) = simulated("nav=[8,10]\npixel=\"u16\"\ngrains=2\ndose=1\nseed=6");
+    let (nav, frame) = (scan.info().nav, scan.info().frame);
+    let zero = truth.lattices[0].zero.map(|v| v.round() as usize);
+    let stop = |p: usize| (zero[0] - 2..zero[0] + 3).contains(&(p / frame.width)) && p % frame.width < zero[1] + 2;
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, nav: [usize; 2], pixel, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        let mut file = write::create(&path, nav, FrameShape { pixel, ..frame }, true).unwrap();
+        file.write(bytes).unwrap();
+        file.finish().unwrap();
+        path
+    };
+    let whole = pixels(&scan);
+    let hidden = |(n, &v): (usize, &u16)| (!stop(n % frame.pixels())).then_some(v);
+    let zeros: Vec<u16> = whole.iter().enumerate().map(|p| hidden(p).unwrap_or(0)).collect();
+    let nan: Vec<f32> = whole
+        .iter()
+        .enumerate()
+        .map(|p| hidden(p).map_or(f32::NAN, f32::from))
+        .collect();
+    let mask: Vec<u8> = (0..frame.pixels()).map(|p| u8::from(stop(p))).collect();
+    let mask_path = dir.path().join("mask.png");
+    let mut image = png::Encoder::new(
+        std::fs::File::create(&mask_path).unwrap(),
+        frame.width as u32,
+        frame.height as u32,
+    );
+    image.set_color(png::ColorType::Grayscale);
+    image.write_header().unwrap().write_image_data(&mask).unwrap();
+    let error = |name: &str, scan: &dyn Scan| {
+        let result = strain(scan, grains.clone(), &Params::default());
+        assert!(
+            result.why.as_deref().unwrap().contains("smaller than those of fast"),
+            "{:?}",
+            result.why
+        );
+        let zeros = (0..80).map(|n| off(fit(&result, n).lattice.zero, truth.lattices[n].zero));
+        let (median, covered) = (spread(zeros.collect())[0], coverage(&result, &truth.lattices));
+        eprintln!("{name}: zero off by {median:.4} px, errors cover {covered:.3}");
+        assert!((covered - 0.683).abs() < 0.06, "{name}: {covered}");
+        median
+    };
+    let seen = error("no stop", &scan);
+    let masked = OpenOptions {
+        bad_pixels: BadPixels::File(mask_path),
+        ..OpenOptions::default()
+    };
+    let zeros = file("zeros.npy", nav, Pixel::U16, bytemuck::cast_slice(&zeros));
+    let behind = error("mask", &*io::open(&zeros, &masked, &control(2)).unwrap());
+    let nan = open(&file("nan.npy", nav, Pixel::F32, bytemuck::cast_slice(&nan)));
+    let numberless = error("not a number", &*nan);
+    assert!(
+        behind < 1.15 * seen && numberless < 1.15 * seen,
+        "{behind} {numberless} {seen}"
+    );
+}
+
 /// Frames divided by their sum: nothing is fitted, and it is said why.
 #[test]
 fn normalised_frames_and_large_disks_are_told_of() {
     let (scan, _, grains) = simulated("nav=[4,6]\npixel=\"u16\"\ngrains=1\ndose=3\nseed=4");
     let frame = scan.info().frame;
-    let mut pixels = vec![0u16; 24 * frame.pixels()];
-    let numbers: Vec<u64> = (0..24).collect();
-    scan.read(&numbers, frame.bytes(), bytemuck::cast_slice_mut(&mut pixels), &control(2))
-        .unwrap();
+    let pixels = pixels(&scan);
     let mut shares = Vec::with_capacity(pixels.len());
     for frame in pixels.chunks(frame.pixels()) {
         let sum: f32 = frame.iter().map(|&v| f32::from(v)).sum();

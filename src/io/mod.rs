@@ -160,6 +160,11 @@ pub trait Scan: Send + Sync {
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
+    /// Pixels of the frame, numbered in C order, that hold no data but the median of their neighbours: those of `--bad-pixels`, and those
+    /// that were not finite in any of the frames read so far. Ascending.
+    fn replaced(&self) -> Vec<u32> {
+        Vec::new()
+    }
     /// Hints that these frames will be read soon; may start reading ahead, never blocks.
     fn prefetch(&self, _frames: std::ops::Range<u64>) {}
 }

@@ -20,6 +20,10 @@ impl Operator for JointFit {
         if starts != frames {
             return Err(Error::parameter("start lattices", format!("{starts} for {frames} frames")));
         }
+        if let Some(pixel) = self.0.masked.iter().find(|&&p| p as usize >= job.frame.pixels()) {
+            let what = format!("{pixel} in frames of {} pixels", job.frame.pixels());
+            return Err(Error::parameter("masked pixels", what));
+        }
         let Range { first, last } = self.0.indices;
         if first >= last || first < -1000 || last > 1000 {
             let what = format!("{first}..{last} (want at least two, from −1000 to 1000)");

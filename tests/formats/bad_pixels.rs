@@ -106,6 +106,7 @@ fn bad_pixels_from_a_file() {
             "{:?}",
             scan.info().notes
         );
+        assert_eq!(scan.replaced(), [0, 54, 55]);
         let got = all(scan.as_ref());
         for (k, (&g, &v)) in got.iter().zip(&values_u16).enumerate() {
             let (f, y, x) = (k / 120, k % 120 / 10, k % 10);
@@ -212,6 +213,11 @@ fn non_finite_pixels_are_replaced_and_counted_once() {
     assert!(scan.warnings().is_empty());
     let got = all(scan.as_ref());
     assert_eq!(values(scan.as_ref(), &[1, 3, 3]).len(), 360);
+    // Frame 0 has every pixel.
+    assert!(scan.replaced().is_empty());
+    let some = open(&path, &with(|o| o.bad_pixels = BadPixels::None));
+    assert_eq!(values(some.as_ref(), &[1, 4]).len(), 240);
+    assert_eq!(some.replaced(), [33, 34]);
     assert_eq!(
         scan.warnings(),
         ["123 non-finite pixels in 3 frames were replaced by the local median"]

@@ -102,6 +102,7 @@ fn joint_fit(data: &Arc<Data>) -> Option<Box<dyn Case>> {
             settings,
             starts: (0..frames).map(start).collect(),
             indices: joint::Range::symmetric(most),
+            masked: Arc::default(),
         }))
     };
     let note = "Two divisions and a square root for each pixel of the disks; sixteen spots side by side, so few spots leave lanes empty.";

@@ -146,6 +146,9 @@ impl Scan for Mapped {
     fn warnings(&self) -> Vec<String> {
         self.inner.warnings()
     }
+    fn replaced(&self) -> Vec<u32> {
+        self.inner.replaced()
+    }
     fn prefetch(&self, frames: std::ops::Range<u64>) {
         let (Some(first), Some(last)) = (
             self.places.stored(frames.start),

@@ -1,6 +1,7 @@
 //! Bad pixels are replaced before anything else sees them: listed or detected ones in every frame, non-finite ones wherever they occur.
 
 mod detect;
+mod finite;
 mod mask;
 
 use super::{Scan, ScanInfo};
@@ -8,10 +9,9 @@ use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::pixel::{FrameShape, Pixel, Sample};
 use crate::with_pixel;
+use finite::NonFinite;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Which pixels of the detector are bad (`--bad-pixels`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,31 +76,7 @@ struct Repaired {
     sources: Vec<(u32, Vec<u32>)>,
     /// Good pixels for those without.
     far: Vec<u32>,
-    count: NonFinite,
-}
-
-/// Non-finite pixels found so far; a frame that is read twice counts once.
-#[derive(Default)]
-struct NonFinite {
-    pixels: AtomicU64,
-    frames: AtomicU64,
-    seen: OnceLock<Vec<AtomicU64>>,
-}
-
-impl NonFinite {
-    fn add(&self, frame: u64, of: u64, pixels: u64) {
-        let seen = self
-            .seen
-            .get_or_init(|| (0..of.div_ceil(64)).map(|_| AtomicU64::new(0)).collect());
-        let Some(word) = usize::try_from(frame / 64).ok().and_then(|i| seen.get(i)) else {
-            return;
-        };
-        let bit = 1 << (frame % 64);
-        if word.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-            self.pixels.fetch_add(pixels, Ordering::Relaxed);
-            self.frames.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    seen: NonFinite,
 }
 
 impl Repaired {
@@ -118,7 +94,7 @@ impl Repaired {
             info,
             sources,
             far: spread(&good),
-            count: NonFinite::default(),
+            seen: NonFinite::default(),
         }
     }
 
@@ -130,8 +106,11 @@ impl Repaired {
                 .get(p as usize * size..)
                 .map_or(T::zeroed(), |b| bytemuck::pod_read_unaligned(&b[..size]))
         };
-        if T::PIXEL == Pixel::F32 && !all_finite(bytes) {
-            return self.repair_floats(frame, bytes);
+        if T::PIXEL == Pixel::F32 {
+            if !all_finite(bytes) {
+                return self.repair_floats(frame, bytes);
+            }
+            self.seen.whole();
         }
         let mut values = Vec::new();
         for (p, from) in &self.sources {
@@ -148,7 +127,7 @@ impl Repaired {
     fn repair_floats(&self, frame: u64, bytes: &mut [u8]) {
         let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)).collect();
         let mut good: Vec<bool> = values.iter().map(|v| v.is_finite()).collect();
-        let found = good.iter().filter(|&&g| !g).count() as u64;
+        self.seen.add(frame, self.info.frames(), &good);
         for (p, _) in &self.sources {
             good[*p as usize] = false;
         }
@@ -165,7 +144,6 @@ impl Repaired {
             let value = if around.is_empty() { far } else { median(&mut around) };
             *place = value.to_ne_bytes();
         }
-        self.count.add(frame, self.info.frames(), found);
     }
 }
 
@@ -186,10 +164,7 @@ impl Scan for Repaired {
     }
     fn warnings(&self) -> Vec<String> {
         let mut all = self.inner.warnings();
-        let (pixels, frames) = (
-            self.count.pixels.load(Ordering::Relaxed),
-            self.count.frames.load(Ordering::Relaxed),
-        );
+        let [pixels, frames] = self.seen.counts();
         if pixels > 0 {
             let s = |n: u64| if n == 1 { "" } else { "s" };
             let were = if pixels == 1 { "was" } else { "were" };
@@ -199,6 +174,13 @@ impl Scan for Repaired {
                 s(frames)
             ));
         }
+        all
+    }
+    fn replaced(&self) -> Vec<u32> {
+        let mut all: Vec<u32> = self.sources.iter().map(|(p, _)| *p).collect();
+        all.extend(self.seen.always(self.info.frame.pixels()));
+        all.sort_unstable();
+        all.dedup();
         all
     }
     fn prefetch(&self, frames: Range<u64>) {

@@ -44,6 +44,8 @@ pub(super) struct Refinement<'a> {
     pub radius: f64,
     /// Indices of the spots that are fitted.
     pub indices: Indices,
+    /// Pixels without data, once the frames have been read ([`Scan::replaced`]).
+    pub masked: Arc<[u32]>,
     pub control: &'a Control,
 }
 
@@ -237,7 +239,7 @@ impl Refinement<'_> {
                 return Ok(None);
             }
             let (truth, window) = (fit.lattice, simulated::window(&shape));
-            let pixels = crate::workflows::read_frame(self.scan, m.frame, self.control)?;
+            let pixels = self.data(m.frame)?;
             let disks = Disks { shape, lattice: truth };
             let seen = Seen::of(pixels.view(), &disks, self.indices, window);
             let start = start(&m.fit.lattice);
@@ -258,6 +260,7 @@ impl Refinement<'_> {
                 shape,
                 indices: self.indices,
                 frame: (frame.height, frame.width),
+                masked: &self.masked,
                 examples: &own.map(|(_, e)| e.clone()).collect::<Vec<_>>(),
                 gain,
                 seed: n as u64,
@@ -267,6 +270,18 @@ impl Refinement<'_> {
         let factors: Vec<f64> = (0..clusters).into_par_iter().map(of_cluster).collect::<Result<_>>()?;
         log::debug!("errors of the joint fit in simulated frames, relative to what it claims: {factors:.2?}");
         Ok(factors)
+    }
+
+    /// A frame, by its number in the scan, NaN where there is no data.
+    fn data(&self, number: u64) -> Result<Array2<f64>> {
+        let mut frame = crate::workflows::read_frame(self.scan, number, self.control)?;
+        let pixels = frame.as_slice_mut().unwrap_or_default();
+        for &p in self.masked.iter() {
+            if let Some(pixel) = pixels.get_mut(p as usize) {
+                *pixel = f64::NAN;
+            }
+        }
+        Ok(frame)
     }
 
     fn pass(
@@ -281,6 +296,7 @@ impl Refinement<'_> {
             settings,
             starts: Arc::from(starts),
             indices: self.indices.into(),
+            masked: Arc::clone(&self.masked),
         };
         let mut pass = Pass::new("joint fit", self.scan, selection);
         let fits = pass.add(JointFit(params));
@@ -309,7 +325,7 @@ impl Refinement<'_> {
                 shape,
                 lattice: fit.lattice,
             });
-            let pixels = crate::workflows::read_frame(self.scan, number, self.control)?;
+            let pixels = self.data(number)?;
             Ok(profile::compare(pixels.view(), &disks, self.indices))
         };
         let frames: Vec<_> = some.iter().zip(sharp.iter().zip(smooth)).collect();

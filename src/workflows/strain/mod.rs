@@ -233,6 +233,7 @@ pub fn run(
             labels: &clustering.labels,
             radius: params.lattice_radius,
             indices: params.indices,
+            masked: scan.replaced().into(),
             control,
         };
         let asked = params.correlation == Correlation::Joint;

@@ -136,6 +136,8 @@ pub(super) struct Simulation<'a> {
     pub shape: Shape,
     pub indices: Indices,
     pub frame: (usize, usize),
+    /// Pixels without data.
+    pub masked: &'a [u32],
     pub examples: &'a [Example],
     /// Pixel value of an electron.
     pub gain: f64,
@@ -153,6 +155,7 @@ impl Simulation<'_> {
             free_shape: false,
         };
         let fitter = Joint::new(self.frame.0, self.frame.1, settings);
+        let fitter = fitter.map(|f| f.without(self.masked));
         let (Ok(mut fitter), true) = (fitter, mean > 0.0 && mean < MOST_COUNTS * self.gain) else {
             return 1.0;
         };
@@ -293,6 +296,7 @@ mod tests {
                 shape: Shape::disk(2.0),
                 indices: INDICES,
                 frame: (80, 80),
+                masked: &[],
                 examples: &examples(amplitude, background, 1.0),
                 gain: 1.0,
                 seed: 5,

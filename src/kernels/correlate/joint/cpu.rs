@@ -28,6 +28,8 @@ pub struct Joint {
     height: usize,
     width: usize,
     settings: Settings,
+    /// Whether a pixel holds no data; empty if all do.
+    masked: Vec<bool>,
     /// Pixels of the largest window relative to a spot's whole position, and their squared distance, nearest first.
     around: Vec<([i32; 2], f64)>,
     /// The same for the kernels.
@@ -69,11 +71,27 @@ impl Joint {
             height,
             width,
             settings,
+            masked: Vec::new(),
             offsets: around.iter().map(|(at, _)| at.map(|v| v as f32)).collect(),
             around,
             pixels: Vec::new(),
             groups: Vec::new(),
         })
+    }
+
+    /// The same, leaving out `masked` pixels, numbered in C order, of every frame.
+    #[must_use]
+    pub fn without(mut self, masked: &[u32]) -> Self {
+        self.masked.clear();
+        if !masked.is_empty() {
+            self.masked.resize(self.height * self.width, false);
+        }
+        for &pixel in masked {
+            if let Some(place) = self.masked.get_mut(pixel as usize) {
+                *place = true;
+            }
+        }
+        self
     }
 
     /// Fits one frame (C order, as many pixels as announced) from `start`, which must be right to about half a radius, with the spots
@@ -224,7 +242,9 @@ impl Joint {
                 let (y, x) = (y + dy, x + dx);
                 let inside = whole || (y >= 0 && x >= 0 && y < h && x < w);
                 let value = if inside {
-                    frame[y as usize * w as usize + x as usize].to_f32()
+                    let number = y as usize * w as usize + x as usize;
+                    let masked = self.masked.get(number).copied().unwrap_or(false);
+                    if masked { f32::NAN } else { frame[number].to_f32() }
                 } else {
                     f32::NAN
                 };
@@ -275,7 +295,7 @@ struct Collected {
 pub fn stage(shape: FrameShape, params: &Params) -> Result<Box<dyn CpuStage<Part = Part>>> {
     Ok(Box::new(Stage {
         shape,
-        joint: Joint::new(shape.height, shape.width, params.settings)?,
+        joint: Joint::new(shape.height, shape.width, params.settings)?.without(&params.masked),
         params: params.clone(),
         part: None,
     }))

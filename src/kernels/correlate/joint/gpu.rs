@@ -35,13 +35,15 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn Gp
     let most = params.starts.iter().flatten().map(spots).max().unwrap_or(0).max(1);
     let edge = 2 * (disk.reach() + AROUND).ceil() as u64 + 1;
     let per_frame = (16 + 4 * WORDS + most * (SPOT + OWN)) as u64;
+    let masked = bits(&params.masked, shape.pixels());
     let rounds = Rounds::new(gpu, per_frame, u64::from(STEPS) * most as u64 * edge * edge * WORK);
     let frames = rounds.bytes() / per_frame;
     let wgsl = [
         &prelude_of_finite(shape.pixel),
         &format!(
             "const STEPS = {STEPS}u;\nconst ENOUGH = f32({ENOUGH});\nconst NOTHING = f32({NOTHING:?});\n\
-             const FLOOR = f32({FLOOR});\nconst FAR = 3.0e38;\n"
+             const FLOOR = f32({FLOOR});\nconst FAR = 3.0e38;\nconst MASKED = {};\n",
+            !params.masked.is_empty()
         ),
         include_str!("../../../../shaders/correlate_joint.wgsl"),
     ]
@@ -49,8 +51,9 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn Gp
     Ok(Box::new(Stage {
         shape,
         params: params.clone(),
-        pipeline: gpu.pipeline(&format!("correlate_joint {}", shape.pixel), &wgsl, "fit", &[], 3, 2)?,
+        pipeline: gpu.pipeline(&format!("correlate_joint {}", shape.pixel), &wgsl, "fit", &[], 4, 2)?,
         rounds,
+        masked: gpu.buffer_with("masked pixels", bytemuck::cast_slice(&masked))?,
         heads: gpu.buffer("frames to fit", frames * 16)?,
         spots: gpu.buffer("spots to fit", frames * (most * SPOT) as u64)?,
         own: gpu.buffer("disks", frames * (most * OWN) as u64)?,
@@ -66,11 +69,23 @@ fn list(start: &Lattice, shape: FrameShape, range: Range) -> impl Iterator<Item 
         .filter_map(move |i| Some((i, base(&start, i, h, w)?)))
 }
 
+/// A bit for each pixel, from the lowest of each word on; one word if none is masked.
+fn bits(masked: &[u32], pixels: usize) -> Vec<u32> {
+    let mut words = vec![0u32; if masked.is_empty() { 1 } else { pixels.div_ceil(32) }];
+    for &pixel in masked {
+        if let Some(word) = words.get_mut(pixel as usize / 32) {
+            *word |= 1 << (pixel % 32);
+        }
+    }
+    words
+}
+
 struct Stage {
     shape: FrameShape,
     params: Params,
     pipeline: Pipeline,
     rounds: Rounds,
+    masked: Buffer,
     heads: Buffer,
     spots: Buffer,
     own: Buffer,
@@ -82,7 +97,7 @@ impl GpuStage for Stage {
 
     fn cost(&self) -> Cost {
         Cost {
-            fixed: self.rounds.bytes(),
+            fixed: self.rounds.bytes() + self.masked.size(),
             per_frame: 4 * WORDS as u64,
         }
     }
@@ -125,7 +140,7 @@ impl GpuStage for Stage {
                 (disk.edge as f32).to_bits(),
                 u32::from(disk.smooth),
             ];
-            let buffers: [&wgpu::Buffer; 5] = [block.buffer, &self.heads, &self.spots, &self.own, &self.fits];
+            let buffers: [&wgpu::Buffer; 6] = [block.buffer, &self.heads, &self.spots, &self.masked, &self.own, &self.fits];
             rec.dispatch(&self.pipeline, bytemuck::cast_slice(&params), &buffers, count as u64)?;
             rec.read(&self.fits, 0, (count * 4 * WORDS) as u64)?;
         }

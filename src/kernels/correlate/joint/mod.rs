@@ -25,7 +25,7 @@
 //! steps, and the sums once more at the result. On the CPU sixteen spots lie side by side, sums over pixels are float32 and all else
 //! float64, in a fixed order of IEEE 754 operations: the same bits on every machine. On
 //! the GPU a workgroup takes a frame, numbers are float32 relative to where the fit starts, and 128 bytes a frame come back, from
-//! which the host makes the covariance; 64 bytes of device memory a spot hold what is fitted for it alone. The last step is shorter than
+//! which the host makes the covariance; 64 bytes of device memory a spot hold what is fitted for it alone, a bit a pixel says which are masked. The last step is shorter than
 //! 0.05 of a standard error; the backends agree within 0.05. The shape of the disks ([`Settings::free_shape`]) is fitted on the CPU.
 
 pub mod cpu;
@@ -225,6 +225,8 @@ pub struct Params {
     pub starts: Arc<[Option<Lattice>]>,
     /// Indices h and k of the spots, as far as these lie in the frame.
     pub indices: Range,
+    /// Pixels, numbered in C order, that hold no data in any frame and are left out.
+    pub masked: Arc<[u32]>,
 }
 
 /// First and last of both lattice indices.
@@ -259,10 +261,10 @@ pub struct Part {
     pub fits: Vec<Fit>,
 }
 
-/// Memory of one worker: the windows, at most some frames' worth of pixels, and the fits of a leaf.
+/// Memory of one worker: the windows, at most some frames' worth of pixels, which of these are masked, and the fits of a leaf.
 pub fn cost(shape: FrameShape) -> Cost {
     Cost {
-        fixed: 4 * 16 * shape.pixels() as u64 + 2 * LEAF * size_of::<Fit>() as u64,
+        fixed: (4 * 16 + 1) * shape.pixels() as u64 + 2 * LEAF * size_of::<Fit>() as u64,
         per_frame: 0,
     }
 }
