@@ -327,7 +327,7 @@ impl Job<'_> {
                 let shifts = numbers.par_iter().map(|&number| {
                     control.check()?;
                     let pattern = read_frame(&*self.map.scan, number, control)?;
-                    registration.find(pattern.view(), self.params.upsample)
+                    registration.find_in_common(pattern.view(), self.params.upsample)
                 });
                 let shifts = shifts.collect::<Result<Vec<_>>>()?;
                 let both = similar.score.iter().zip(&shifts);
