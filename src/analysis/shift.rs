@@ -157,8 +157,8 @@ impl Registration {
             };
             // Windows need no zeros around them, as edges are zero already.
             let part = Registration::new(own.view(), [self.shape.0, self.shape.1])?;
-            let (between, norm) = part.product(other.view())?;
-            if norm > 0.0 {
+            let (between, contrast) = part.product(other.view())?;
+            if contrast > 0.0 {
                 let sizes = [part.shape.0, part.shape.1];
                 let (rest, _) = part.near(&between, [0, 0], upsample, |k, d| shared(sizes[k], d));
                 shift = [0, 1].map(|k| whole[k] as f64 + rest[k]);
