@@ -130,6 +130,13 @@ fn the_program_processes_draws_and_images() {
     fails(&["bse", "map.h5", "-o", "x.h5", "--grid", "200x1"], "--grid");
     fails(&["bse", "map.h5", "-o", "x.h5", "--region", "0,0,121,1"], "--region");
     fails(&["bse", "map.h5", "-o", "x.h5", "--grid", "7"], "--grid");
+    // The page's name is taken: no file appears without it, and what is there stays.
+    for command in ["bse", "process"] {
+        std::fs::write(dir.path().join("x.report.html"), "mine").unwrap();
+        fails(&[command, "map.h5", "-o", "x.h5"], "x.report.html");
+        assert_eq!(std::fs::read(dir.path().join("x.report.html")).unwrap(), b"mine");
+        assert!(!dir.path().join("x.params.toml").exists());
+    }
     assert!(!dir.path().join("x.h5").exists(), "nothing half-written");
 }
 

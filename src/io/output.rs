@@ -68,6 +68,14 @@ impl AtomicFile {
     /// # Errors
     /// [`Error::Io`], after which nothing is left behind and an existing file is as it was.
     pub fn finish(self) -> Result<()> {
+        self.settle()?.appear()
+    }
+    /// Writes what is buffered and waits for the disk; the file has its name only after [`Settled::appear`]. So nothing but a rename can
+    /// fail any more when several files are to appear together.
+    ///
+    /// # Errors
+    /// As [`AtomicFile::finish`].
+    pub fn settle(self) -> Result<Settled> {
         let AtomicFile {
             writer,
             target,
@@ -75,9 +83,38 @@ impl AtomicFile {
         } = self;
         let temp = writer
             .into_inner()
-            .map_err(|e| Error::io(&target, "cannot write", e.into_error()))?;
+            .map_err(|e| Error::io(&target, "cannot write", plain(e.into_error())))?;
         temp.as_file().sync_all().map_err(|e| Error::io(&target, "cannot write", e))?;
-        persist(temp.into_temp_path(), &target, overwrite)
+        let temp = temp.into_temp_path();
+        Ok(Settled { temp, target, overwrite })
+    }
+}
+
+/// A file that is whole on the disk and has not its name yet; dropped, it leaves nothing.
+#[derive(Debug)]
+pub struct Settled {
+    temp: TempPath,
+    target: PathBuf,
+    overwrite: bool,
+}
+
+impl Settled {
+    /// A file of these `bytes`.
+    ///
+    /// # Errors
+    /// As [`AtomicFile`].
+    pub fn of(target: impl AsRef<Path>, overwrite: bool, bytes: &[u8]) -> Result<Self> {
+        let mut file = AtomicFile::create(target.as_ref(), overwrite)?;
+        file.write_all(bytes)
+            .map_err(|e| Error::io(target.as_ref(), "cannot write", plain(e)))?;
+        file.settle()
+    }
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the name was taken meanwhile, or the system refuses.
+    pub fn appear(self) -> Result<()> {
+        persist(self.temp, &self.target, self.overwrite)
     }
 }
 
@@ -101,10 +138,7 @@ impl std::io::Seek for AtomicFile {
 /// # Errors
 /// As [`AtomicFile`].
 pub fn write_file(target: impl AsRef<Path>, overwrite: bool, bytes: &[u8]) -> Result<()> {
-    let mut file = AtomicFile::create(target.as_ref(), overwrite)?;
-    file.write_all(bytes)
-        .map_err(|e| Error::io(target.as_ref(), "cannot write", e))?;
-    file.finish()
+    Settled::of(target, overwrite, bytes)?.appear()
 }
 
 /// An empty temporary file beside `target`, with the permissions of any new file.

@@ -4,7 +4,7 @@
 use crate::engine::{FrameSink, Selection};
 use crate::error::{Error, Result};
 use crate::io::ebsd::{Codec, Description, PatternWriter, Store};
-use crate::io::output::write_file;
+use crate::io::output::Settled;
 use crate::io::results::{Meta, Provenance, ResultFile, Value};
 use crate::pixel::FrameShape;
 use crate::report::html::Report;
@@ -86,12 +86,13 @@ impl Target {
     /// Completes the file and writes parameters and page beside it. Returns the page's place.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; then no new file is there.
     pub fn finish(self, provenance: &Provenance, page: &str) -> Result<PathBuf> {
         let (path, overwrite) = match &self {
             Target::New { file, overwrite } => (file.target().to_owned(), *overwrite),
             Target::InPlace(store) => (store.target().to_owned(), true),
         };
+        let beside = Beside::new(&path, overwrite, &provenance.parameters, page)?;
         match self {
             Target::New { file, .. } => {
                 file.provenance(provenance)?;
@@ -99,7 +100,7 @@ impl Target {
             }
             Target::InPlace(store) => store.finish()?,
         }
-        write_beside(&path, overwrite, &provenance.parameters, page)
+        beside.appear()
     }
 }
 
@@ -166,14 +167,15 @@ impl Stack {
     /// Names the patterns, completes the file and writes parameters and page beside it. Returns the page's place.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; then no new file is there.
     pub fn finish(self, unit: &str, meaning: &str, provenance: &Provenance, page: &str) -> Result<PathBuf> {
         let writer = Arc::into_inner(self.writer);
         let writer = writer.ok_or_else(|| Error::Internal("patterns are still being written".into()))?;
         writer.finish(unit, meaning)?;
         let path = self.store.target().to_owned();
+        let beside = Beside::new(&path, self.overwrite, &provenance.parameters, page)?;
         self.store.finish()?;
-        write_beside(&path, self.overwrite, &provenance.parameters, page)
+        beside.appear()
     }
 }
 
@@ -214,18 +216,36 @@ pub(super) fn timed(report: &mut Report, timings: &Timings) {
     }
 }
 
-/// Writes `NAME.params.toml` and `NAME.report.html` beside `path`; returns the latter.
-fn write_beside(path: &Path, overwrite: bool, parameters: &str, page: &str) -> Result<PathBuf> {
-    let beside = |ending: &str| -> Result<PathBuf> {
+/// `NAME.params.toml` and `NAME.report.html`, whole on the disk, before the file that they belong to has its name.
+struct Beside {
+    parameters: Settled,
+    page: Settled,
+    place: PathBuf,
+}
+
+impl Beside {
+    /// Writes both for `path`.
+    fn new(path: &Path, overwrite: bool, parameters: &str, page: &str) -> Result<Beside> {
         let stem = path
             .file_stem()
             .ok_or_else(|| Error::parameter("-o", format!("{} names no file", path.display())))?;
-        let mut name = OsString::from(stem);
-        name.push(ending);
-        Ok(path.with_file_name(name))
-    };
-    write_file(beside(".params.toml")?, overwrite, parameters.as_bytes())?;
-    let report = beside(".report.html")?;
-    write_file(&report, overwrite, page.as_bytes())?;
-    Ok(report)
+        let named = |ending: &str| {
+            let mut name = OsString::from(stem);
+            name.push(ending);
+            path.with_file_name(name)
+        };
+        let place = named(".report.html");
+        Ok(Beside {
+            parameters: Settled::of(named(".params.toml"), overwrite, parameters.as_bytes())?,
+            page: Settled::of(&place, overwrite, page.as_bytes())?,
+            place,
+        })
+    }
+
+    /// Gives both their names; returns the page's place.
+    fn appear(self) -> Result<PathBuf> {
+        self.parameters.appear()?;
+        self.page.appear()?;
+        Ok(self.place)
+    }
 }
