@@ -98,7 +98,7 @@ fn place(spot: vec4<u32>) -> vec2<f32> {
     return vec2<f32>(bitcast<f32>(spot.z), bitcast<f32>(spot.w)) + shift(&moved, indices_of(spot));
 }
 
-// A pixel of a window: its value, and 1 if it counts.
+// A pixel of a window: its value above the pedestal, and 1 if it counts.
 fn pixel(start: u32, spot: vec4<u32>, at: vec2<i32>, window2: f32) -> vec2<f32> {
     let y = i32(spot.x & 0xffffu) + at.x;
     let x = i32(spot.x >> 16u) + at.y;
@@ -114,7 +114,7 @@ fn pixel(start: u32, spot: vec4<u32>, at: vec2<i32>, window2: f32) -> vec2<f32> 
     if missing(word) {
         return vec2<f32>(0.0);
     }
-    return vec2<f32>(value(word, i % LANES), 1.0);
+    return vec2<f32>(value(word, i % LANES) - PEDESTAL, 1.0);
 }
 
 // First amplitudes and backgrounds, as far as one spot tells: mean of the pixels beyond the disk, sums of the profile squared, of profile

@@ -81,6 +81,7 @@ fn run_masked<T: Sample>(
         starts: starts.into(),
         indices: Range::symmetric(12),
         masked: masked.into(),
+        pedestal: 0.0,
     }));
     pass.run(backend, &Resident::none(), &control)?.take(handle)
 }
@@ -546,6 +547,7 @@ fn a_range_of_indices() {
             starts: starts.clone().into(),
             indices: Range { first, last },
             masked: [].into(),
+            pedestal: 0.0,
         };
         let mut pass = Pass::new("test", &scan, &selection);
         let handle = pass.add(JointFit(params));
@@ -650,4 +652,37 @@ fn pixels_have_an_area() {
     assert!(fits[1].0 < 0.2 * fits[0].0 && fits[1].1 < 1e-3 && fits[1].1 < 0.5 * fits[0].1);
     // The mean over a square is that over its width along the radius, but for the disk's curvature.
     assert!((fits[1].2.radius - 1.9).abs() < 0.05 && (fits[1].2.edge - 1.0).abs() < 0.15);
+}
+
+/// Pixels above a pedestal are fitted as the pixels alone are, to the bit, on both backends.
+#[test]
+fn a_pedestal_is_taken_off() {
+    let gpu = common::gpu();
+    let frames: Vec<u8> = load("correlate_reference", "frames");
+    let starts: Vec<Option<Lattice>> = lattices(&load("joint_truth", "start")).into_iter().map(Some).collect();
+    let settings = Settings {
+        shape: Shape::disk(1.7),
+        free_shape: false,
+    };
+    let nav = [1, starts.len()];
+    let fits = |backend: &Backend, offset: u16| -> emstream::Result<Vec<Fit>> {
+        let pixels = frames.iter().map(|&v| u16::from(v) + offset).collect();
+        let scan = MemoryScan::new(nav, [144, 144], pixels).unwrap();
+        let selection = Selection::all(nav);
+        let mut pass = Pass::new("test", &scan, &selection);
+        let handle = pass.add(JointFit(Params {
+            settings,
+            starts: starts.clone().into(),
+            indices: Range::symmetric(12),
+            masked: [].into(),
+            pedestal: f32::from(offset),
+        }));
+        pass.run(backend, &Resident::none(), &Control::new())?.take(handle)
+    };
+    for backend in [&Backend::Cpu, &gpu] {
+        let alone = fits(backend, 0).unwrap();
+        assert!(alone.iter().all(|f| f.status == Status::Converged));
+        assert_eq!(format!("{alone:?}"), format!("{:?}", fits(backend, 1000).unwrap()));
+    }
+    agree(&fits(&Backend::Cpu, 1000).unwrap(), &fits(&gpu, 1000).unwrap());
 }

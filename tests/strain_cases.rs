@@ -1,5 +1,5 @@
 //! Scans that once went wrong: closely spaced disks, a common reference along a, few counts, part of the indices, a beam stop, normalised
-//! frames.
+//! frames, a pedestal.
 
 mod strain_support;
 
@@ -8,7 +8,7 @@ use emstream::io::{self, BadPixels, OpenOptions, Scan, write};
 use emstream::pixel::{FrameShape, Pixel};
 use emstream::simulate::{Parameters, Polycrystal, Simulated};
 use emstream::workflows::cluster;
-use emstream::workflows::strain::{Correlation, Indices, Params, Reference, Strain, StrainAxes};
+use emstream::workflows::strain::{Correlation, Indices, Params, Pedestal, Reference, Strain, StrainAxes};
 use ndarray::Array2;
 use strain_support::*;
 
@@ -265,4 +265,42 @@ fn labels_with_large_gaps_are_refused() {
     assert!(text.contains("--labels") && text.contains("up to 3000"), "{text}");
     let warnings = with(9).unwrap().clustering.warnings;
     assert!(warnings.iter().any(|w| w.contains("labels go up to 9")), "{warnings:?}");
+}
+
+/// An offset of all pixels, a gain and an offset, and read noise leave the joint fit as accurate as counts do, and its errors as right.
+#[test]
+fn a_pedestal_is_taken_off() {
+    let (scan, truth, grains) = simulated("nav=[16,18]\npixel=\"u16\"\ngrains=2\ndose=0.5\nseed=41");
+    let (nav, frame) = (scan.info().nav, scan.info().frame);
+    let counts = pixels(&scan);
+    let run = |value: &dyn Fn(f64) -> f64| {
+        let values = counts.iter().map(|&v| value(f64::from(v)) as f32).collect();
+        let scan = MemoryScan::new(nav, [frame.height, frame.width], values).unwrap();
+        let result = strain(&scan, grains.clone(), &Params::default());
+        assert_eq!(result.correlation, Correlation::Joint, "{:?}", result.why);
+        let offs = result.refined.fits.iter().zip(&truth.lattices).filter_map(|(found, truth)| {
+            let (found, errors) = found.as_ref().and_then(|f| Some((f.lattice, f.errors?)))?;
+            Some([0, 1].map(|k| ((found.zero[k] - truth.zero[k]).abs(), errors.zero[k])))
+        });
+        let offs: Vec<(f64, f64)> = offs.flatten().filter(|(off, _)| *off < 1.0).collect();
+        assert!(offs.len() > 500, "{}", offs.len());
+        let covered = offs.iter().filter(|(off, error)| off <= error).count() as f64 / offs.len() as f64;
+        (spread(offs.iter().map(|o| o.0).collect())[0], covered, result.pedestal)
+    };
+    let (median, share, none) = run(&|v| v);
+    assert_eq!(none, Pedestal::None);
+    for [gain, offset] in [[1.0, 20.0], [1.0, 500.0], [20.0, 1000.0]] {
+        let (off, covered, found) = run(&|v| gain * v + offset);
+        eprintln!("gain {gain} offset {offset}: {off:.4} px ({median:.4}), {covered:.3} ({share:.3}), {found:?}");
+        let Pedestal::At { value, error } = found else {
+            panic!("no pedestal with gain {gain} and offset {offset}");
+        };
+        // The pattern of neighbours is not quite the same.
+        let off_by = (f64::from(value) - offset).abs() / gain;
+        assert!(off_by < 0.03 && error < 0.01 * gain, "{value} {error}");
+        assert!(
+            off < 1.1 * median && (covered - share).abs() < 0.05,
+            "{off} {median} {covered} {share}"
+        );
+    }
 }

@@ -24,6 +24,9 @@ impl Operator for JointFit {
             let what = format!("{pixel} in frames of {} pixels", job.frame.pixels());
             return Err(Error::parameter("masked pixels", what));
         }
+        if !self.0.pedestal.is_finite() {
+            return Err(Error::parameter("pedestal", format!("{} is not finite", self.0.pedestal)));
+        }
         let Range { first, last } = self.0.indices;
         if first >= last || first < -1000 || last > 1000 {
             let what = format!("{first}..{last} (want at least two, from −1000 to 1000)");

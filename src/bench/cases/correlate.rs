@@ -103,6 +103,7 @@ fn joint_fit(data: &Arc<Data>) -> Option<Box<dyn Case>> {
             starts: (0..frames).map(start).collect(),
             indices: joint::Range::symmetric(most),
             masked: Arc::default(),
+            pedestal: 0.0,
         }))
     };
     let note = "Two divisions and a square root for each pixel of the disks; sixteen spots side by side, so few spots leave lanes empty.";

@@ -4,15 +4,19 @@
 //! width; the sample's likelihood decides between the two ([`super::profile`]), and the median is then fixed for all. Frames whose joint
 //! fit does not converge keep their fast result. See [`crate::kernels::correlate::joint`].
 //!
+//! The noise of pixels is that of counts above a pedestal, which neighbouring frames tell ([`super::pedestal`]) and which is taken off.
+//!
 //! Standard errors follow from the counts, or from the scatter of the spots about the lattice where that is larger: something then moves
 //! spots one by one that uniform disks do not know of; at few counts they are too small and multiplied by what frames simulated after
 //! each cluster's mean pattern tell ([`super::simulated`]). So they can be compared with those of the fast refinement, which also come from
 //! the scatter of spots; left to the data, the joint fit is taken if it claims less in most frames of the sample.
 
+use super::claims::{claims, joined, larger, of, size};
+use super::pedestal::{self, Pedestal};
 use super::profile::{self, Disks};
 use super::simulated::{self, Example, Seen, Simulation};
 use super::{Indices, Refined};
-use crate::analysis::lattice::{Fit, Lattice, StandardErrors};
+use crate::analysis::lattice::{Fit, Lattice};
 use crate::control::Control;
 use crate::engine::{Backend, Done, Pass, Resident, Selection};
 use crate::error::{Error, Result};
@@ -46,6 +50,8 @@ pub(super) struct Refinement<'a> {
     pub indices: Indices,
     /// Pixels without data, once the frames have been read ([`Scan::replaced`]).
     pub masked: Arc<[u32]>,
+    /// What [`Refinement::choose`] found of the pixels' pedestal.
+    pub pedestal: Pedestal,
     pub control: &'a Control,
 }
 
@@ -75,7 +81,18 @@ impl Refinement<'_> {
     /// # Errors
     /// Whatever the passes report; [`Error::Parameter`] if the joint fit was `asked` for and no frame of the sample shows disks that can
     /// be fitted.
-    pub fn choose(&self, refined: &Refined, asked: bool) -> Result<Choice> {
+    pub fn choose(&mut self, refined: &Refined, asked: bool) -> Result<Choice> {
+        let frames = self.selection.iter().zip(self.labels.iter().copied());
+        let near = |frame| self.selection.place(frame);
+        self.pedestal = pedestal::find(frames, near, |frame| self.data(frame))?;
+        if !asked && self.pedestal == Pedestal::Unknown {
+            return Ok(Choice {
+                shape: None,
+                radius: None,
+                factors: Vec::new(),
+                why: pedestal::UNKNOWN.to_owned(),
+            });
+        }
         let failed = |why: &str| {
             if asked {
                 return Err(Error::parameter("--correlation", format!("joint: {why}; try fast")));
@@ -272,10 +289,12 @@ impl Refinement<'_> {
         Ok(factors)
     }
 
-    /// A frame, by its number in the scan, NaN where there is no data.
+    /// A frame, by its number in the scan, less the pedestal and NaN where there is no data.
     fn data(&self, number: u64) -> Result<Array2<f64>> {
         let mut frame = crate::workflows::read_frame(self.scan, number, self.control)?;
         let pixels = frame.as_slice_mut().unwrap_or_default();
+        let pedestal = f64::from(self.pedestal.value());
+        pixels.iter_mut().for_each(|p| *p -= pedestal);
         for &p in self.masked.iter() {
             if let Some(pixel) = pixels.get_mut(p as usize) {
                 *pixel = f64::NAN;
@@ -297,6 +316,7 @@ impl Refinement<'_> {
             starts: Arc::from(starts),
             indices: self.indices.into(),
             masked: Arc::clone(&self.masked),
+            pedestal: self.pedestal.value(),
         };
         let mut pass = Pass::new("joint fit", self.scan, selection);
         let fits = pass.add(JointFit(params));
@@ -341,57 +361,5 @@ fn start(l: &Lattice) -> joint::Lattice {
         zero: l.zero,
         a: l.a,
         b: l.b,
-    }
-}
-
-/// All standard errors in one number.
-fn size(e: StandardErrors) -> f64 {
-    [e.zero, e.a, e.b].iter().flatten().map(|v| v * v).sum::<f64>().sqrt()
-}
-
-/// For people, if a factor is worth a word.
-fn larger(factors: &[f64]) -> String {
-    let most = factors.iter().copied().fold(1.0, f64::max);
-    if most < 1.1 {
-        return String::new();
-    }
-    format!("; at so few counts they are up to {most:.2} times what the counts alone claim")
-}
-
-/// The factor of a label.
-fn of(factors: &[f64], label: i32) -> f64 {
-    let factor = usize::try_from(label).ok().and_then(|l| factors.get(l));
-    factor.copied().unwrap_or(1.0)
-}
-
-/// Standard errors of a fit. χ² scales them, so that they hold for pixels with a gain as well, or the scatter of the spots' own
-/// positions, whichever is larger.
-fn claims(fit: &joint::Fit) -> joint::Lattice {
-    let (e, scale) = (fit.errors(), fit.chi2.max(fit.scatter).sqrt());
-    let scaled = |v: [f64; 2]| v.map(|x| x * scale);
-    joint::Lattice {
-        zero: scaled(e.zero),
-        a: scaled(e.a),
-        b: scaled(e.b),
-    }
-}
-
-/// The joint result, its standard errors `factor` times what it claims. Which spots can be seen, and how far they are from the
-/// lattice, is for the fast refinement to say.
-fn joined(fast: &Fit, new: &joint::Fit, factor: f64) -> Fit {
-    let (l, e) = (new.lattice, claims(new));
-    let scaled = |v: [f64; 2]| v.map(|x| x * factor);
-    Fit {
-        lattice: Lattice {
-            zero: l.zero,
-            a: l.a,
-            b: l.b,
-        },
-        errors: Some(StandardErrors {
-            zero: scaled(e.zero),
-            a: scaled(e.a),
-            b: scaled(e.b),
-        }),
-        ..*fast
     }
 }

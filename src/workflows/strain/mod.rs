@@ -12,15 +12,18 @@
 
 mod chance;
 mod choices;
+mod claims;
 mod figures;
 mod joint;
 mod lattices;
 pub mod maps;
 mod output;
 mod params;
+mod pedestal;
 mod profile;
 mod refine;
 mod simulated;
+mod transfer;
 mod warn;
 
 pub use choices::{Correlation, Indices, Matching, Reference, StrainAxes, vector};
@@ -28,6 +31,7 @@ pub use lattices::{ClusterLattice, Match};
 pub use maps::{Maps, Quality};
 pub use output::write;
 pub use params::Params;
+pub use pedestal::Pedestal;
 pub use refine::{Refined, Spot};
 
 use super::cluster::{self, Clustering};
@@ -62,6 +66,8 @@ pub struct Strain {
     pub correlation: Correlation,
     /// Why, where it was left to the data.
     pub why: Option<String>,
+    /// Of the pixels, where the joint fit was tried.
+    pub pedestal: Pedestal,
     pub maps: Maps,
     pub sample: Option<Sample>,
 }
@@ -222,18 +228,19 @@ pub fn run(
     let largest = clustering.moments.extrema().1.into_iter().fold(f64::NAN, f64::max);
     let unfitted = warn::unfitted(&refined, &clustering.labels, &lattices, params.min_weight, largest);
     clustering.warnings.extend(unfitted);
-    let (mut correlation, mut why) = (params.correlation, None);
+    let (mut correlation, mut why, mut pedestal) = (params.correlation, None, Pedestal::None);
     if correlation == Correlation::Auto {
         correlation = Correlation::Fast;
     }
     if params.may_join(recipe, &template) {
-        let joint = joint::Refinement {
+        let mut joint = joint::Refinement {
             scan,
             selection,
             labels: &clustering.labels,
             radius: params.lattice_radius,
             indices: params.indices,
             masked: scan.replaced().into(),
+            pedestal,
             control,
         };
         let asked = params.correlation == Correlation::Joint;
@@ -242,6 +249,8 @@ pub fn run(
             .time("shape of the disks", || joint.choose(&refined, asked))?;
         let seen = choice.radius.and_then(|r| warn::radius(r, params.lattice_radius));
         clustering.warnings.extend(seen);
+        pedestal = joint.pedestal;
+        clustering.warnings.extend(pedestal.warning(choice.shape.is_some()));
         if choice.shape.is_some() {
             correlation = Correlation::Joint;
             let (warnings, timings) = (&mut clustering.warnings, &mut clustering.timings);
@@ -281,6 +290,7 @@ pub fn run(
         refined,
         correlation,
         why,
+        pedestal,
         maps,
         sample,
     })

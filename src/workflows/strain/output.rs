@@ -2,7 +2,7 @@
 
 use super::figures;
 use super::maps::Quality;
-use super::{ClusterLattice, Correlation, Params, Strain};
+use super::{ClusterLattice, Correlation, Params, Pedestal, Strain};
 use crate::analysis::lattice::{Fit, Vector, angle, length};
 use crate::engine::Backend;
 use crate::error::{Error, Result};
@@ -215,7 +215,13 @@ fn strain_maps(file: &ResultFile, result: &Strain, params: &Params) -> Result<()
             &["cluster", "ab", "yx"],
             "reference vectors a and b of each cluster",
         ),
-    )
+    )?;
+    let (Pedestal::At { value, error }, Correlation::Joint) = (result.pedestal, result.correlation) else {
+        return Ok(());
+    };
+    let meaning = "value at which pixels would have no noise, which the joint fit took off them, and its standard error";
+    let meta = Meta::new("pixel values", &["value_error"], meaning);
+    file.put("strain/pedestal", arr1(&[f64::from(value), error]).view(), meta)
 }
 
 /// Spots of every frame, as many columns as the cluster with most has; NaN and indices of −32768 where there are fewer.

@@ -30,6 +30,8 @@ pub struct Joint {
     settings: Settings,
     /// Whether a pixel holds no data; empty if all do.
     masked: Vec<bool>,
+    /// Taken off every pixel.
+    pedestal: f32,
     /// Pixels of the largest window relative to a spot's whole position, and their squared distance, nearest first.
     around: Vec<([i32; 2], f64)>,
     /// The same for the kernels.
@@ -72,6 +74,7 @@ impl Joint {
             width,
             settings,
             masked: Vec::new(),
+            pedestal: 0.0,
             offsets: around.iter().map(|(at, _)| at.map(|v| v as f32)).collect(),
             around,
             pixels: Vec::new(),
@@ -91,6 +94,14 @@ impl Joint {
                 *place = true;
             }
         }
+        self
+    }
+
+    /// The same for pixels whose noise is that of counts above `pedestal`: with a gain g, an offset o and read noise of variance σ² the
+    /// variance of a pixel is g (mean − o) + σ² = g (mean − p), p = o − σ²/g, so pixels less p have the noise that the fit expects.
+    #[must_use]
+    pub fn above(mut self, pedestal: f32) -> Self {
+        self.pedestal = pedestal;
         self
     }
 
@@ -244,7 +255,11 @@ impl Joint {
                 let value = if inside {
                     let number = y as usize * w as usize + x as usize;
                     let masked = self.masked.get(number).copied().unwrap_or(false);
-                    if masked { f32::NAN } else { frame[number].to_f32() }
+                    if masked {
+                        f32::NAN
+                    } else {
+                        frame[number].to_f32() - self.pedestal
+                    }
                 } else {
                     f32::NAN
                 };
@@ -295,7 +310,9 @@ struct Collected {
 pub fn stage(shape: FrameShape, params: &Params) -> Result<Box<dyn CpuStage<Part = Part>>> {
     Ok(Box::new(Stage {
         shape,
-        joint: Joint::new(shape.height, shape.width, params.settings)?.without(&params.masked),
+        joint: Joint::new(shape.height, shape.width, params.settings)?
+            .without(&params.masked)
+            .above(params.pedestal),
         params: params.clone(),
         part: None,
     }))

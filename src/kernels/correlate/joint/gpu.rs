@@ -42,8 +42,9 @@ pub fn stage(gpu: &Gpu, shape: FrameShape, params: &Params) -> Result<Box<dyn Gp
         &prelude_of_finite(shape.pixel),
         &format!(
             "const STEPS = {STEPS}u;\nconst ENOUGH = f32({ENOUGH});\nconst NOTHING = f32({NOTHING:?});\n\
-             const FLOOR = f32({FLOOR});\nconst FAR = 3.0e38;\nconst MASKED = {};\n",
-            !params.masked.is_empty()
+             const FLOOR = f32({FLOOR});\nconst FAR = 3.0e38;\nconst MASKED = {};\nconst PEDESTAL = f32({:?});\n",
+            !params.masked.is_empty(),
+            params.pedestal
         ),
         include_str!("../../../../shaders/correlate_joint.wgsl"),
     ]

@@ -227,6 +227,8 @@ pub struct Params {
     pub indices: Range,
     /// Pixels, numbered in C order, that hold no data in any frame and are left out.
     pub masked: Arc<[u32]>,
+    /// Value at which pixels would have no noise, taken off every pixel: 0 for counts, finite. See [`Joint::above`].
+    pub pedestal: f32,
 }
 
 /// First and last of both lattice indices.
