@@ -96,6 +96,11 @@ fn no_command_replaces_what_it_reads() {
     // A folder of results goes with what is in it.
     let inside = ["defects", "track", "old/result.h5", "-o", "old", "--overwrite"];
     fails(d, &inside, &["-o: ", "result.h5 lies in the folder that would be replaced"]);
+    // Only flags that the command has are named.
+    let own = ["defects", "classify", "old", "-o", "old", "--overwrite"];
+    fails(d, &own, &["-o: the output is the input: give it a name of its own"]);
+    let own = ["ebsd", "average", "scan.npy", "-o", "scan.npy", "--overwrite"];
+    fails(d, &own, &["-o: the output is the input: use --in-place"]);
     assert_eq!(fs::read(d.join(scan)).unwrap(), before);
     assert!(d.join("old/result.h5").exists());
 }

@@ -35,9 +35,10 @@ pub(super) fn inputs(matches: &ArgMatches) -> Result<()> {
         for (id, text) in &inputs {
             for input in paths(text).iter().filter_map(|p| p.canonicalize().ok()) {
                 let what = if input == output {
+                    // A switch always has a value where the command knows it; in a release build nothing else tells.
                     match of_command.try_contains_id("in_place") {
-                        Ok(_) => "the output is the input: use --in-place to keep both in one file".to_owned(),
-                        Err(_) => "the output is the input: give it a name of its own".to_owned(),
+                        Ok(true) => "the output is the input: use --in-place to keep both in one file".to_owned(),
+                        _ => "the output is the input: give it a name of its own".to_owned(),
                     }
                 } else if replaced && *id != "params" && input.starts_with(&output) {
                     format!("{} lies in the folder that would be replaced", input.display())
