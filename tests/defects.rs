@@ -531,6 +531,41 @@ fn constant_frames_are_left_out() {
     }
 }
 
+/// A pixel that holds more contrast than all others says nothing about the drift, whether it lasts or not.
+#[test]
+fn single_bright_pixels_leave_the_drift() {
+    let dir = tempfile::tempdir().unwrap();
+    let scan = open("movie.dm3");
+    let frame = emstream::workflows::read_frame(scan.as_ref(), 0, &Control::new()).unwrap();
+    let clean: Vec<Array2<f32>> = (0..4)
+        .map(|t| frame.slice(s![2 * t..2 * t + 180, t..t + 200]).mapv(|v| v as f32))
+        .collect();
+    let mut drifts = Vec::new();
+    for (name, struck) in [("clean", 0..0), ("stuck", 0..4), ("cosmic", 1..2)] {
+        let mut movie = clean.clone();
+        movie[struck].iter_mut().for_each(|f| f[[90, 100]] = 2e6);
+        let path = dir.path().join(format!("{name}.npy"));
+        let movie: Vec<_> = movie.iter().map(|f| f.view()).collect();
+        array::save_npy(&path, ndarray::stack(Axis(0), &movie).unwrap().view(), true).unwrap();
+        let (path, out) = (path.to_str().unwrap(), dir.path().join(name));
+        let model = data("defect_model.h5");
+        let model = model.to_str().unwrap();
+        let (ok, said, err) = emstream(&["defects", "detect", path, "--model", model, "-o", out.to_str().unwrap()]);
+        assert!(ok, "{said}{err}");
+        assert!(!err.contains("contrast"), "{err}");
+        let file = hdf5::File::open(out.join("result.h5")).unwrap();
+        let drift: Array2<f64> = file.dataset("drift").unwrap().read().unwrap();
+        drifts.push(drift);
+    }
+    for drift in &drifts {
+        for (t, d) in drift.rows().into_iter().enumerate() {
+            let (y, x) = (-2.0 * t as f64, -(t as f64));
+            assert!((d[0] - y).abs() < 0.3 && (d[1] - x).abs() < 0.3, "frame {t}: {drifts:?}");
+        }
+        assert!(drift.iter().zip(&drifts[0]).all(|(a, b)| (a - b).abs() < 0.05), "{drifts:?}");
+    }
+}
+
 #[test]
 fn no_defect_and_a_single_one_are_results() {
     let dir = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@ use crate::analysis::nearby::square;
 use ndarray::ArrayView2;
 
 /// A share of the pixels, one in so many, may lie beyond the level that the others reach.
-const RARE: usize = 1000;
+pub(super) const RARE: usize = 1000;
 /// A pixel stands alone if it lies so much farther from the other end of the range than that level, and than its neighbours.
 const FAR: f64 = 1.5;
 /// Neighbours that may be struck with it: the next brightest one must be ordinary.

@@ -5,23 +5,116 @@ use crate::analysis::drift::{Spectrum, displacement};
 
 /// Farthest drift from one frame to the next that is looked for at once, in pixels.
 const STEP: f64 = 4.0;
-/// A frame with less than this share of the contrast of the one before is blank: the beam was off, or the frame is lost.
+/// A frame with less than this share of the contrast of the one before is blank: the beam was off, or the frame is lost. The other way round it is a flash.
 const BLANK: f64 = 0.2;
+/// The contrast of a movie is known from so many frames on: a change is one of these frames, not an end of blank ones.
+const KNOWN: usize = 2;
+/// Two ways to measure one displacement agree within so many pixels. Of noise, which may give any displacement within [`STEP`], one in sixteen does.
+const AGREE: f64 = 1.0;
+/// So many agreements in a row are no chance: what seemed blank is the movie with another contrast.
+const SURE: usize = 3;
 
 /// Takes spectra in order.
 #[derive(Default)]
 pub(super) struct Drifting {
     /// Displacement (y, x) of each frame against the first, in pixels.
     sum: Vec<[f64; 2]>,
-    /// The last frame that is not blank, by its place in `sum`.
+    /// The last frame of the movie's contrast, by its place in `sum`.
     last: Option<(usize, Spectrum)>,
+    /// Frames of that contrast so far.
+    known: usize,
+    /// They show nothing of what came before.
+    doubtful: bool,
     /// The last step that was measured, a frame.
     step: [f64; 2],
+    /// Frames since then that are of another contrast, but alike.
+    run: Option<Run>,
     blank: Vec<u64>,
+    bright: Vec<u64>,
     lost: Vec<u64>,
     far: Vec<u64>,
     /// Length of the longest step a frame among those.
     farthest: f64,
+    /// First frames of another contrast, and which share of the one before it is.
+    changed: Vec<(u64, f64)>,
+}
+
+/// Frames in a row whose contrast is another than the movie's so far.
+struct Run {
+    /// Place of the first.
+    first: usize,
+    /// The last one and the one before.
+    last: Spectrum,
+    before: Option<Spectrum>,
+    /// Displacement of each against the last good frame, and against the first of the run.
+    against: Vec<[f64; 2]>,
+    own: Vec<[f64; 2]>,
+    /// How often in a row both ways to measure agreed.
+    as_against: usize,
+    as_own: usize,
+}
+
+fn apart(a: [f64; 2], b: [f64; 2]) -> f64 {
+    (a[0] - b[0]).hypot(a[1] - b[1])
+}
+
+fn sum(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
+    [a[0] + b[0], a[1] + b[1]]
+}
+
+impl Run {
+    /// Begins with a frame that is displaced against the last good one by about `guess`.
+    fn new(first: usize, good: &Spectrum, spectrum: Spectrum, guess: [f64; 2]) -> Self {
+        let against = displacement(good, &spectrum, guess, STEP).unwrap_or(guess);
+        Run {
+            first,
+            last: spectrum,
+            before: None,
+            against: vec![against],
+            own: vec![[0.0; 2]],
+            as_against: 0,
+            as_own: 0,
+        }
+    }
+
+    /// Takes the next frame, or gives it back if it is no more like these than they are like the movie.
+    fn take(&mut self, good: &Spectrum, spectrum: Spectrum) -> Result<(), Spectrum> {
+        let ratio = spectrum.contrast() / self.last.contrast();
+        let (Some(step), true) = (
+            displacement(&self.last, &spectrum, [0.0; 2], STEP),
+            ratio > BLANK && ratio * BLANK < 1.0,
+        ) else {
+            return Err(spectrum);
+        };
+        let against = sum(self.against[self.against.len() - 1], step);
+        let other = displacement(good, &spectrum, against, STEP);
+        match other.filter(|o| apart(*o, against) < AGREE) {
+            Some(other) => {
+                self.as_against += 1;
+                self.against.push(other);
+            }
+            None => {
+                self.as_against = 0;
+                self.against.push(against);
+            }
+        }
+        let own = sum(self.own[self.own.len() - 1], step);
+        if let Some(before) = &self.before {
+            // Half of what the two steps are together is within reach of half of what is measured at once.
+            let guess = [
+                own[0] - self.own[self.own.len() - 2][0],
+                own[1] - self.own[self.own.len() - 2][1],
+            ];
+            let other = displacement(before, &spectrum, guess, STEP);
+            match other.is_some_and(|o| apart(o, guess) < AGREE) {
+                true => self.as_own += 1,
+                false => self.as_own = 0,
+            }
+        }
+        self.own.push(own);
+        self.before = Some(std::mem::replace(&mut self.last, spectrum));
+        Ok(())
+    }
 }
 
 impl Drifting {
@@ -31,17 +124,24 @@ impl Drifting {
         let Some((from, last)) = &self.last else {
             self.sum.push([0.0; 2]);
             self.last = Some((here, spectrum));
+            self.known = 1;
             return;
         };
         let from = *from;
         let before = self.sum[from];
-        if spectrum.contrast() <= BLANK * last.contrast() {
+        let dark = spectrum.contrast() <= BLANK * last.contrast();
+        let flash = last.contrast() <= BLANK * spectrum.contrast();
+        if dark || (flash && self.known >= KNOWN) {
             // Keeps the spectrum of the last good frame: the step over the gap is measured from there.
-            self.blank.push(frame);
+            match dark {
+                true => self.blank.push(frame),
+                false => self.bright.push(frame),
+            }
             self.sum.push(before);
+            self.other(frame, spectrum);
             return;
         }
-        let begins = last.contrast() <= BLANK * spectrum.contrast();
+        self.run = None;
         // Without a gap nothing is known of the step; over one the steps before it go on.
         let frames = (here - from) as f64;
         let guess = if frames > 1.0 {
@@ -51,13 +151,14 @@ impl Drifting {
         };
         let step = match displacement(last, &spectrum, guess, STEP) {
             // All that came before was blank.
-            _ if begins => {
+            _ if flash => {
                 self.blank.push(frame - (here - from) as u64);
+                self.known = 0;
                 [0.0; 2]
             }
             Some(step) => {
                 self.step = step.map(|s| s / frames);
-                if (step[0] - guess[0]).hypot(step[1] - guess[1]) > STEP {
+                if apart(step, guess) > STEP {
                     self.far.push(frame);
                     self.farthest = self.farthest.max(self.step[0].hypot(self.step[1]));
                 }
@@ -68,22 +169,89 @@ impl Drifting {
                 [0.0; 2]
             }
         };
-        for (k, sum) in self.sum[from + 1..].iter_mut().enumerate() {
-            let share = (k + 1) as f64 / frames;
-            *sum = [before[0] + share * step[0], before[1] + share * step[1]];
-        }
-        self.sum.push([before[0] + step[0], before[1] + step[1]]);
+        self.sum.push([0.0; 2]);
+        self.bridge(from, here, step);
+        self.known += 1;
         self.last = Some((here, spectrum));
+    }
+
+    /// Frame `to` is displaced by `step` against `from`; those between lie on the way.
+    fn bridge(&mut self, from: usize, to: usize, step: [f64; 2]) {
+        let before = self.sum[from];
+        let frames = (to - from) as f64;
+        for (k, between) in self.sum[from + 1..to].iter_mut().enumerate() {
+            let share = (k + 1) as f64 / frames;
+            *between = [before[0] + share * step[0], before[1] + share * step[1]];
+        }
+        self.sum[to] = sum(before, step);
+    }
+
+    /// A frame of another contrast, already in `sum`: perhaps the movie goes on like this.
+    fn other(&mut self, frame: u64, spectrum: Spectrum) {
+        let here = self.sum.len() - 1;
+        let Some((from, good)) = &self.last else {
+            return;
+        };
+        let from = *from;
+        let given_back = match &mut self.run {
+            Some(run) => run.take(good, spectrum).err(),
+            None => Some(spectrum),
+        };
+        if let Some(spectrum) = given_back {
+            let guess = self.step.map(|s| s * (here - from) as f64);
+            self.run = Some(Run::new(here, good, spectrum, guess));
+        }
+        let good = good.contrast();
+        let flash = |run: &Run| good <= BLANK * run.last.contrast();
+        // Noise of a detector may agree with itself, so dark frames must show what the good ones show. Bright ones cannot where those were the blank ones.
+        let doubtful = self.doubtful || self.known < KNOWN;
+        let goes_on = |run: &Run| run.as_against >= SURE || (run.as_own >= SURE && (flash(run) || doubtful));
+        let Some(run) = self.run.take_if(|run| goes_on(run)) else {
+            return;
+        };
+        let shown = run.as_against >= SURE;
+        self.doubtful = !shown;
+        let before = self.sum[from];
+        let places = match shown {
+            true => &run.against,
+            false => &run.own,
+        };
+        self.bridge(from, run.first, places[0]);
+        for (k, place) in places.iter().enumerate() {
+            self.sum[run.first + k] = sum(before, *place);
+        }
+        let first = frame - (here - run.first) as u64;
+        self.blank.retain(|f| *f < first);
+        self.bright.retain(|f| *f < first);
+        match shown || !flash(&run) {
+            true => self.changed.push((first, run.last.contrast() / good)),
+            false => self.blank.push(frame - (here - from) as u64),
+        }
+        let [.., a, b] = run.own[..] else { return };
+        self.step = [b[0] - a[0], b[1] - a[1]];
+        self.known = run.own.len();
+        self.last = Some((here, run.last));
     }
 
     /// The drift of all frames, and what a user should know about it.
     pub fn finish(mut self) -> (Vec<[f64; 2]>, Vec<String>) {
         self.blank.sort_unstable();
         let mut warnings = Vec::new();
-        if !self.blank.is_empty() {
+        for (frames, what) in [
+            (&self.blank, "nearly no contrast"),
+            (&self.bright, "far more contrast than the others"),
+        ] {
+            if !frames.is_empty() {
+                warnings.push(format!(
+                    "{} {what}: drift is measured from the frame before to the one behind",
+                    has(frames, "has", "have")
+                ));
+            }
+        }
+        for (frame, share) in &self.changed {
             warnings.push(format!(
-                "{} nearly no contrast: drift is measured from the frame before to the one behind",
-                has(&self.blank, "has", "have")
+                "from frame {frame} on the contrast is {:.0} % of that before: drift goes on from there",
+                100.0 * share
             ));
         }
         if !self.lost.is_empty() {
@@ -166,6 +334,43 @@ mod tests {
         let (found, warnings) = drift((0..4).map(moved).collect());
         check(&found, 0, [2.5, 1.5]);
         assert!(warnings.is_empty(), "{warnings:?}");
+    }
+
+    /// A bright frame without a lattice.
+    fn flash() -> Spectrum {
+        spectrum(Array2::from_shape_fn((128, 140), |(y, _)| y as f32).view())
+    }
+
+    /// The movie of `frame`, dimmer and with some noise.
+    fn dim(t: usize, share: f32) -> Spectrum {
+        let image = Array2::from_shape_fn((128, 140), |(y, x)| {
+            let (v, w) = (y as f64 - 1.2 * t as f64, x as f64 + 0.8 * t as f64);
+            let wave = |v: f64| (std::f64::consts::TAU * v / 10.5).cos();
+            let spot = |cy: f64, cx: f64| -1.5 * (-((v - cy).powi(2) + (w - cx).powi(2)) / 18.0).exp();
+            share * (wave(v) + wave(w) + spot(40.0, 50.0) + spot(60.0, 90.0)) as f32
+                + ((y * 31 + x * 17 + t * 7) % 23) as f32 / 500.0
+        });
+        spectrum(image.view())
+    }
+
+    #[test]
+    fn drift_goes_on_when_the_contrast_changes_for_good() {
+        for (before, behind, named) in [(1.0, 0.15, "15 %"), (0.15, 1.0, "6")] {
+            let share = |t: usize| if t < 7 { before } else { behind };
+            let (found, warnings) = drift((0..14).map(|t| dim(t, share(t))).collect());
+            check(&found, 0, [1.2, -0.8]);
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            let begin = format!("from frame 17 on the contrast is {named}");
+            assert!(warnings[0].starts_with(&begin), "{warnings:?}");
+        }
+        // A beam that is off for long shows the detector's noise: the step over the gap counts. The same for a flash.
+        for (odd, frames, what) in [(dark as fn() -> Spectrum, 7, "nearly no"), (flash, 2, "far more")] {
+            let lost = 4..4 + frames;
+            let movie = (0..14).map(|t| if lost.contains(&t) { odd() } else { dim(t, 1.0) }).collect();
+            let (found, warnings) = drift(movie);
+            check(&found, 0, [1.2, -0.8]);
+            assert!(warnings.len() == 1 && warnings[0].contains(what), "{warnings:?}");
+        }
     }
 
     #[test]

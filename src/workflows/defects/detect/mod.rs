@@ -12,6 +12,7 @@ pub use write::{figures, put, write};
 use self::sink::Sink;
 use super::animation::Animation;
 use super::detected::frame_axis;
+use super::extremes::RARE;
 use super::figures::markers;
 use super::inference::{Inference, Tiling};
 use super::movie::{Movie, MovieParams};
@@ -28,6 +29,7 @@ use crate::report;
 use crate::workflows::Timings;
 use ndarray::{Array2, Array3, Axis};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Size of patches where neither the model nor the user says one.
@@ -176,6 +178,17 @@ pub fn run(
     Ok(found)
 }
 
+/// A frame in which pixels beyond the range are NaN, if they are few: each counts as the mean then. The range leaves them out for standing alone, and a single one,
+/// such as a cosmic ray or a stuck pixel, can hold more contrast than all others. Where many lie beyond it, the range is someone else's and says nothing about them.
+fn within(image: &Array2<f32>) -> Cow<'_, Array2<f32>> {
+    let beyond = |v: &f32| v.is_finite() && !(0.0..=1.0).contains(v);
+    match image.iter().filter(|v| beyond(v)).count() {
+        0 => Cow::Borrowed(image),
+        n if n > image.len().div_ceil(RARE) => Cow::Borrowed(image),
+        _ => Cow::Owned(image.mapv(|v| if beyond(&v) { f32::NAN } else { v })),
+    }
+}
+
 /// One frame, done.
 struct Analysed {
     frame: u64,
@@ -229,7 +242,10 @@ fn analyse(
         true => Some(animation.draw(frame, image.mapv(f64::from).view(), &markers(&found), found.len())?),
         false => None,
     };
-    let spectrum = (params.drift == Drift::Measured).then(|| drift::spectrum(image.view()));
+    let spectrum = (params.drift == Drift::Measured).then(|| match recipe {
+        Recipe::Default => drift::spectrum(within(&image).view()),
+        Recipe::Published => drift::spectrum(image.view()),
+    });
     Ok(Analysed {
         frame,
         image,
