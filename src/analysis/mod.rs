@@ -11,6 +11,7 @@ pub mod agreement;
 pub mod background;
 pub mod binning;
 pub mod bullseye;
+pub mod common_motion;
 pub mod compare;
 pub mod components;
 pub mod condition;

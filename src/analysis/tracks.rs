@@ -115,6 +115,9 @@ pub fn link(points: &[Point], class: &[i32], gate: Gate) -> Result<Linked> {
         events(points, &before, first..end, &taken, gate.distance, &mut linked);
         first = end;
     }
+    // A track that goes on behind a gap has not ended in another one.
+    let Linked { events, members, .. } = &mut linked;
+    events.retain(|e| e.kind == EventKind::Split || members[e.other].last().is_some_and(|&m| points[m].frame < e.frame));
     Ok(linked)
 }
 

@@ -1,5 +1,6 @@
 //! `defects track`: defects followed from frame to frame, and how fast they wander.
 
+mod common;
 mod figures;
 mod params;
 mod write;
@@ -8,6 +9,7 @@ pub use figures::figures;
 pub use params::{Params, Square};
 pub use write::{put, write};
 
+use self::common::{COMMON, common};
 use super::detected::Detected;
 use super::output::named;
 use crate::analysis::Recipe;
@@ -22,8 +24,6 @@ use std::collections::BTreeMap;
 /// Longest step where neither the user nor a lattice says one, in pixels, and in units of a lattice's spacing.
 const GATE: f64 = 14.0;
 const STEPS: f64 = 4.0 / 3.0;
-/// Links between two frames from which their common displacement is taken.
-const COMMON: usize = 8;
 /// Pixels are square if their sides differ by less than this share.
 const SQUARE: f64 = 1e-3;
 /// Lags of the mean square displacement.
@@ -235,50 +235,6 @@ fn units(found: &Detected, params: &Params) -> Units {
 fn connect(found: &Detected, at: &[[f64; 2]], class: &[i32], gate: Gate) -> Result<Linked> {
     let points: Vec<Point> = at.iter().zip(&found.frame).map(|(&at, &frame)| Point { frame, at }).collect();
     link(&points, class, gate)
-}
-
-/// The median step of links from each frame to the next, summed: drift that is left; and the frames it could not be told for although enough was found in them. Of an
-/// even number of steps it is the mean of the middle two: either one alone lies off to the same side in every frame, and that adds up. Where too few links come from the
-/// frame before, as behind one that shows nothing, those over a gap of up to `gap` frames tell it.
-fn common(found: &Detected, at: &[[f64; 2]], linked: &Linked, gap: u32) -> (Vec<[f64; 2]>, Vec<u64>) {
-    let gap = gap as usize;
-    // For each frame the steps to it from the frame before, from the one before that, and so on.
-    let mut steps: Vec<BTreeMap<usize, [Vec<f64>; 2]>> = vec![BTreeMap::new(); found.frames];
-    for pair in linked.members.iter().flat_map(|m| m.windows(2)) {
-        let (from, to) = (found.index(pair[0]), found.index(pair[1]));
-        if (1..=gap + 1).contains(&(to - from)) {
-            let step = steps[to].entry(to - from).or_default();
-            for k in 0..2 {
-                step[k].push(at[pair[1]][k] - at[pair[0]][k]);
-            }
-        }
-    }
-    let mut found_in = vec![0usize; found.frames];
-    (0..found.frame.len()).for_each(|i| found_in[found.index(i)] += 1);
-    let mut sums: Vec<[f64; 2]> = Vec::with_capacity(found.frames);
-    let (mut unlinked, mut enough) = (Vec::new(), false);
-    for (to, steps) in steps.iter_mut().enumerate() {
-        let most = steps.iter_mut().find(|(_, step)| step[0].len() >= COMMON);
-        let mut sum = match &most {
-            Some((back, _)) => sums[to - **back],
-            None => sums.last().copied().unwrap_or_default(),
-        };
-        let many = found_in[to] >= 2 * COMMON;
-        if let Some((_, step)) = most {
-            for (sum, step) in sum.iter_mut().zip(step) {
-                let n = step.len();
-                let (below, middle, _) = step.select_nth_unstable_by(n / 2, f64::total_cmp);
-                let lower = below.iter().copied().max_by(f64::total_cmp);
-                let lower = lower.filter(|_| n.is_multiple_of(2)).unwrap_or(*middle);
-                *sum += (lower + *middle) / 2.0;
-            }
-        } else if many && enough {
-            unlinked.push(u64::from(found.first) + to as u64);
-        }
-        enough |= many;
-        sums.push(sum);
-    }
-    (sums, unlinked)
 }
 
 /// The most frequent class of a track, the smallest of equals; −1 without classes.

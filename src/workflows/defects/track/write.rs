@@ -31,7 +31,7 @@ pub fn put(file: &ResultFile, found: &Detected, t: &Tracked) -> Result<Results> 
     let meta = Meta::new("px", &["detection", "yx"], "position with the drift taken out");
     file.put("tracks/still", still.view(), meta)?;
     let residual = Array2::from_shape_fn((t.residual.len(), 2), |(i, k)| t.residual[i][k]);
-    let meaning = "median step of all links beyond the measured drift, summed; taken out, too";
+    let meaning = "motion common to all tracks beyond the measured drift, those that rest most of all; taken out, too";
     file.put(
         "tracks/residual_drift",
         residual.view(),
