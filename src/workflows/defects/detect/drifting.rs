@@ -77,7 +77,7 @@ impl Run {
         }
     }
 
-    /// Takes the next frame, or gives it back if it is no more like these than they are like the movie.
+    /// Takes the next frame, or gives it back if it is not like these.
     fn take(&mut self, good: &Spectrum, spectrum: Spectrum) -> Result<(), Spectrum> {
         let ratio = spectrum.contrast() / self.last.contrast();
         let (Some(step), true) = (
@@ -100,11 +100,8 @@ impl Run {
         }
         let own = sum(self.own[self.own.len() - 1], step);
         if let Some(before) = &self.before {
-            // Half of what the two steps are together is within reach of half of what is measured at once.
-            let guess = [
-                own[0] - self.own[self.own.len() - 2][0],
-                own[1] - self.own[self.own.len() - 2][1],
-            ];
+            let from = self.own[self.own.len() - 2];
+            let guess = [own[0] - from[0], own[1] - from[1]];
             let other = displacement(before, &spectrum, guess, STEP);
             match other.is_some_and(|o| apart(o, guess) < AGREE) {
                 true => self.as_own += 1,
