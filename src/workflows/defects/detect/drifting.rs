@@ -49,6 +49,8 @@ struct Run {
     /// Displacement of each against the last good frame, and against the first of the run.
     against: Vec<[f64; 2]>,
     own: Vec<[f64; 2]>,
+    /// The first lies where the steps before it foretell. Noise that stays the same seems to lie still, wherever that is.
+    foretold: bool,
     /// How often in a row both ways to measure agreed.
     as_against: usize,
     as_own: usize,
@@ -65,13 +67,15 @@ fn sum(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
 impl Run {
     /// Begins with a frame that is displaced against the last good one by about `guess`.
     fn new(first: usize, good: &Spectrum, spectrum: Spectrum, guess: [f64; 2]) -> Self {
-        let against = displacement(good, &spectrum, guess, STEP).unwrap_or(guess);
+        let against = displacement(good, &spectrum, guess, STEP);
+        let foretold = against.is_some_and(|a| apart(a, guess) < AGREE);
         Run {
             first,
             last: spectrum,
             before: None,
-            against: vec![against],
+            against: vec![against.unwrap_or(guess)],
             own: vec![[0.0; 2]],
+            foretold,
             as_against: 0,
             as_own: 0,
         }
@@ -202,11 +206,12 @@ impl Drifting {
         let flash = |run: &Run| good <= BLANK * run.last.contrast();
         // Noise of a detector may agree with itself, so dark frames must show what the good ones show. Bright ones cannot where those were the blank ones.
         let doubtful = self.doubtful || self.known < KNOWN;
-        let goes_on = |run: &Run| run.as_against >= SURE || (run.as_own >= SURE && (flash(run) || doubtful));
+        let shows = |run: &Run| run.foretold && run.as_against >= SURE;
+        let goes_on = |run: &Run| shows(run) || (run.as_own >= SURE && (flash(run) || doubtful));
         let Some(run) = self.run.take_if(|run| goes_on(run)) else {
             return;
         };
-        let shown = run.as_against >= SURE;
+        let shown = shows(&run);
         self.doubtful = !shown;
         let before = self.sum[from];
         let places = match shown {
