@@ -1,10 +1,14 @@
-//! Values of a matrix that stand alone: what a cosmic ray leaves in one pixel of one frame, or a frame that is unlike all others.
+//! Values of a matrix that stand alone: what a cosmic ray leaves in one pixel of one frame, a frame that is unlike all others, a pixel that
+//! varies on its own.
 //!
 //! Such a value gives its column a variance that belongs to no component, and with it the edge of the noise (see [`super::pca`]) rises above
 //! real ones; such a row makes a component of its own. Neither says anything of groups of rows. Both are told by being alone: at most two
 //! rows take part. Matrices without them keep every bit.
+//!
+//! A column that varies on its own in many rows, as an unstable pixel or channel does, raises the edge likewise. What no other column
+//! shares is noise to the law of that edge, however large, so the column cannot show anything itself.
 
-use super::pca::Components;
+use super::pca::{Components, back};
 use ndarray::{Array2, ArrayView2, s};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -16,6 +20,15 @@ const LEAST_ROWS: usize = 16;
 const FARTHER: f64 = 3.0;
 /// Share of the sum of squares of a component that one or two rows carry which stand alone.
 const CARRIED: f64 = 0.9;
+/// Fewest columns among which one can vary on its own, and their share that may do so.
+const LEAST_COLUMNS: usize = 16;
+const FEW: f64 = 0.05;
+/// Share of a column in a component (the square of its entry) above which the component is rather that of the column.
+const OWNED: f64 = 0.3;
+/// Share of its variance that a column on its own has in common with any other at most, and chance between independent columns in units of
+/// one over the number of rows: the largest of ten thousand squared correlations is about 15 of these.
+const SHARED: f64 = 0.1;
+const CHANCE: f64 = 20.0;
 /// Columns that one thread works on.
 const STRIPE: usize = 32;
 
@@ -162,6 +175,40 @@ pub fn take_out(values: &mut Array2<f32>, found: &Components, count: usize) -> B
     all
 }
 
+/// Columns that vary on their own: the standard deviation that components of several columns leave of them is three times that of all but a
+/// twentieth of the columns, and no other column shares a tenth of their variance.
+pub fn own_columns(values: ArrayView2<'_, f32>, found: &Components) -> Vec<usize> {
+    let (rows, columns) = values.dim();
+    if rows < LEAST_ROWS || columns < LEAST_COLUMNS {
+        return Vec::new();
+    }
+    let mut own = found.column_variances.clone();
+    for (vector, variance) in found.vectors.columns().into_iter().zip(&found.variances) {
+        for (o, v) in own.iter_mut().zip(vector).filter(|(_, v)| *v * *v < OWNED) {
+            *o -= variance * v * v;
+        }
+    }
+    let mut sorted = own.clone();
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+    let most = ((FEW * columns as f64) as usize).max(1);
+    let least = FARTHER * FARTHER * sorted[most].max(0.0);
+    let loud: Vec<usize> = (0..columns).filter(|&c| least > 0.0 && own[c] > least).collect();
+    if loud.is_empty() {
+        return loud;
+    }
+    let scores = Array2::from_shape_fn((rows, loud.len()), |(i, k)| {
+        f64::from(values[[i, loud[k]]]) - found.mean[loud[k]]
+    });
+    let products = back(values, &found.mean, &scores);
+    let shared = |k: usize| {
+        let others = (0..columns).filter(|&c| c != loud[k] && found.column_variances[c] > 0.0);
+        let squared = others.map(|c| (products[[c, k]] / rows as f64).powi(2) / found.column_variances[c]);
+        squared.fold(0.0, f64::max) / found.column_variances[loud[k]]
+    };
+    let limit = SHARED.max(CHANCE / rows as f64);
+    (0..loud.len()).filter(|&k| shared(k) < limit).map(|k| loud[k]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,5 +285,28 @@ mod tests {
             after.variances
         );
         assert_eq!(after.significant(), 1);
+    }
+
+    #[test]
+    fn columns_that_vary_on_their_own_are_told() {
+        let mut values = clean();
+        values.slice_mut(s![..200, ..20]).mapv_inplace(|v| v + 2.0);
+        let own = |v: &Array2<f32>| own_columns(v.view(), &principal(v.view(), 5, &Control::new()).unwrap());
+        assert_eq!(own(&values), [0; 0]);
+        // A column that varies with others is not one of these, however much it does.
+        let mut loud = values.clone();
+        loud.column_mut(7).mapv_inplace(|v| 20.0 * v);
+        assert_eq!(own(&loud), [0; 0]);
+        // Nine rows in a hundred, whatever the others do: they hide the component.
+        let blink = |v: &mut Array2<f32>, c: usize| (0..400).filter(|i| i % 11 == c % 7).for_each(|i| v[[i, c]] += 40.0);
+        blink(&mut values, 25);
+        let found = principal(values.view(), 5, &Control::new()).unwrap();
+        assert_eq!((own_columns(values.view(), &found), found.significant()), (vec![25], 0));
+        blink(&mut values, 31);
+        assert_eq!(own(&values), [25, 31]);
+        // Three of forty are more than few.
+        blink(&mut values, 36);
+        assert_eq!(own(&values), [0; 0]);
+        assert_eq!(own(&values.slice(s![.., 20..32]).to_owned()), [0; 0]);
     }
 }

@@ -212,7 +212,7 @@ fn project(values: ArrayView2<'_, f32>, mean: &[f64], basis: &Array2<f64>) -> Ar
 }
 
 /// (X − mean)ᵀ S, (columns, width).
-fn back(values: ArrayView2<'_, f32>, mean: &[f64], scores: &Array2<f64>) -> Array2<f64> {
+pub(super) fn back(values: ArrayView2<'_, f32>, mean: &[f64], scores: &Array2<f64>) -> Array2<f64> {
     let (f, width) = (values.ncols(), scores.ncols());
     let flat = scores.as_slice().unwrap_or(&[]);
     let mut image = vec![0.0; f * width];
