@@ -389,6 +389,35 @@ fn small() -> Params {
     }
 }
 
+#[test]
+fn two_phases_are_two_whatever_scan_and_noise() {
+    for (seed, nav, level) in [(1u64, [20, 30], 16.0), (2, [20, 30], 6.0), (3, [30, 36], 16.0)] {
+        let right = |i: usize| i % nav[1] >= nav[1] / 2;
+        let signal = made("dp", nav, [12, 12], |i, p| {
+            let mut random = Random(seed * 1_000_000 + (i * 144 + p) as u64);
+            let mean: f64 = if right(i) == p.is_multiple_of(2) { 1.3 * level } else { level };
+            (mean + (3.0 * mean).sqrt() * random.uniform(-1.0, 1.0)).round().max(0.0) as u16
+        });
+        let params = Params {
+            runs: 3,
+            rebin: 1,
+            beam_mask: BeamMask::None,
+            ..Params::default()
+        };
+        let found = run(&[signal], &params, &Backend::Cpu).unwrap();
+        let truth: Vec<i32> = (0..nav[0] * nav[1]).map(|i| i32::from(right(i))).collect();
+        // One component stands out; the others are noise.
+        assert_eq!(
+            (found.columns.as_slice(), found.sizes.len()),
+            ([3].as_slice(), 2),
+            "scan {seed}"
+        );
+        let right = pure(&found.found.soft, &truth);
+        assert!(right > 0.99, "scan {seed}: {right}");
+        assert!(found.warnings.is_empty(), "{:?}", found.warnings);
+    }
+}
+
 /// Counts of two regions, left and right, with noise.
 fn two_regions(i: usize, p: usize) -> u16 {
     let mut random = Random((i * 1000 + p) as u64);
@@ -444,6 +473,15 @@ fn bad_signals_are_clear_errors() {
     assert!(e.contains("no position is left"), "{e}");
     let e = with(Params { rebin: 9, ..small() });
     assert!(e.starts_with("--rebin"), "{e}");
+    let e = with(Params {
+        beam_mask: BeamMask::Disk([500.0, 500.0, 3.0]),
+        rebin: 2,
+        ..small()
+    });
+    assert_eq!(
+        e,
+        "--beam-mask: the disk 500,500,3 lies outside the patterns of 2 × 2 pixels (after rebinning by 2)"
+    );
     let e = with(Params {
         components: 70,
         ..small()

@@ -452,6 +452,12 @@ fn answers_without_clusters_and_flags_without_effect_are_told() {
     assert!(e.contains("--eds-axis: a step of 0 keV"), "{e}");
     let e = refused(d, &format!("{base} --features features.npy --keep 0.2"));
     assert!(e.contains("--keep") && e.contains("--features"), "{e}");
+    let e = refused(d, &format!("{base} --scale-exponent 2"));
+    assert_eq!(e, "error: --scale-exponent: has no effect beside --recipe default\n");
+    let e = refused(d, &format!("{base} --recipe published --principal 3"));
+    assert_eq!(e, "error: --principal: has no effect beside --recipe published\n");
+    let e = refused(d, &format!("{base} --vary scale-exponent=1,2"));
+    assert!(e.contains("--scale-exponent: has no effect"), "{e}");
 }
 
 /// Whole numbers from 1 to 2047, which half precision holds exactly.

@@ -2,7 +2,27 @@
 
 use crate::analysis::nearby::square;
 use crate::analysis::robust::median;
+use crate::error::{Error, Result};
 use ndarray::Array2;
+
+/// Refuses a disk that meets none of the patterns of these shapes (rebinned by `rebin`): it would mask nothing.
+///
+/// # Errors
+/// [`Error::Parameter`]
+pub(super) fn inside([y, x, r]: [f64; 3], shapes: &[(usize, usize)], rebin: usize) -> Result<()> {
+    // Pixels reach half a pixel about their centres.
+    let beyond = |c: f64, n: usize| (-0.5 - c).max(c - (n as f64 - 0.5)).max(0.0);
+    let meets = |&(h, w): &(usize, usize)| beyond(y, h).hypot(beyond(x, w)) <= r;
+    let Some((h, w)) = shapes.first().filter(|_| !shapes.iter().any(meets)) else {
+        return Ok(());
+    };
+    let after = match rebin {
+        1 => String::new(),
+        n => format!(" (after rebinning by {n})"),
+    };
+    let what = format!("the disk {y},{x},{r} lies outside the patterns of {h} × {w} pixels{after}");
+    Err(Error::parameter("--beam-mask", what))
+}
 
 /// Share of the beam's height below which it has ended.
 const FOOT: f64 = 0.05;
@@ -111,6 +131,23 @@ fn disk(mean: &Array2<f64>) -> Option<[f64; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_beside_all_patterns_is_refused() {
+        let said = |disk, shapes: &[_], rebin| inside(disk, shapes, rebin).map_err(|e| e.to_string());
+        let small = [(16, 20)];
+        assert_eq!(said([500.0, 500.0, 600.0], &small, 2), Ok(()));
+        // The last pixel of a row reaches to 19.5.
+        assert_eq!(said([8.0, 20.5, 1.0], &small, 2), Ok(()));
+        let e = said([8.0, 20.5, 0.9], &small, 2).unwrap_err();
+        assert!(
+            e.ends_with("the disk 8,20.5,0.9 lies outside the patterns of 16 × 20 pixels (after rebinning by 2)"),
+            "{e}"
+        );
+        assert!(said([-9.0, 3.0, 2.0], &small, 1).unwrap_err().ends_with("16 × 20 pixels"));
+        // Another signal may be smaller.
+        assert_eq!(said([30.0, 30.0, 2.0], &[(1, 1), (64, 64)], 1), Ok(()));
+    }
     use crate::rng::Source;
 
     /// A beam of width `sigma` at (20, 17), background and noise.

@@ -1,21 +1,15 @@
 //! Features of all signals become one matrix.
 
+use super::components::{MOST, Part, decompose, widen};
 use super::features::Features;
 use super::params::{AutoOr, Params};
 use super::signals::Kind;
 use crate::analysis::Recipe;
-use crate::analysis::outlying;
-use crate::analysis::pca::{Components, principal};
 use crate::analysis::robust::Robust;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use ndarray::{Array2, s};
-use std::collections::BTreeSet;
 
-/// Most components of a signal when the data choose: more would only be shades of thickness and tilt.
-const MOST: usize = 12;
-/// Times that components of single frames are taken out: each time there may be as many as components.
-const ROUNDS: usize = 4;
 /// What is said if that is so of every signal.
 const NOTHING: &str = "nothing stands out of the noise in any signal: these phases may be groups of noise";
 /// Exponent of the published analysis.
@@ -50,13 +44,6 @@ pub fn fuse(features: &mut [Features], params: &Params, control: &Control) -> Re
     }
 }
 
-/// What one signal gives to the matrix.
-struct Part {
-    found: Components,
-    /// Components that are used, before it is known what other signals have.
-    keep: usize,
-}
-
 fn components(features: &mut [Features], n: usize, params: &Params, control: &Control) -> Result<Fused> {
     let (mut parts, mut warnings) = (Vec::with_capacity(features.len()), Vec::new());
     for f in features.iter_mut() {
@@ -66,32 +53,48 @@ fn components(features: &mut [Features], n: usize, params: &Params, control: &Co
         };
         // The raw features have done their work.
         let values = std::mem::take(&mut f.values);
-        let (found, keep) = decompose(values, wanted, &f.name, params, &mut warnings, control)?;
+        let (found, real) = decompose(values, wanted, f, params, &mut warnings, control)?;
         if found.variances.is_empty() {
             return Err(Error::parameter(
                 "features",
                 format!("all features of '{}' are constant", f.name),
             ));
         }
-        parts.push(Part { found, keep });
+        parts.push(Part { found, real, keep: real });
     }
     let weight = |f: &Features| params.weight_of(&f.name);
     // A weight of 0 is a signal that says nothing either.
-    let any = parts.iter().zip(features.iter()).any(|(p, f)| p.keep > 0 && weight(f) > 0.0);
+    let says: Vec<bool> = parts
+        .iter()
+        .zip(features.iter())
+        .map(|(p, f)| p.real > 0 && weight(f) > 0.0)
+        .collect();
+    let any = says.contains(&true);
+    if params.principal == AutoOr::Auto {
+        // Where nothing is said, every signal that counts is as good as the others.
+        let used: Vec<bool> = if any {
+            says
+        } else {
+            features.iter().map(|f| weight(f) > 0.0).collect()
+        };
+        widen(&mut parts, &used);
+    }
     let (mut blocks, mut explained) = (Vec::with_capacity(parts.len()), Vec::new());
     for (part, f) in parts.into_iter().zip(features.iter()) {
-        if part.keep == 0 {
+        if part.real == 0 {
             // Noise of the same variance as a signal would blur what that says.
             let how = match any {
                 true => "it is left out",
-                false => "one is used, and clusters may be noise",
+                false => "some of its noise is used, and clusters may be noise",
             };
             warnings.push(format!("no component of '{}' stands out of its noise: {how}", f.name));
         }
         let keep = if any { part.keep } else { part.keep.max(1) };
-        let variance: f64 = part.found.variances[..keep].iter().sum();
-        explained.push(variance / part.found.total);
-        let factor = if keep > 0 { weight(f) / variance.sqrt() } else { 0.0 };
+        let variance = |count: usize| part.found.variances[..count].iter().sum::<f64>();
+        explained.push(variance(keep) / part.found.total);
+        // Of what a signal says, not of the noise beside it.
+        let said = if part.real > 0 { part.real } else { keep };
+        let factor = if keep > 0 { weight(f) / variance(said).sqrt() } else { 0.0 };
         blocks.push(part.found.scores.slice(s![.., ..keep]).mapv(|v| (v * factor) as f32));
     }
     if !any {
@@ -104,60 +107,6 @@ fn components(features: &mut [Features], n: usize, params: &Params, control: &Co
         exponent: None,
         warnings,
     })
-}
-
-/// Principal components and how many of them are used, without what single hits and single frames make of them.
-fn decompose(
-    mut values: Array2<f32>,
-    wanted: usize,
-    name: &str,
-    params: &Params,
-    warnings: &mut Vec<String>,
-    control: &Control,
-) -> Result<(Components, usize)> {
-    let clipped = outlying::clip(&mut values);
-    if clipped.values > 0 {
-        warnings.push(format!(
-            "'{name}' has {} far from all others, as cosmic rays leave, in {}: each counts as the mean of the others",
-            counted(clipped.values, "value"),
-            counted(clipped.rows, "frame")
-        ));
-    }
-    let mut frames = BTreeSet::new();
-    let mut round = 0;
-    let found = loop {
-        let found = principal(values.view(), wanted, control)?;
-        let keep = used(&found, params);
-        let alone = match round {
-            ROUNDS => BTreeSet::new(),
-            _ => outlying::take_out(&mut values, &found, keep.min(found.significant())),
-        };
-        if alone.is_empty() {
-            break (found, keep);
-        }
-        frames.extend(alone);
-        round += 1;
-    };
-    if !frames.is_empty() {
-        warnings.push(format!(
-            "'{name}' has {} unlike all others: what is theirs alone is left out of its components",
-            counted(frames.len(), "frame")
-        ));
-    }
-    Ok(found)
-}
-
-/// `1 frame`, `2 frames`
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// How many components are used.
-fn used(found: &Components, params: &Params) -> usize {
-    match params.principal {
-        AutoOr::Auto => found.significant(),
-        AutoOr::Value(_) => found.variances.len(),
-    }
 }
 
 fn side_by_side(n: usize, blocks: &[Array2<f32>]) -> Result<Array2<f32>> {
@@ -251,6 +200,7 @@ fn balanced(features: &[Features], warnings: &mut Vec<String>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::components::counted;
     use super::*;
     use crate::rng::Source;
 
@@ -286,11 +236,11 @@ mod tests {
     #[test]
     fn hits_do_not_hide_components() {
         let clean = fused(vec![signal("dp", 8.0, &[])]);
-        assert_eq!((clean.columns.as_slice(), clean.warnings.len()), ([2].as_slice(), 0));
+        assert_eq!((clean.columns.as_slice(), clean.warnings.len()), ([3].as_slice(), 0));
         let twelve: Vec<_> = (0..12).map(|k| (47 * k + 3, 6 * k + 1, 1000.0 + 600.0 * k as f64)).collect();
         for hits in [&[(133, 50, 20_000.0)][..], &twelve] {
             let found = fused(vec![signal("dp", 8.0, hits)]);
-            assert_eq!(found.columns, [2]);
+            assert_eq!(found.columns, [3]);
             assert_eq!(found.warnings.len(), 1, "{:?}", found.warnings);
             let (values, frames) = (counted(hits.len(), "value"), counted(hits.len(), "frame"));
             assert!(
@@ -298,8 +248,9 @@ mod tests {
                 "{:?}",
                 found.warnings
             );
-            // Two components of nearly equal variance may turn; lengths stay, but for the frames of the hits, which lack a value.
-            for (i, (a, b)) in found.matrix.rows().into_iter().zip(clean.matrix.rows()).enumerate() {
+            // Two components of nearly equal variance may turn; lengths stay, but for the frames of the hits, which lack a value. The third is noise.
+            let two = |f: &Fused| f.matrix.slice(s![.., ..2]).to_owned();
+            for (i, (a, b)) in two(&found).rows().into_iter().zip(two(&clean).rows()).enumerate() {
                 let change = (a.dot(&a).sqrt() - b.dot(&b).sqrt()).abs();
                 let most = if hits.iter().any(|h| h.0 == i) { 0.2 } else { 0.06 };
                 assert!(change < most, "frame {i}: {change}");
@@ -308,7 +259,7 @@ mod tests {
         // A whole frame that is saturated: neither a component nor the measure of the others.
         let saturated: Vec<_> = (0..80).map(|p| (211, p, 60_000.0)).collect();
         let found = fused(vec![signal("dp", 8.0, &saturated)]);
-        assert_eq!(found.columns, [2]);
+        assert_eq!(found.columns, [3]);
         assert!(
             (found.explained[0] - clean.explained[0]).abs() < 0.01,
             "{:?}",
@@ -320,15 +271,15 @@ mod tests {
     fn noise_is_left_out_beside_a_signal() {
         let alone = fused(vec![signal("dp", 8.0, &[])]);
         let both = fused(vec![signal("dp", 8.0, &[]), signal("noise", 0.0, &[])]);
-        assert_eq!((both.columns.as_slice(), both.explained[1]), ([2, 0].as_slice(), 0.0));
+        assert_eq!((both.columns.as_slice(), both.explained[1]), ([3, 0].as_slice(), 0.0));
         assert_eq!(both.matrix, alone.matrix);
         assert_eq!(
             both.warnings,
             ["no component of 'noise' stands out of its noise: it is left out"]
         );
-        // One component each where no signal has any, and a signal of weight 0 is as good as none.
+        // As many of each where no signal has any, and a signal of weight 0 is as good as none.
         let none = fused(vec![signal("noise", 0.0, &[]), signal("other", 0.0, &[])]);
-        assert_eq!(none.columns, [1, 1]);
+        assert_eq!(none.columns, [2, 2]);
         assert!(none.warnings.len() == 3 && none.warnings[2] == NOTHING, "{:?}", none.warnings);
         let weight = [("dp".to_owned(), 0.0)].into();
         let params = Params {
@@ -336,6 +287,69 @@ mod tests {
             ..Params::default()
         };
         let mut signals = [signal("dp", 8.0, &[]), signal("noise", 0.0, &[])];
-        assert_eq!(fuse(&mut signals, &params, &Control::new()).unwrap().columns, [2, 1]);
+        assert_eq!(fuse(&mut signals, &params, &Control::new()).unwrap().columns, [2, 3]);
+    }
+
+    /// Two regions: `level` of half of the pixels differs. `unstable`: a pixel that is bright in one frame of twelve, where that is no region.
+    fn halves(name: &str, level: f64, unstable: Option<usize>) -> Features {
+        let mut signal = signal(name, 0.0, &[]);
+        let source = Source::new(6, 0);
+        for ((i, p), v) in signal.values.indexed_iter_mut() {
+            let mean = 30.0 + if p % 2 == 0 && i < FRAMES / 2 { level } else { 0.0 };
+            let noise = source.normal2((i * 80 + p) as u64, name.len() as u32)[0];
+            let lit = unstable == Some(p) && i * 7 % 12 == 0;
+            let count = (mean + mean.sqrt() * noise).round().max(0.0) + if lit { 60_000.0 } else { 0.0 };
+            *v = (count.sqrt() + (count + 1.0).sqrt()) as f32;
+        }
+        signal.mask = Array2::from_elem((8, 10), true);
+        signal
+    }
+
+    #[test]
+    fn one_component_gets_noise_beside_it_and_keeps_its_scale() {
+        let found = fused(vec![halves("dp", 8.0, None)]);
+        assert_eq!((found.columns.as_slice(), found.warnings.len()), ([3].as_slice(), 0));
+        let variance = |c: usize| found.matrix.column(c).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / FRAMES as f64;
+        assert!((variance(0) - 1.0).abs() < 1e-5, "{}", variance(0));
+        assert!(variance(1) < 0.1 && variance(2) < 0.1);
+        // Two signals of one component each get one more each.
+        assert_eq!(
+            fused(vec![halves("dp", 8.0, None), halves("haadf", 6.0, None)]).columns,
+            [2, 2]
+        );
+        // Who asks for one gets one, and three are enough.
+        let asked = |count| {
+            let params = Params {
+                principal: AutoOr::Value(count),
+                ..Params::default()
+            };
+            fuse(&mut [halves("dp", 8.0, None)], &params, &Control::new())
+                .unwrap()
+                .columns
+        };
+        assert_eq!((asked(1), asked(5)), (vec![1], vec![5]));
+        let three = vec![signal("dp", 8.0, &[]), halves("haadf", 6.0, None)];
+        assert_eq!(fused(three).columns, [2, 1]);
+    }
+
+    #[test]
+    fn an_unstable_pixel_is_left_out_and_named() {
+        let mut signals = [halves("dp", 8.0, Some(37))];
+        let found = fuse(&mut signals, &Params::default(), &Control::new()).unwrap();
+        let clean = fused(vec![halves("dp", 8.0, None)]);
+        assert_eq!(
+            found.warnings,
+            ["'dp': block of pixels (6–7, 14–15) varies far more than all others and with none of them: left out"]
+        );
+        assert_eq!(found.columns, [3]);
+        assert!(!signals[0].mask[[3, 7]] && signals[0].mask.iter().filter(|m| **m).count() == 79);
+        // The component is that of the others.
+        for (a, b) in found.matrix.column(0).iter().zip(clean.matrix.column(0)) {
+            assert!((a - b).abs() < 0.05, "{a} instead of {b}");
+        }
+        // Where it hides nothing it stays.
+        let alone = fused(vec![halves("dp", 0.0, Some(37))]);
+        assert_eq!(alone.warnings.len(), 2, "{:?}", alone.warnings);
+        assert!(alone.warnings[0].starts_with("no component of 'dp' stands out"));
     }
 }

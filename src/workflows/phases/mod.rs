@@ -16,6 +16,7 @@
 
 mod beam;
 mod cepstrum;
+mod components;
 mod features;
 mod figures;
 mod fuse;
@@ -111,7 +112,7 @@ pub fn run(
     let (mut timings, mut warnings) = (Timings::default(), Vec::new());
     let start = vary::Start::of(given.features.is_some(), given.embedding.is_some());
     let trials = vary::combinations(params, &names, start)?;
-    vary::possible(&trials, signals, positions, start)?;
+    vary::possible(params, &trials, signals, positions, start)?;
     if params.eds_axis.is_some() && !signals.iter().any(|s| s.kind == Kind::Spectrum && s.energy.is_none()) {
         warnings.push("--eds-axis has no effect: no spectrum lacks energies of its own".into());
     }

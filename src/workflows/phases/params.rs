@@ -309,6 +309,13 @@ impl Params {
                 format!("{lo}-{hi} is no window from low to high"),
             ));
         }
+        let other = match self.recipe {
+            Recipe::Default => self.scale_exponent.map(|_| ("--scale-exponent", "default")),
+            Recipe::Published => (self.principal != AutoOr::Auto).then_some(("--principal", "published")),
+        };
+        if let Some((flag, recipe)) = other {
+            return Err(Error::parameter(flag, format!("has no effect beside --recipe {recipe}")));
+        }
         let named = self
             .weight
             .keys()

@@ -1,7 +1,8 @@
 //! A small grid of parameters: what the answer is for each, and how alike the answers are.
 
+use super::beam;
 use super::features::Run;
-use super::params::{AutoOr, Params};
+use super::params::{AutoOr, BeamMask, Params};
 use super::signals::{Kind, Signal};
 use super::{Given, Prepared, enough, runs};
 use crate::analysis::agreement::Agreement;
@@ -108,16 +109,25 @@ pub(super) fn combinations(params: &Params, signals: &[&str], start: Start) -> R
     Ok(all)
 }
 
-/// Refuses trials that these signals do not allow, before anything is read.
-pub(super) fn possible(trials: &[Combination], signals: &[Signal], positions: usize, start: Start) -> Result<()> {
+/// Refuses parameters, or trials of them, that these signals do not allow, before anything is read.
+pub(super) fn possible(
+    params: &Params,
+    trials: &[Combination],
+    signals: &[Signal],
+    positions: usize,
+    start: Start,
+) -> Result<()> {
+    let reads = |s: &&Signal| s.kind == Kind::Pattern && start == Start::Signals;
+    for params in std::iter::once(params).chain(trials.iter().map(|(_, p)| p)) {
+        let shape = |s: &Signal| rebin::Params::sums(params.rebin).binned(s.scan.info().frame);
+        let shapes: Vec<_> = signals.iter().filter(reads).map(shape).collect::<Result<_>>()?;
+        if let BeamMask::Disk(disk) = params.beam_mask {
+            beam::inside(disk, &shapes, params.rebin)?;
+        }
+    }
     for (_, params) in trials {
         if start != Start::Embedding {
             enough(positions, params)?;
-        }
-        if start == Start::Signals {
-            for signal in signals.iter().filter(|s| s.kind == Kind::Pattern) {
-                rebin::Params::sums(params.rebin).binned(signal.scan.info().frame)?;
-            }
         }
     }
     Ok(())
