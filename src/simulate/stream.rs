@@ -2,9 +2,11 @@
 
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::io::{Scan, output, write};
+use crate::io::{Scan, ScanInfo, output, write};
+use crate::pixel::Pixel;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Blocks need not be larger than this.
 const BLOCK: u64 = 64 << 20;
@@ -55,7 +57,45 @@ pub(super) fn write_truth(scan: &dyn Synthetic, path: &Path, overwrite: bool, co
     output::persist(partial, path, overwrite)
 }
 
-/// Makes all frames and hands them to `sink` in scan order, several at a time, tightly packed.
+/// The largest value of a pixel type that counts are cut off at.
+fn largest(pixel: Pixel) -> Option<u32> {
+    match pixel {
+        Pixel::U8 => Some(u8::MAX.into()),
+        Pixel::U16 => Some(u16::MAX.into()),
+        Pixel::I16 => Some(i16::MAX as u32),
+        _ => None,
+    }
+}
+
+/// Pixels of a frame that have the largest value of their type.
+fn cut_off(pixel: Pixel, frame: &[u8]) -> u64 {
+    let (pairs, _) = frame.as_chunks::<2>();
+    let count = match pixel {
+        Pixel::U8 => frame.iter().filter(|v| **v == u8::MAX).count(),
+        Pixel::U16 => pairs.iter().filter(|v| u16::from_ne_bytes(**v) == u16::MAX).count(),
+        Pixel::I16 => pairs.iter().filter(|v| i16::from_ne_bytes(**v) == i16::MAX).count(),
+        _ => 0,
+    };
+    count as u64
+}
+
+/// What to say of `cut` of `all` pixels that are cut off: nothing of none.
+fn cut_warning(info: &ScanInfo, cut: u64) -> Option<String> {
+    let all = info.frames().saturating_mul(info.frame.pixels() as u64);
+    let (largest, pixel) = (largest(info.frame.pixel).filter(|_| cut > 0)?, info.frame.pixel);
+    let share = 100.0 * cut as f64 / all as f64;
+    let share = match share {
+        s if s >= 0.095 => format!("{s:.1} %"),
+        _ => format!("{cut} of {all}"),
+    };
+    Some(format!(
+        "{}: {share} of the pixels are cut off at {largest}, the largest value of {pixel}: fewer electrons or a wider type keep them",
+        info.path.display()
+    ))
+}
+
+/// Makes all frames and hands them to `sink` in scan order, several at a time, tightly packed. A warning in the log tells of pixels that are
+/// cut off at the largest value of their type.
 ///
 /// Memory: one block of at most 64 MiB and at most a quarter of `control.memory` (but at least one frame), and one frame of f32
 /// for each thread.
@@ -69,6 +109,7 @@ pub(super) fn stream(scan: &dyn Synthetic, control: &Control, mut sink: impl FnM
     let pool = rayon::ThreadPoolBuilder::new().num_threads(control.threads).build();
     let pool = pool.map_err(|e| Error::Internal(format!("cannot start threads: {e}")))?;
     let mut block = vec![0u8; count * bytes];
+    let (pixel, cut) = (scan.info().frame.pixel, AtomicU64::new(0));
     control
         .progress
         .begin("simulate", frames, frames.saturating_mul(bytes as u64));
@@ -81,6 +122,7 @@ pub(super) fn stream(scan: &dyn Synthetic, control: &Control, mut sink: impl FnM
                 .try_for_each_init(Vec::new, |scratch, (i, out)| {
                     control.check()?;
                     scan.counts(first + i as u64, scratch, out)?;
+                    cut.fetch_add(cut_off(pixel, out), Ordering::Relaxed);
                     control.progress.advance(1);
                     Ok(())
                 })
@@ -88,6 +130,9 @@ pub(super) fn stream(scan: &dyn Synthetic, control: &Control, mut sink: impl FnM
         sink(here)
     });
     control.progress.end();
+    if let (Ok(()), Some(warning)) = (&result, cut_warning(scan.info(), cut.into_inner())) {
+        log::warn!("{warning}");
+    }
     result
 }
 
@@ -147,4 +192,46 @@ pub fn truth_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".truth.h5");
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pixel::FrameShape;
+    use crate::simulate::parameters::info;
+
+    fn said(pixel: Pixel, values: &[i32], frames: usize) -> Option<String> {
+        let bytes: Vec<u8> = match pixel {
+            Pixel::U8 => values.iter().map(|v| *v as u8).collect(),
+            Pixel::I16 => values.iter().flat_map(|v| (*v as i16).to_ne_bytes()).collect(),
+            _ => values.iter().flat_map(|v| (*v as u16).to_ne_bytes()).collect(),
+        };
+        let frame = FrameShape {
+            pixel,
+            height: 2,
+            width: values.len() / 2,
+        };
+        cut_warning(&info("simulated", [1, frames], frame), cut_off(pixel, &bytes))
+    }
+
+    #[test]
+    fn counts_that_are_cut_off_are_told_with_their_share() {
+        let told = |share: &str, at: &str| {
+            let what = format!("simulated: {share} of the pixels are cut off at {at}: fewer electrons or a wider type keep them");
+            Some(what)
+        };
+        let u16 = said(Pixel::U16, &[65_535, 65_534, 3, 65_535, 0, 1, 2, 65_535], 1);
+        assert_eq!(u16, told("37.5 %", "65535, the largest value of u16"));
+        assert_eq!(
+            said(Pixel::I16, &[32_767, -1, -32_768, 5], 1),
+            told("25.0 %", "32767, the largest value of i16")
+        );
+        // Few of many in numbers.
+        assert_eq!(
+            said(Pixel::U8, &[255, 254], 10_000),
+            told("1 of 20000", "255, the largest value of u8")
+        );
+        assert_eq!(said(Pixel::U8, &[254, 0], 1), None);
+        assert_eq!(said(Pixel::F32, &[255, 65_535], 1), None);
+    }
 }
