@@ -136,7 +136,7 @@ mod tests {
     fn a_disk_beside_all_patterns_is_refused() {
         let said = |disk, shapes: &[_], rebin| inside(disk, shapes, rebin).map_err(|e| e.to_string());
         let small = [(16, 20)];
-        assert_eq!(said([500.0, 500.0, 600.0], &small, 2), Ok(()));
+        assert_eq!(said([500.0, 500.0, 700.0], &small, 2), Ok(()));
         // The last pixel of a row reaches to 19.5.
         assert_eq!(said([8.0, 20.5, 1.0], &small, 2), Ok(()));
         let e = said([8.0, 20.5, 0.9], &small, 2).unwrap_err();
