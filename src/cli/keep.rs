@@ -26,6 +26,12 @@ pub(super) fn inputs(matches: &ArgMatches) -> Result<()> {
         .flat_map(|(id, values)| values.map(move |v| (id, v)))
         .collect();
     let (outputs, inputs): (Vec<_>, Vec<_>) = typed.into_iter().partition(|(id, _)| OUTPUTS.contains(id));
+    for (i, (id, output)) in outputs.iter().enumerate() {
+        if let Some((other, _)) = outputs[..i].iter().find(|(_, o)| o == output) {
+            let what = format!("{} would replace what {} writes", output.display(), flag_of(other));
+            return Err(Error::parameter(flag_of(id), what));
+        }
+    }
     for (flag, output) in outputs {
         let Ok(output) = Path::new(output).canonicalize() else {
             continue;
@@ -45,15 +51,19 @@ pub(super) fn inputs(matches: &ArgMatches) -> Result<()> {
                 } else {
                     continue;
                 };
-                let flag = match flag {
-                    "output" => "-o".to_owned(),
-                    other => format!("--{}", other.replace('_', "-")),
-                };
-                return Err(Error::parameter(&flag, what));
+                return Err(Error::parameter(flag_of(flag), what));
             }
         }
     }
     Ok(())
+}
+
+/// The flag as it is typed.
+fn flag_of(id: &str) -> String {
+    match id {
+        "output" => "-o".to_owned(),
+        other => format!("--{}", other.replace('_', "-")),
+    }
 }
 
 /// What may be a file's name in a value: all of it, `NAME=FILE`, `probe:FILE@Y,X,N`, `FILE:/dataset`.

@@ -184,7 +184,10 @@ fn detector_map(inner: &Arc<Inner>, request: &Request) -> Result<Response> {
         number(request, "after", Some(0))?,
         inner.positions() * 16,
         &inner.control,
-        move |task| detector::map(work.sources.scan(scan)?.scan(), &stack, &work.backend, &work.live, task),
+        move |task| {
+            let source = work.sources.scan(scan)?;
+            detector::map(source.scan(), &source.map.present, &stack, &work.backend, &work.live, task)
+        },
     )?;
     let [ny, nx] = inner.sources.nav;
     Ok(news(&state, &[ny, nx], json!({ "spec": detector.to_string() })))

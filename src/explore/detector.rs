@@ -19,12 +19,19 @@ const FIRST: usize = 8 << 20;
 /// Bytes of the first part of the scan, about.
 const STREAM: usize = 64 << 20;
 
-/// Computes the map and publishes it whenever more is known: (ny, nx), NaN where nothing is known yet. Positions that were not looked at have the
-/// value of the one above and left that was.
+/// Computes the map and publishes it whenever more is known: (ny, nx), NaN where nothing is known yet and where no frame is `present`. Positions
+/// that were not looked at have the value of the one above and left that was.
 ///
 /// # Errors
 /// Whatever reading or the device reports; [`crate::Error::Cancelled`].
-pub fn map(scan: &dyn Scan, stack: &MaskStack, backend: &Backend, live: &Live, task: &Task) -> Result<()> {
+pub fn map(
+    scan: &dyn Scan,
+    present: &Array2<bool>,
+    stack: &MaskStack,
+    backend: &Backend,
+    live: &Live,
+    task: &Task,
+) -> Result<()> {
     let [ny, nx] = scan.info().nav;
     let frames = scan.info().frames();
     let products = MaskProducts::new(stack);
@@ -35,6 +42,10 @@ pub fn map(scan: &dyn Scan, stack: &MaskStack, backend: &Backend, live: &Live, t
         let mut pass = Pass::new("virtual detector", scan, selection);
         let handle = pass.add(&products);
         pass.run(backend, &Resident::none(), &task.control)?.take(handle)
+    };
+    let shown = |map: &Array2<f32>| -> Vec<f32> {
+        let points = map.iter().zip(present);
+        points.map(|(&v, &p)| if p { v } else { f32::NAN }).collect()
     };
     let mut looked = 0;
     for step in grids(ny, nx, scan.info().frame.stride(), task.control.threads) {
@@ -48,7 +59,7 @@ pub fn map(scan: &dyn Scan, stack: &MaskStack, backend: &Backend, live: &Live, t
             map[at] = value;
         }
         fill(&mut map, &exact, step);
-        task.publish(map.iter().copied().collect(), [looked.min(frames), frames], true);
+        task.publish(shown(&map), [looked.min(frames), frames], true);
         // The next grid has three times as many new positions.
         if task.elapsed() + 3.0 * begun.elapsed().as_secs_f64() > COARSE {
             break;
@@ -67,7 +78,7 @@ pub fn map(scan: &dyn Scan, stack: &MaskStack, backend: &Backend, live: &Live, t
             flat[next as usize..next as usize + values.len()].copy_from_slice(&values);
         }
         next += selection.len();
-        task.publish(map.iter().copied().collect(), [next, frames], next < frames);
+        task.publish(shown(&map), [next, frames], next < frames);
         let took = begun.elapsed().as_secs_f64();
         if took < PART[0] {
             count = count.saturating_mul(2);

@@ -165,6 +165,10 @@ pub trait Scan: Send + Sync {
     fn replaced(&self) -> Vec<u32> {
         Vec::new()
     }
+    /// Frames among those read so far of which no pixel was finite; they read as zeros. Ascending.
+    fn empty(&self) -> Vec<u64> {
+        Vec::new()
+    }
     /// Hints that these frames will be read soon; may start reading ahead, never blocks.
     fn prefetch(&self, _frames: std::ops::Range<u64>) {}
 }

@@ -5,11 +5,13 @@ use super::super::session::Session;
 use super::super::set;
 use super::{effective, numbers, params_file};
 use clap::ValueEnum;
-use emstream::io::ebsd::{self, read_ang, read_ctf, read_image};
+use emstream::control::Control;
+use emstream::io::OpenOptions;
+use emstream::io::ebsd::{self, Orientations, PatternMap, read_ang, read_ctf, read_image};
 use emstream::io::results::write_file;
 use emstream::workflows::ebsd::convert::{self, BinMode, Given, Params, Target};
 use emstream::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Mode {
@@ -59,7 +61,8 @@ pub struct Args {
     /// Pattern centre of the map [default: from the files]
     #[arg(long, value_name = "X,Y,Z")]
     pc: Option<String>,
-    /// How --pc counts: bruker, edax, oxford or emsoft [default: bruker]
+    /// How --pc counts: bruker, edax, oxford, or emsoft: from the middle, all three in pixels, so L over the pixel's size
+    /// [default: bruker]
     #[arg(long, value_name = "NAME")]
     pc_convention: Option<String>,
     /// Layout of the output [default: emstream]
@@ -73,12 +76,16 @@ pub struct Args {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
-    let orientations = match (&args.ctf, &args.ang) {
+    let (how, mut params) = params_file::<Params>(args.params.as_deref(), args.how, "convert")?;
+    if args.ctf.is_some() || args.ang.is_some() {
+        (params.ctf, params.ang) = (args.ctf, args.ang);
+    }
+    params.background = args.background.or(params.background);
+    let orientations = match (&params.ctf, &params.ang) {
         (Some(ctf), _) => Some(read_ctf(ctf)?),
         (None, Some(ang)) => Some(read_ang(ang)?),
         (None, None) => None,
     };
-    let (how, mut params) = params_file::<Params>(args.params.as_deref(), args.how, "convert")?;
     set(&mut params.bin, args.bin);
     let mode = args.bin_mode.map(|m| match m {
         Mode::Mean => BinMode::Mean,
@@ -97,6 +104,9 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         .map(|t| finite::<2>("--step", t, "0.5,0.5"))
         .transpose()?
         .or(params.step);
+    if let Some(step) = params.step.filter(|s| s.iter().any(|&v| v <= 0.0)) {
+        return Err(Error::parameter("--step", format!("{step:?} is no step: both are above 0")));
+    }
     params.pc = args
         .pc
         .as_deref()
@@ -110,14 +120,11 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
             "it takes the whole map; `emstream convert` writes a part of the patterns",
         ));
     }
-    let mut options = how.options()?;
-    if let (None, Some(o)) = (options.nav_shape, &orientations) {
-        options.nav_shape = Some(o.data.nav);
-    }
-    let map = ebsd::open(&args.input, &options, &session.control)?;
+    let mut map = open(&args.input, how.options()?, orientations.as_ref(), &session.control)?;
+    map.leave_out_empty(&session.control)?;
     let given = Given {
         orientations,
-        static_background: args.background.as_deref().map(read_image).transpose()?,
+        static_background: params.background.as_deref().map(read_image).transpose()?,
     };
     let done = convert::run(map, given, &params, &args.output, session.overwrite, &session.control)?;
     done.warnings.iter().for_each(|w| log::warn!("{}: {w}", args.input.display()));
@@ -138,6 +145,23 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         }
     );
     Ok(())
+}
+
+/// The patterns; where their own file does not know the shape of the map, orientations do.
+fn open(path: &Path, mut options: OpenOptions, orientations: Option<&Orientations>, control: &Control) -> Result<PatternMap> {
+    let Some(nav) = orientations.map(|o| o.data.nav).filter(|_| options.nav_shape.is_none()) else {
+        return ebsd::open(path, &options, control);
+    };
+    let own = ebsd::open(path, &options, control);
+    // A plain row of patterns knows no map, and names of images say no more of it than where the last image lies.
+    let knows = |map: &PatternMap| map.scan.info().nav[0] != 1 && map.dialect != "images";
+    match &own {
+        Ok(map) if knows(map) || map.scan.info().nav == nav => own,
+        _ => {
+            options.nav_shape = Some(nav);
+            ebsd::open(path, &options, control)
+        }
+    }
 }
 
 /// So many finite numbers.

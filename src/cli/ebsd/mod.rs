@@ -171,7 +171,8 @@ fn whole_map(how: &ScanArgs) -> Result<()> {
 
 /// The patterns of a map and the points that are present and in the region of interest.
 fn open_map(how: &ScanArgs, path: &Path, session: &Session) -> Result<(PatternMap, Selection)> {
-    let map = ebsd::open(path, &how.options()?, &session.control)?;
+    let mut map = ebsd::open(path, &how.options()?, &session.control)?;
+    map.leave_out_empty(&session.control)?;
     for note in &map.scan.info().notes {
         log::warn!("{}: {note}", path.display());
     }

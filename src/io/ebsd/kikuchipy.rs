@@ -55,9 +55,15 @@ pub(super) fn write_layout(file: &File, what: &Description<'_>) -> hdf5::Result<
         match &geometry.pc {
             None => drop(scalar(&header, name, 0.5)?),
             Some(pc) => {
-                // Points without a pattern get kikuchipy's default.
+                // Its reader wants a number for points without a pattern too; their mean leaves that of the map as it is.
                 let values = Array2::from_shape_fn((rows, columns), |(y, x)| pc[[y, x, k]]);
-                let values = values.mapv(|v| if v.is_finite() { v } else { 0.5 });
+                let known: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+                let mean = if known.is_empty() {
+                    0.5
+                } else {
+                    known.iter().sum::<f64>() / known.len() as f64
+                };
+                let values = values.mapv(|v| if v.is_finite() { v } else { mean });
                 header.new_dataset_builder().with_data(&values).create(name)?;
             }
         }
@@ -103,6 +109,11 @@ fn crystal_map(group: &Group, what: &Description<'_>, [dy, dx]: [f64; 2]) -> hdf
         if let Some(map) = what.data.get(name) {
             put(name, &|y, x| map[[y, x]])?;
         }
+    }
+    if !what.data.orientation_frame.is_empty() {
+        // orix leaves it alone; without it nobody knows how hexagonal axes lie in the sample.
+        let angles = data.dataset("phi1")?;
+        put_text(&*angles, "frame", &what.data.orientation_frame)?;
     }
     put("x", &|_, x| x as f64 * dx)?;
     put("y", &|y, _| y as f64 * dy)?;

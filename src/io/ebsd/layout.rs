@@ -76,8 +76,13 @@ pub(super) fn write_layout(file: &File, what: &Description<'_>) -> hdf5::Result<
             put_text(&dataset, "frame", &what.data.orientation_frame)?;
         }
     }
-    column("X Position", "µm", &of("x", 1.0))?;
-    column("Y Position", "µm", &of("y", 1.0))?;
+    for (name, ours, axis) in [("X Position", "x", 1), ("Y Position", "y", 0)] {
+        let by_steps = |at: [usize; 2]| at[axis] as f64 * what.steps[axis].unwrap_or(0.0);
+        match what.data.get(ours) {
+            Some(_) => column(name, "µm", &of(ours, 1.0))?,
+            None => column(name, "µm", &by_steps)?,
+        };
+    }
     let others = what.data.columns().iter();
     for c in others.filter(|c| !["euler1", "euler2", "euler3", "x", "y"].contains(&c.name.as_str())) {
         let (name, whole) = match c.name.as_str() {

@@ -30,8 +30,9 @@ use super::readat::ReadAt;
 use super::{Scan, h5, repair};
 use crate::control::Control;
 use crate::error::Result;
-use crate::pixel::FrameShape;
+use crate::pixel::{FrameShape, Pixel};
 use ndarray::Array2;
+use rayon::prelude::*;
 use std::path::Path;
 
 /// Patterns of a map with what the file says about its points.
@@ -55,10 +56,17 @@ pub struct PatternMap {
 impl PatternMap {
     /// Step of the map (y, x) in µm, where it is known.
     pub fn steps(&self) -> [Option<f64>; 2] {
-        self.scan.info().nav_axes.each_ref().map(|a| match a.unit.as_str() {
-            "µm" | "um" => a.scale,
-            "nm" => a.scale.map(|s| s * 1e-3),
-            _ => None,
+        self.scan.info().nav_axes.each_ref().map(|a| {
+            let factor = match a.unit.as_str() {
+                "m" => 1e6,
+                "mm" => 1e3,
+                "µm" | "μm" | "um" | "micron" => 1.0,
+                "nm" => 1e-3,
+                "Å" | "A" => 1e-4,
+                "pm" => 1e-6,
+                _ => return None,
+            };
+            a.scale.map(|s| s * factor)
         })
     }
 
@@ -72,6 +80,34 @@ impl PatternMap {
             geometry: &self.geometry,
             static_background: self.static_background.as_ref(),
         }
+    }
+
+    /// Reads a stack of floats once for patterns without any finite pixel, which is how such stacks mark points that were not measured, and
+    /// takes them out of [`PatternMap::present`]. Maps in HDF5 files say themselves where they have patterns.
+    ///
+    /// # Errors
+    /// What reading reports; [`crate::Error::Cancelled`].
+    pub fn leave_out_empty(&mut self, control: &Control) -> Result<()> {
+        let info = self.scan.info();
+        let frame = info.frame;
+        if frame.pixel != Pixel::F32 || self.group.is_some() {
+            return Ok(());
+        }
+        let measured = (0u64..).zip(&self.present).filter(|(_, p)| **p);
+        let all: Vec<u64> = measured.map(|(number, _)| number).collect();
+        let together = (AT_ONCE / frame.stride()).max(1);
+        all.par_chunks(together).try_for_each(|frames| {
+            control.check()?;
+            let mut words = vec![0u32; frames.len() * frame.stride() / 4];
+            self.scan
+                .read(frames, frame.stride(), bytemuck::cast_slice_mut(&mut words), control)
+        })?;
+        for number in self.scan.empty() {
+            if let Some(present) = self.present.get_mut(self.scan.info().place(number)) {
+                *present = false;
+            }
+        }
+        Ok(())
     }
 
     /// A scan of any other format: every position has a pattern and nothing else is known.
@@ -88,6 +124,9 @@ impl PatternMap {
         }
     }
 }
+
+/// Bytes of patterns that one thread reads together.
+const AT_ONCE: usize = 8 << 20;
 
 /// Opens the patterns of a map, of any format that [`super::open`] reads. `options.dataset` may be a plain name (`Patterns`) in an EBSD
 /// file; without one the patterns as measured are taken (`RawPatterns`), or `Patterns` where there are no others.

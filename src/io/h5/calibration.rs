@@ -73,9 +73,9 @@ fn from_vector(file: &File, name: &str) -> Option<Axis> {
     axis(values.get(1)? - values.get(0)?, &unit.unwrap_or_default())
 }
 
-/// An axis in proper units; `None` where the file counts pixels.
+/// An axis in proper units; `None` where the file counts pixels. An axis that runs backwards has steps of the same size.
 fn axis(scale: f64, unit: &str) -> Option<Axis> {
-    let unit = text::unit(unit);
+    let (scale, unit) = (scale.abs(), text::unit(unit));
     let calibrated = scale.is_finite() && scale > 0.0 && !(unit.is_empty() && scale == 1.0);
     calibrated.then_some(Axis {
         scale: Some(scale),

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(super) struct NonFinite {
     pixels: AtomicU64,
     frames: AtomicU64,
-    /// A bit for each frame that is counted.
+    /// A bit for each frame that is counted, and for those of them without any finite pixel.
     counted: OnceLock<Vec<AtomicU64>>,
+    empty: OnceLock<Vec<AtomicU64>>,
     /// A bit for each pixel that was finite in some frame; all of them are, once a frame had nothing else.
     finite: OnceLock<Vec<AtomicU64>>,
     all: AtomicBool,
@@ -42,13 +43,30 @@ impl NonFinite {
         };
         let bit = 1 << (number % 64);
         if word.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-            let bad = good.iter().filter(|&&g| !g).count() as u64;
-            self.pixels.fetch_add(bad, Ordering::Relaxed);
+            let bad = good.iter().filter(|&&g| !g).count();
+            if bad == good.len() {
+                let empty = self.empty.get_or_init(|| zeros(of));
+                if let Some(word) = empty.get((number / 64) as usize) {
+                    word.fetch_or(bit, Ordering::Relaxed);
+                }
+                return;
+            }
+            self.pixels.fetch_add(bad as u64, Ordering::Relaxed);
             self.frames.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Pixels that were not finite, over all frames, and frames that had any.
+    /// Numbers of the frames without any finite pixel, ascending.
+    pub fn empty(&self) -> Vec<u64> {
+        let words = self.empty.get().map_or(&[][..], |w| w);
+        let bits = |(n, word): (u64, &AtomicU64)| {
+            let word = word.load(Ordering::Relaxed);
+            (0..64).filter(move |b| word >> b & 1 == 1).map(move |b| 64 * n + b)
+        };
+        (0..).zip(words).flat_map(bits).collect()
+    }
+
+    /// Pixels that were not finite among others that were, over all frames, and frames that had any.
     pub fn counts(&self) -> [u64; 2] {
         [&self.pixels, &self.frames].map(|n| n.load(Ordering::Relaxed))
     }
@@ -84,14 +102,18 @@ mod tests {
         seen.add(3, 9, &frame(&[2, 5, 64, 69]));
         assert_eq!((seen.always(70), seen.counts()), (vec![2, 5, 64, 69], [4, 1]));
         seen.add(4, 9, &frame(&(0..70).collect::<Vec<_>>()));
-        assert_eq!((seen.always(70), seen.counts()), (vec![2, 5, 64, 69], [74, 2]));
+        assert_eq!((seen.always(70), seen.counts()), (vec![2, 5, 64, 69], [4, 1]));
+        assert_eq!(seen.empty(), [4]);
         seen.add(0, 9, &frame(&[1, 2, 69]));
-        assert_eq!((seen.always(70), seen.counts()), (vec![2, 69], [77, 3]));
+        assert_eq!((seen.always(70), seen.counts()), (vec![2, 69], [7, 2]));
         seen.whole();
         seen.add(1, 9, &frame(&[2]));
-        assert_eq!((seen.always(70), seen.counts()), (vec![], [78, 4]));
+        assert_eq!((seen.always(70), seen.counts()), (vec![], [8, 3]));
         let empty = NonFinite::default();
-        empty.add(0, 1, &[false; 3]);
+        assert!(empty.empty().is_empty());
+        empty.add(130, 131, &[false; 3]);
+        empty.add(2, 131, &[false; 3]);
         assert!(empty.always(3).is_empty());
+        assert_eq!((empty.empty(), empty.counts()), (vec![2, 130], [0, 0]));
     }
 }

@@ -174,6 +174,21 @@ impl Scan for Repaired {
                 s(frames)
             ));
         }
+        match self.seen.empty().as_slice() {
+            [] => {}
+            [one] => {
+                let [y, x] = self.info.place(*one);
+                all.push(format!(
+                    "the frame at row {y}, column {x} has no finite pixel and reads as zeros"
+                ));
+            }
+            [first, ..] => {
+                let ([y, x], n) = (self.info.place(*first), self.seen.empty().len());
+                all.push(format!(
+                    "{n} frames have no finite pixel and read as zeros; the first is at row {y}, column {x}"
+                ));
+            }
+        }
         all
     }
     fn replaced(&self) -> Vec<u32> {
@@ -182,6 +197,9 @@ impl Scan for Repaired {
         all.sort_unstable();
         all.dedup();
         all
+    }
+    fn empty(&self) -> Vec<u64> {
+        self.seen.empty()
     }
     fn prefetch(&self, frames: Range<u64>) {
         self.inner.prefetch(frames);

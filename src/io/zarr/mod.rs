@@ -133,6 +133,8 @@ fn signal_axis(store: &Store, parent: &str, i: usize) -> Result<SignalAxis> {
     let scale = json
         .get("scale")
         .and_then(Value::as_f64)
+        // An axis that runs backwards has steps of the same size.
+        .map(f64::abs)
         .filter(|s| s.is_finite() && *s > 0.0);
     let scale = scale.filter(|&s| !(unit.is_empty() && s == 1.0));
     let unit = if scale.is_some() { unit } else { String::new() };

@@ -120,9 +120,11 @@ impl Plan {
                 format!("{} is not between 1 and 100", params.peaks),
             ));
         }
-        let factor = params.factor.is_finite() && params.factor > 0.0;
-        if !factor || !(0.0..1.0).contains(&params.threshold) {
-            let what = format!("{} and {} are no factor and threshold", params.factor, params.threshold);
+        if !(params.factor.is_finite() && params.factor > 0.0) {
+            return Err(Error::parameter("--factor", format!("{} is not above 0", params.factor)));
+        }
+        if !(0.0..1.0).contains(&params.threshold) {
+            let what = format!("{} is not at least 0 and below 1", params.threshold);
             return Err(Error::parameter("--threshold", what));
         }
         let (h, w) = (frame.height, frame.width);

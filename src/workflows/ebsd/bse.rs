@@ -5,7 +5,7 @@ use super::output::grey;
 use crate::analysis::virtual_bse::{self, asymmetry, channel, flatten_rows, shading};
 use crate::control::Control;
 use crate::engine::{Backend, Pass, Resident, Selection};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::ebsd::PatternMap;
 use crate::io::results::Meta;
 use crate::ops::MaskProducts;
@@ -51,6 +51,28 @@ impl Default for Params {
     }
 }
 
+impl Params {
+    fn check(&self) -> Result<()> {
+        let last = self.grid[1].saturating_sub(1);
+        if let Some(wrong) = self.columns.iter().flatten().find(|&&c| c > last) {
+            return Err(Error::parameter(
+                "--columns",
+                format!("{wrong} is not among the columns 0 to {last} of the grid"),
+            ));
+        }
+        for (name, value) in [
+            ("--contrast", self.contrast),
+            ("--azimuth", self.azimuth),
+            ("--altitude", self.altitude),
+        ] {
+            if !value.is_finite() {
+                return Err(Error::parameter(name, format!("{value} is not finite")));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Signals of all regions and the centre of mass of every pattern; NaN where there is no pattern.
 pub struct Signals {
     /// (rows, columns, regions).
@@ -73,6 +95,7 @@ pub fn signals(
 ) -> Result<Signals> {
     let frame = map.scan.info().frame;
     let (h, w) = (frame.height, frame.width);
+    params.check()?;
     let stack = match params.region.is_empty() {
         true => virtual_bse::grid(h, w, params.grid[0], params.grid[1], params.sum)?,
         false => virtual_bse::regions(h, w, &params.region, params.sum)?,
@@ -158,10 +181,7 @@ fn grids(signals: &Signals, params: &Params, target: &Target, report: &mut Repor
     let [rows, columns] = params.grid;
     let (ny, nx, _) = signals.values.dim();
     let cell = |r: usize, c: usize| signals.values.slice(s![.., .., r * columns + c]);
-    let picked = params
-        .columns
-        .unwrap_or([0, columns / 2, columns - 1])
-        .map(|c| c.min(columns - 1));
+    let picked = params.columns.unwrap_or([0, columns / 2, columns - 1]);
     let mut colours = ndarray::Array4::<u8>::zeros((rows, ny, nx, 3));
     for r in 0..rows {
         for (k, &c) in picked.iter().enumerate() {

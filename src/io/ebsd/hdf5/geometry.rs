@@ -67,9 +67,21 @@ impl Source<'_> {
         geometry.camera_tilt = ["elevation_angle", "Camera Elevation Angle", "CameraTilt"]
             .iter()
             .find_map(|n| number(n))
-            .map(f64::to_radians);
+            .map(f64::to_radians)
+            .or_else(|| self.oxford_tilt());
         geometry.voltage = ["Beam Voltage", "KV", "Voltage"].iter().find_map(|n| number(n));
         Ok(geometry)
+    }
+
+    /// Oxford's detector orientation is three Euler angles; the second one is a right angle for a camera that is not tilted, as in
+    /// kikuchipy's `EBSDDetector.tilt`.
+    fn oxford_tilt(&self) -> Option<f64> {
+        let name = format!("{}/Header/Detector Orientation Euler", self.group);
+        let angles = text::numbers(self.file, &name, 3).filter(|_| self.program == Program::Oxford)?;
+        angles
+            .get(1)
+            .map(|a| a - std::f64::consts::FRAC_PI_2)
+            .filter(|a| a.is_finite())
     }
 
     /// The static background if there is one of the patterns' shape, for patterns of `stack`, one of `stacks`.

@@ -278,6 +278,9 @@ impl Source<'_> {
             if !line || h5::kind_of(&dataset.dtype().map_err(failed)?).is_none() {
                 continue;
             }
+            if let Some(values) = self.part_of_a_crystal_map(&path, &dataset).map_err(failed)? {
+                return Ok(Some(values));
+            }
             if dataset.size() != self.count {
                 let what = format!("{} values for {} patterns", dataset.size(), self.count);
                 return Err(Error::format(self.path, path, what));
@@ -288,6 +291,25 @@ impl Source<'_> {
             return dataset.read_raw::<f64>().map(Some).map_err(failed);
         }
         Ok(None)
+    }
+
+    /// What a column of an orix crystal map says of the points that are `is_in_data`, if these are the patterns: kikuchipy writes the
+    /// whole map beside the patterns of a part of it.
+    fn part_of_a_crystal_map(&self, path: &str, dataset: &hdf5::Dataset) -> hdf5::Result<Option<Vec<f64>>> {
+        let Some((folder, _)) = path.rsplit_once('/').filter(|(f, _)| f.ends_with("crystal_map/data")) else {
+            return Ok(None);
+        };
+        let inside = format!("{folder}/is_in_data");
+        if dataset.size() == self.count || !is(self.file, &inside, LocationType::Dataset) {
+            return Ok(None);
+        }
+        let inside = self.file.dataset(&inside)?;
+        if inside.shape() != dataset.shape() || inside.storage_size() == 0 || dataset.storage_size() == 0 {
+            return Ok(None);
+        }
+        let (inside, values) = (inside.read_raw::<bool>()?, dataset.read_raw::<f64>()?);
+        let kept: Vec<f64> = values.into_iter().zip(inside).filter(|(_, i)| *i).map(|(v, _)| v).collect();
+        Ok((kept.len() == self.count).then_some(kept))
     }
 
     /// Refuses hexagonal grids; Bruker calls a square one isometric, EDAX `SqrGrid`.

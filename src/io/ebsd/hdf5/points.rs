@@ -46,7 +46,7 @@ impl Source<'_> {
             let ids: Vec<f64> = ids.iter().map(|&p| if p < 0.0 { 0.0 } else { p + first }).collect();
             data.put("phase", "", spread(places, &ids))?;
         }
-        for (name, theirs) in [("x", ["X Position", "X"]), ("y", ["Y Position", "Y"])] {
+        for (name, theirs) in [("x", ["X Position", "X", "x"]), ("y", ["Y Position", "Y", "y"])] {
             if let Some(values) = self.column(&theirs)?.filter(|v| v.iter().any(|&x| x != 0.0)) {
                 data.put(name, "µm", spread(places, &values))?;
             }
@@ -58,7 +58,10 @@ impl Source<'_> {
             data.orientation_frame = match self.program {
                 Program::Oxford => "Bunge ZXZ, Oxford sample frame CS1".into(),
                 Program::Edax => "Bunge ZXZ, EDAX sample frame".into(),
-                _ => text::attribute(self.file, &format!("{}/Data/phi1", self.group), "frame").unwrap_or("Bunge ZXZ".into()),
+                _ => ["Data/phi1", "CrystalMap/crystal_map/data/phi1"]
+                    .iter()
+                    .find_map(|name| text::attribute(self.file, &format!("{}/{name}", self.group), "frame"))
+                    .unwrap_or("Bunge ZXZ".into()),
             };
         }
         data.phases = self.phases();

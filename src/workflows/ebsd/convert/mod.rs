@@ -20,7 +20,7 @@ use crate::workflows::binning::{Binning, bin, bin_background, binned_frame, mean
 use crate::workflows::blocks::Blocks;
 use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -59,13 +59,21 @@ pub struct Params {
     /// gzip level 1–9; 0: not compressed.
     pub gzip: u8,
     pub target: Target,
+    /// Orientations of the points, from a `.ctf` or an `.ang`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctf: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ang: Option<PathBuf>,
+    /// Image that is the static background, over the one of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<PathBuf>,
     /// Step of the map (y, x) in µm, over what files say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<[f64; 2]>,
     /// One pattern centre for the map, in `pc_convention`, before binning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pc: Option<[f64; 3]>,
-    /// `bruker`, `edax`, `oxford` or `emsoft`.
+    /// `bruker`, `edax`, `oxford`, or `emsoft` (from the middle, all three in pixels).
     pub pc_convention: String,
 }
 
@@ -76,6 +84,9 @@ impl Default for Params {
             mode: BinMode::Mean,
             gzip: 0,
             target: Target::Emstream,
+            ctf: None,
+            ang: None,
+            background: None,
             step: None,
             pc: None,
             pc_convention: "bruker".into(),
@@ -92,7 +103,7 @@ impl Params {
     }
 }
 
-/// What is known besides the patterns' own file.
+/// What [`Params`] name besides the patterns' own file, read.
 #[derive(Default)]
 pub struct Given {
     /// From a `.ctf` or `.ang`.
@@ -187,6 +198,9 @@ pub fn run(
     })
 }
 
+/// Largest distance of a detector that is believed, in its heights.
+const FARTHEST: f64 = 100.0;
+
 /// Takes over what files and flags say about the points; returns the steps (y, x) in µm.
 fn merge(map: &mut PatternMap, given: Given, params: &Params, warnings: &mut Vec<String>) -> Result<[Option<f64>; 2]> {
     let nav = map.scan.info().nav;
@@ -221,9 +235,26 @@ fn merge(map: &mut PatternMap, given: Given, params: &Params, warnings: &mut Vec
     if let Some(pc) = params.pc {
         let convention = Convention::named(&params.pc_convention);
         let wrong = || Error::parameter("--pc-convention", "is none of bruker, edax, oxford, emsoft");
-        let pc = convention
-            .ok_or_else(wrong)?
-            .to_bruker(pc, frame.height as f64 / frame.width as f64);
+        let convention = convention.ok_or_else(wrong)?;
+        // EMsoft counts pixels.
+        let unit = if convention == Convention::Emsoft {
+            frame.width as f64
+        } else {
+            1.0
+        };
+        let pc = convention.to_bruker(pc.map(|v| v / unit), frame.height as f64 / frame.width as f64);
+        if !(pc[2] > 0.0 && pc[2] <= FARTHEST) {
+            let what = format!(
+                "puts the source {} pattern heights away; distances go up to {FARTHEST}{}",
+                pc[2],
+                if convention == Convention::Emsoft {
+                    ", and EMsoft's L is divided by the size of a pixel"
+                } else {
+                    ""
+                }
+            );
+            return Err(Error::parameter("--pc", what));
+        }
         map.geometry.pc = Some(Array3::from_shape_fn((nav[0], nav[1], 3), |(_, _, k)| pc[k]));
     }
     bin_geometry(&mut map.geometry, size, params.bin);
