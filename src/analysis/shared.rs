@@ -8,7 +8,7 @@ use ndarray::{ArrayView2, s};
 use rayon::prelude::*;
 
 /// Fewest pairs of neighbours that say something.
-const LEAST_PAIRS: usize = 200;
+const LEAST_PAIRS: usize = 20;
 /// Standard deviations of chance that a shared feature exceeds.
 const CHANCE: f64 = 3.0;
 /// Fewer shared features than this may be chance.
@@ -18,7 +18,7 @@ const HARMLESS: usize = 10;
 /// Columns that one thread works on.
 const STRIPE: usize = 32;
 
-/// Columns of `values` (positions of `grid` × P) that neighbouring positions share, ascending; all of them where there are less than 200 pairs of
+/// Columns of `values` (positions of `grid` × P) that neighbouring positions share, ascending; all of them where there are less than 20 pairs of
 /// neighbours or at most one in ten that is none. `None` where less than four are shared, which may be chance.
 ///
 /// A column is shared if Moran's I (P. A. P. Moran, *Biometrika* 37 (1950) 17), the mean product of two neighbours' deviations over the
@@ -110,14 +110,26 @@ mod tests {
         assert_eq!(shared_columns(part.view(), &grid), Some((0..60).step_by(4).collect()));
     }
 
+    /// Two halves of a small scan, among noise.
+    #[test]
+    fn small_scans_share_features_too() {
+        let mut numbers = Source::new(7, 0).sequence(0);
+        let values = Array2::from_shape_fn((8 * 9, 40), |(i, k)| {
+            let side = f32::from(k % 4 == 0 && i % 9 >= 4) * 4.0;
+            side + numbers.normal() as f32
+        });
+        let grid = Grid::full([8, 9]).unwrap();
+        assert_eq!(shared_columns(values.view(), &grid), Some((0..40).step_by(4).collect()));
+    }
+
     #[test]
     fn what_is_too_little_to_say_so() {
         let values = values();
         let noise = values.select(ndarray::Axis(1), &[1, 5, 9, 13, 0, 4, 8]);
         let grid = Grid::full([20, 20]).unwrap();
         assert_eq!(shared_columns(noise.view(), &grid), None);
-        let few = Grid::full([8, 8]).unwrap();
-        assert_eq!(shared_columns(values.slice(s![..64, ..]), &few), Some((0..60).collect()));
+        let few = Grid::full([3, 4]).unwrap();
+        assert_eq!(shared_columns(values.slice(s![..12, ..]), &few), Some((0..60).collect()));
         // One in ten hides nothing, two do.
         let shared: Vec<usize> = (0..36).step_by(4).collect();
         let with = |noise: &[usize]| shared_columns(values.select(ndarray::Axis(1), &[&shared, noise].concat()).view(), &grid);

@@ -1,5 +1,6 @@
 //! Descan: where the direct beam is in every frame, and how far each frame's pattern is displaced.
 
+mod lines;
 mod parts;
 
 pub(in crate::workflows) use parts::Parts;
@@ -26,7 +27,8 @@ use std::sync::Arc;
 const REACH: usize = 6;
 /// Positions are found on a grid this many times finer than the pixels: centres of mass are drawn towards whole pixels.
 const UPSAMPLE: u32 = 20;
-/// Measured positions farther than this many standard deviations from the fit are replaced by the fit.
+/// Measured positions farther than this many standard deviations from the fit, also with what the beam does in the whole row and column, are
+/// replaced by the fit.
 const OUTLIER: f64 = 5.0;
 
 /// What is taken out of the scan.
@@ -169,16 +171,25 @@ pub fn track(
     let at = scan_positions(selection);
     let surface = Surface::fit(&at, &measured)?;
     let fitted: Vec<[f64; 2]> = at.iter().map(|a| surface.position(*a)).collect();
-    let believed = |m: &[f64; 2], f: &[f64; 2]| (m[0] - f[0]).hypot(m[1] - f[1]) <= OUTLIER * surface.spread.max(1e-6);
+    let residuals: Vec<[f64; 2]> = measured
+        .iter()
+        .zip(&fitted)
+        .map(|(m, f)| [m[0] - f[0], m[1] - f[1]])
+        .collect();
+    let near = |[y, x]: [f64; 2]| y.hypot(x) <= OUTLIER * surface.spread.max(1e-6);
+    let of_lines = lines::shared(&at, &residuals);
+    let parts = residuals.iter().zip(&of_lines);
+    let believed: Vec<bool> = parts.map(|(r, l)| near(*r) || near([r[0] - l[0], r[1] - l[1]])).collect();
     let used: Vec<[f64; 2]> = measured
         .iter()
         .zip(&fitted)
-        .map(|(m, f)| if how == Descan::Measured && believed(m, f) { *m } else { *f })
+        .zip(&believed)
+        .map(|((m, f), &b)| if how == Descan::Measured && b { *m } else { *f })
         .collect();
     let mean = [0, 1].map(|k| used.iter().map(|p| p[k]).sum::<f64>() / used.len() as f64);
     Ok(Track {
         shifts: used.iter().map(|p| [p[0] - mean[0], p[1] - mean[1]]).collect(),
-        outliers: measured.iter().zip(&fitted).filter(|(m, f)| !believed(m, f)).count(),
+        outliers: believed.iter().filter(|b| !**b).count(),
         measured,
         fitted,
         mean,
