@@ -158,6 +158,7 @@ fn correlations_allocate_nothing_between_the_ends_of_a_leaf() {
         starts: vec![Some(start); LEAF as usize].into(),
         indices: joint::Range::symmetric(4),
         masked: Arc::default(),
+        pedestal: 0.0,
     };
     quiet("joint fit", joint::cpu::stage(SHAPE, &params).unwrap());
 }
