@@ -339,7 +339,7 @@ fn parameters_out_of_range_are_refused() {
     };
     refused(&|p| p.theta = 3, "--theta");
     refused(&|p| p.peaks = 0, "--peaks");
-    refused(&|p| p.factor = f64::NAN, "--threshold");
+    refused(&|p| p.factor = f64::NAN, "--factor");
     refused(&|p| p.threshold = 1.0, "--threshold");
     let large = FrameShape {
         pixel: Pixel::U8,

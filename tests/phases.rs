@@ -623,19 +623,13 @@ fn trials_begin_with_what_is_given() {
             found.warnings
         );
         // Steps that are not taken.
-        for name in [
-            "keep",
-            "eds-keep",
-            "rebin",
-            "principal",
-            "weight",
-            "weight-eds",
-            "scale-exponent",
-        ] {
+        for name in ["keep", "eds-keep", "rebin", "principal", "weight", "weight-eds"] {
             let e = message(with(embedding, &vary(&[(name, &[1.0])])));
             let flag = ["--features", "--embedding"][usize::from(embedding)];
             assert!(e.contains(&format!("'{name}' has no effect with {flag}")), "{e}");
         }
+        let e = message(with(embedding, &vary(&[("scale-exponent", &[1.0])])));
+        assert!(e.contains("--scale-exponent: has no effect beside --recipe default"), "{e}");
         for name in ["neighbors", "components", "min-dist", "seed"] {
             let value = if name == "neighbors" { 25.0 } else { 1.0 };
             let found = with(embedding, &vary(&[(name, &[value])]));
