@@ -113,7 +113,7 @@ fn crystal_map(group: &Group, what: &Description<'_>, [dy, dx]: [f64; 2]) -> hdf
     if !what.data.orientation_frame.is_empty() {
         // orix leaves it alone; without it nobody knows how hexagonal axes lie in the sample.
         let angles = data.dataset("phi1")?;
-        put_text(&*angles, "frame", &what.data.orientation_frame)?;
+        put_text(&angles, "frame", &what.data.orientation_frame)?;
     }
     put("x", &|_, x| x as f64 * dx)?;
     put("y", &|y, _| y as f64 * dy)?;

@@ -106,16 +106,19 @@ fn leave_out(columns: &BTreeSet<usize>, of: &mut Features, params: &Params) -> S
     let kept: Vec<usize> = of.mask.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i).collect();
     let places: Vec<[usize; 2]> = columns.iter().map(|&c| [kept[c] / width, kept[c] % width]).collect();
     places.iter().for_each(|p| of.mask[*p] = false);
-    let one = params.rebin == 1;
-    let (what, place): (_, Box<dyn Fn(&[usize; 2]) -> String>) = match (of.kind, params.reduce) {
-        (Kind::Spectrum, _) => ("channel", Box::new(|p| p[1].to_string())),
-        (Kind::Pattern, Reduce::Radial | Reduce::Annular) => ("ring", Box::new(|p| p[1].to_string())),
-        (Kind::Pattern, Reduce::Cepstrum) => ("frequency", Box::new(|p| format!("({}, {})", p[0], p[1]))),
-        (Kind::Pattern, Reduce::Pixels) if one => ("pixel", Box::new(|p| format!("({}, {})", p[0], p[1]))),
-        (Kind::Pattern, Reduce::Pixels) => ("block of pixels", {
-            let range = |k: usize| format!("{}–{}", k * params.rebin, (k + 1) * params.rebin - 1);
-            Box::new(move |p| format!("({}, {})", range(p[0]), range(p[1])))
-        }),
+    let rebin = params.rebin;
+    let what = match (of.kind, params.reduce) {
+        (Kind::Spectrum, _) => "channel",
+        (Kind::Pattern, Reduce::Radial | Reduce::Annular) => "ring",
+        (Kind::Pattern, Reduce::Cepstrum) => "frequency",
+        (Kind::Pattern, Reduce::Pixels) if rebin == 1 => "pixel",
+        (Kind::Pattern, Reduce::Pixels) => "block of pixels",
+    };
+    let range = |k: usize| format!("{}–{}", k * rebin, (k + 1) * rebin - 1);
+    let place = |[y, x]: &[usize; 2]| match what {
+        "channel" | "ring" => x.to_string(),
+        "block of pixels" => format!("({}, {})", range(*y), range(*x)),
+        _ => format!("({y}, {x})"),
     };
     let mut names: Vec<String> = places.iter().take(NAMED).map(place).collect();
     if places.len() > NAMED {

@@ -281,7 +281,7 @@ mod tests {
             // An odd number of electrons of a mean of 20 has a chance of one half.
             let ups: Vec<f32> = ups.iter().map(|v| 40.0 * v).collect();
             let mut signs = vec![0u64; 64 * 64];
-            Poisson::new().fill(&source, n, 0, &ups, |i, count| signs[i] = count as u64);
+            Poisson::new().fill(&source, n, 0, &ups, |i, count| signs[i] = count);
             pixels
                 .iter_mut()
                 .zip(&signs)
