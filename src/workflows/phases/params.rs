@@ -47,6 +47,17 @@ pub enum Reduce {
     Cepstrum,
 }
 
+impl std::fmt::Display for Reduce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reduce::Pixels => "pixels",
+            Reduce::Radial => "radial",
+            Reduce::Annular => "annular",
+            Reduce::Cepstrum => "cepstrum",
+        })
+    }
+}
+
 /// Where the direct beam is masked, in rebinned pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum BeamMask {
@@ -279,6 +290,34 @@ impl Params {
         }
     }
 
+    /// A flag that changes nothing because of another one, and that one.
+    fn idle(&self) -> Option<(&'static str, String)> {
+        let scaled = match self.recipe {
+            Recipe::Default => ("--scale-exponent", self.scale_exponent.is_some()),
+            Recipe::Published => ("--principal", self.principal != AutoOr::Auto),
+        };
+        if let (flag, true) = scaled {
+            return Some((flag, format!("--recipe {}", self.recipe)));
+        }
+        let usual = Params::default();
+        let (pixels, ringed) = (
+            self.reduce == Reduce::Pixels,
+            matches!(self.reduce, Reduce::Radial | Reduce::Annular),
+        );
+        let given = [
+            ("--rebin-mode", self.rebin_mode != usual.rebin_mode && !pixels),
+            ("--std", self.std != usual.std && !pixels),
+            ("--keep", self.keep != usual.keep && ringed),
+            ("--rings", self.rings != usual.rings && self.reduce != Reduce::Annular),
+            (
+                "--beam-mask",
+                matches!(self.beam_mask, BeamMask::Disk(_)) && self.reduce == Reduce::Cepstrum,
+            ),
+        ];
+        let (flag, _) = given.into_iter().find(|(_, idle)| *idle)?;
+        Some((flag, format!("--reduce {}", self.reduce)))
+    }
+
     /// Checks what does not depend on the data, for every combination of varied parameters, too: they come last, and what was done until
     /// then would be lost. `signals`: their names.
     ///
@@ -309,12 +348,8 @@ impl Params {
                 format!("{lo}-{hi} is no window from low to high"),
             ));
         }
-        let other = match self.recipe {
-            Recipe::Default => self.scale_exponent.map(|_| ("--scale-exponent", "default")),
-            Recipe::Published => (self.principal != AutoOr::Auto).then_some(("--principal", "published")),
-        };
-        if let Some((flag, recipe)) = other {
-            return Err(Error::parameter(flag, format!("has no effect beside --recipe {recipe}")));
+        if let Some((flag, beside)) = self.idle() {
+            return Err(Error::parameter(flag, format!("has no effect beside {beside}")));
         }
         let named = self
             .weight
