@@ -480,7 +480,7 @@ fn bad_signals_are_clear_errors() {
     });
     assert_eq!(
         e,
-        "--beam-mask: the disk 500,500,3 lies outside the patterns of 2 × 2 pixels (after rebinning by 2)"
+        "--beam-mask: the disk 500,500,3 holds no pixel of the patterns of 2 × 2 pixels (after rebinning by 2)"
     );
     let e = with(Params {
         components: 70,

@@ -456,16 +456,20 @@ fn answers_without_clusters_and_flags_without_effect_are_told() {
     assert_eq!(e, "error: --scale-exponent: has no effect beside --recipe default\n");
     let e = refused(d, &format!("{base} --recipe published --principal 3"));
     assert_eq!(e, "error: --principal: has no effect beside --recipe published\n");
-    for (flags, flag) in [
-        ("--reduce radial --keep 0.3", "--keep"),
-        ("--reduce radial --rings 8", "--rings"),
-        ("--reduce annular --std log", "--std"),
-        ("--reduce cepstrum --rebin-mode mean", "--rebin-mode"),
-        ("--reduce cepstrum --beam-mask 12,12,3", "--beam-mask"),
+    for (flags, flag, usual) in [
+        ("--reduce radial --keep 0.3", "--keep", "0.4"),
+        ("--reduce radial --rings 8", "--rings", "16"),
+        ("--reduce annular --std log", "--std", "raw"),
+        ("--reduce cepstrum --rebin-mode mean", "--rebin-mode", "sum"),
+        ("--reduce cepstrum --beam-mask 12,12,3", "--beam-mask", "auto"),
     ] {
         let beside: Vec<&str> = flags.split(' ').take(2).collect();
         let e = refused(d, &format!("{base} {flags}"));
-        assert_eq!(e, format!("error: {flag}: has no effect beside {}\n", beside.join(" ")));
+        let what = format!("has no effect beside {}", beside.join(" "));
+        assert_eq!(
+            e,
+            format!("error: {flag}: {what}; where a parameter file gives it, {flag} {usual} undoes that\n")
+        );
     }
     let e = refused(d, &format!("{base} --vary scale-exponent=1,2"));
     assert!(e.contains("--scale-exponent: has no effect"), "{e}");

@@ -7,8 +7,8 @@ use super::grid::Grid;
 use ndarray::{ArrayView2, s};
 use rayon::prelude::*;
 
-/// Fewest pairs of neighbours that say something.
-const LEAST_PAIRS: usize = 20;
+/// Fewest pairs of neighbours that say something: of fewer, even the halves of a clear partition share their features by hardly more than chance may.
+const LEAST_PAIRS: usize = 45;
 /// Standard deviations of chance that a shared feature exceeds.
 const CHANCE: f64 = 3.0;
 /// Fewer shared features than this may be chance.
@@ -18,7 +18,7 @@ const HARMLESS: usize = 10;
 /// Columns that one thread works on.
 const STRIPE: usize = 32;
 
-/// Columns of `values` (positions of `grid` × P) that neighbouring positions share, ascending; all of them where there are less than 20 pairs of
+/// Columns of `values` (positions of `grid` × P) that neighbouring positions share, ascending; all of them where there are less than 45 pairs of
 /// neighbours or at most one in ten that is none. `None` where less than four are shared, which may be chance.
 ///
 /// A column is shared if Moran's I (P. A. P. Moran, *Biometrika* 37 (1950) 17), the mean product of two neighbours' deviations over the

@@ -178,6 +178,7 @@ pub(in crate::workflows) fn run_with(
                 control,
                 &mut timings,
             )?;
+            warnings.extend(track.warning(how));
             let found = Descanned::new(track, scan, &selection, backend, resident, control, &mut timings)?;
             if windows.is_some() {
                 zero_peak = highest(&correlation(&found.logsum)?);

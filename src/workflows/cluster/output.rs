@@ -170,9 +170,13 @@ pub(in crate::workflows) fn summary(what: &str, result: &Clustering, info: &Scan
     if let Some(d) = &result.descan {
         let largest = d.track.shifts.iter().fold(0.0f64, |m, s| m.max(s[0].hypot(s[1])));
         let (spread, outliers) = (d.track.spread, d.track.outliers);
+        let lines = match d.track.in_lines {
+            0 => String::new(),
+            n => format!(", {n} frames that do what their row or column of the scan does"),
+        };
         report.summary(
             "Descan taken out",
-            format!("up to {largest:.2} px; measured ± {spread:.2} px about the fit, {outliers} outliers"),
+            format!("up to {largest:.2} px; measured ± {spread:.2} px about the fit, {outliers} outliers{lines}"),
         );
     }
     report.summary("Backend", format!("{} ({})", backend.name(), backend.adapter()));

@@ -5,26 +5,48 @@ use std::collections::BTreeMap;
 /// Fewest frames of a line whose median says something of it.
 const LEAST: usize = 8;
 
+/// A row or a column of the scan.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Line {
+    /// Its frames among the selected.
+    pub frames: Vec<usize>,
+    /// What they share, in detector pixels (y, x).
+    pub shift: [f64; 2],
+}
+
 /// The part of `residuals` (y, x) that all frames of a row or of a column of the scan share: one step of Tukey's median polish (J. W. Tukey,
-/// *Exploratory Data Analysis*, 1977), rows first. Where another disk was taken for the beam in a part of a line, the median stays.
-pub(super) fn shared(at: &[[f64; 2]], residuals: &[[f64; 2]]) -> Vec<[f64; 2]> {
+/// *Exploratory Data Analysis*, 1977), rows first. Where another disk was taken for the beam in a smaller part of a line, the median stays.
+pub(super) fn shared(at: &[[f64; 2]], residuals: &[[f64; 2]]) -> Vec<Line> {
     let mut left = residuals.to_vec();
+    let mut all = Vec::new();
     for axis in [0, 1] {
         let mut lines: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for (i, place) in at.iter().enumerate() {
             lines.entry(place[axis] as u64).or_default().push(i);
         }
-        for frames in lines.values().filter(|f| f.len() >= LEAST) {
-            for k in [0, 1] {
+        for frames in lines.into_values().filter(|f| f.len() >= LEAST) {
+            let shift = [0, 1].map(|k| {
                 let mut values: Vec<f64> = frames.iter().map(|&i| left[i][k]).collect();
                 let middle = values.len() / 2;
                 let median = *values.select_nth_unstable_by(middle, f64::total_cmp).1;
                 frames.iter().for_each(|&i| left[i][k] -= median);
-            }
+                median
+            });
+            all.push(Line { frames, shift });
         }
     }
-    let parts = residuals.iter().zip(&left);
-    parts.map(|(all, rest)| [all[0] - rest[0], all[1] - rest[1]]).collect()
+    all
+}
+
+/// What the lines say of each of `count` frames.
+pub(super) fn of_frames(lines: &[Line], count: usize) -> Vec<[f64; 2]> {
+    let mut sums = vec![[0.0; 2]; count];
+    for line in lines {
+        for &i in &line.frames {
+            (0..2).for_each(|k| sums[i][k] += line.shift[k]);
+        }
+    }
+    sums
 }
 
 #[cfg(test)]
@@ -44,7 +66,7 @@ mod tests {
             if grain(p) { [b[0] + 5.0, b[1] - 3.0] } else { b }
         };
         let residuals: Vec<[f64; 2]> = at.iter().map(seen).collect();
-        let lines = shared(&at, &residuals);
+        let lines = of_frames(&shared(&at, &residuals), at.len());
         // A row's median is another one of its values where a part of the row shows something else; along x, they all lie below this.
         let least = beam(&[0.0, 10.0])[1];
         for (p, line) in at.iter().zip(&lines) {
@@ -53,6 +75,6 @@ mod tests {
             assert!((line[1] - want[1]).abs() < least, "{p:?} {line:?}");
         }
         // Too few frames for a median.
-        assert_eq!(shared(&at[..7], &residuals[..7]), vec![[0.0; 2]; 7]);
+        assert_eq!(shared(&at[..7], &residuals[..7]), []);
     }
 }

@@ -1,5 +1,6 @@
 //! Descan: where the direct beam is in every frame, and how far each frame's pattern is displaced.
 
+mod left;
 mod lines;
 mod parts;
 
@@ -17,7 +18,7 @@ use crate::kernels::correlate::{self, Method};
 use crate::ops::Correlate;
 use crate::pixel::FrameShape;
 use crate::report::{ColourMap, Figure, Limits, Panel, Tile};
-use crate::workflows::scatter_rows;
+use crate::workflows::{read_frame, scatter_rows};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ const REACH: usize = 6;
 /// Positions are found on a grid this many times finer than the pixels: centres of mass are drawn towards whole pixels.
 const UPSAMPLE: u32 = 20;
 /// Measured positions farther than this many standard deviations from the fit, also with what the beam does in the whole row and column, are
-/// replaced by the fit.
+/// not believed.
 const OUTLIER: f64 = 5.0;
 
 /// What is taken out of the scan.
@@ -57,14 +58,26 @@ pub struct Track {
     pub mean: [f64; 2],
     /// Standard deviation of measured around fitted positions along one axis.
     pub spread: f64,
-    /// Frames whose measured position is too far from the fit to be believed.
+    /// Frames whose measured position is too far from the fit.
     pub outliers: usize,
+    /// Frames as far from it that do what their whole row or column does; `Measured` believes them where the beam has left the fit.
+    pub in_lines: usize,
 }
 
 impl Track {
     /// The largest shift along each axis, rounded up.
     pub fn margin(&self) -> [usize; 2] {
         [0, 1].map(|k| self.shifts.iter().fold(0.0f64, |m, s| m.max(s[k].abs())).ceil() as usize)
+    }
+
+    /// What a user of the surface should know.
+    pub(in crate::workflows) fn warning(&self, how: Descan) -> Option<String> {
+        (how == Descan::Fit && self.in_lines > 0).then(|| {
+            format!(
+                "in {} frames the direct beam is far from the surface as in their whole row or column of the scan: --descan measured follows it where it flies back or jumps",
+                self.in_lines
+            )
+        })
     }
 
     /// The shifts in whole pixels, which leave values and their noise as they are.
@@ -176,10 +189,25 @@ pub fn track(
         .zip(&fitted)
         .map(|(m, f)| [m[0] - f[0], m[1] - f[1]])
         .collect();
-    let near = |[y, x]: [f64; 2]| y.hypot(x) <= OUTLIER * surface.spread.max(1e-6);
-    let of_lines = lines::shared(&at, &residuals);
-    let parts = residuals.iter().zip(&of_lines);
-    let believed: Vec<bool> = parts.map(|(r, l)| near(*r) || near([r[0] - l[0], r[1] - l[1]])).collect();
+    let far = |[y, x]: [f64; 2]| y.hypot(x) > OUTLIER * surface.spread.max(1e-6);
+    let of_lines = |lines: &[lines::Line]| -> Vec<bool> {
+        let parts = residuals.iter().zip(lines::of_frames(lines, residuals.len()));
+        parts.map(|(r, l)| far(*r) && !far([r[0] - l[0], r[1] - l[1]])).collect()
+    };
+    let lines = lines::shared(&at, &residuals);
+    let all = of_lines(&lines);
+    let in_lines = match how {
+        // Who takes the surface takes it everywhere; it should be known where that is wrong.
+        Descan::Fit | Descan::None => all,
+        Descan::Measured if !all.contains(&true) => all,
+        Descan::Measured => {
+            let numbers: Vec<u64> = selection.iter().collect();
+            let read = |i: usize| read_frame(scan, numbers[i], control);
+            let moved = || left::moved(lines, far, template, &measured, &fitted, read);
+            of_lines(&timings.time("descan of lines", moved)?)
+        }
+    };
+    let believed: Vec<bool> = residuals.iter().zip(&in_lines).map(|(r, l)| !far(*r) || *l).collect();
     let used: Vec<[f64; 2]> = measured
         .iter()
         .zip(&fitted)
@@ -190,6 +218,7 @@ pub fn track(
     Ok(Track {
         shifts: used.iter().map(|p| [p[0] - mean[0], p[1] - mean[1]]).collect(),
         outliers: believed.iter().filter(|b| !**b).count(),
+        in_lines: in_lines.iter().filter(|b| **b).count(),
         measured,
         fitted,
         mean,

@@ -5,14 +5,16 @@ use crate::analysis::robust::median;
 use crate::error::{Error, Result};
 use ndarray::Array2;
 
-/// Refuses a disk that meets none of the patterns of these shapes (rebinned by `rebin`): it would mask nothing.
+/// Refuses a disk that meets none of the patterns of these shapes (rebinned by `rebin`): it would mask nothing. Among `pixels` it must hold the centre
+/// of one, as they are masked by their centres; rings have their centre anywhere on a pattern.
 ///
 /// # Errors
 /// [`Error::Parameter`]
-pub(super) fn inside([y, x, r]: [f64; 3], shapes: &[(usize, usize)], rebin: usize) -> Result<()> {
+pub(super) fn inside([y, x, r]: [f64; 3], shapes: &[(usize, usize)], rebin: usize, pixels: bool) -> Result<()> {
+    let nearest = |c: f64, n: usize| c.round().clamp(0.0, n as f64 - 1.0) - c;
     // Pixels reach half a pixel about their centres.
-    let beyond = |c: f64, n: usize| (-0.5 - c).max(c - (n as f64 - 0.5)).max(0.0);
-    let meets = |&(h, w): &(usize, usize)| beyond(y, h).hypot(beyond(x, w)) <= r;
+    let reach = if pixels { r } else { r + 0.5f64.hypot(0.5) };
+    let meets = |&(h, w): &(usize, usize)| nearest(y, h).hypot(nearest(x, w)) <= reach;
     let Some((h, w)) = shapes.first().filter(|_| !shapes.iter().any(meets)) else {
         return Ok(());
     };
@@ -20,7 +22,7 @@ pub(super) fn inside([y, x, r]: [f64; 3], shapes: &[(usize, usize)], rebin: usiz
         1 => String::new(),
         n => format!(" (after rebinning by {n})"),
     };
-    let what = format!("the disk {y},{x},{r} lies outside the patterns of {h} × {w} pixels{after}");
+    let what = format!("the disk {y},{x},{r} holds no pixel of the patterns of {h} × {w} pixels{after}");
     Err(Error::parameter("--beam-mask", what))
 }
 
@@ -134,17 +136,20 @@ mod tests {
 
     #[test]
     fn a_disk_beside_all_patterns_is_refused() {
-        let said = |disk, shapes: &[_], rebin| inside(disk, shapes, rebin).map_err(|e| e.to_string());
+        let said = |disk, shapes: &[_], rebin| inside(disk, shapes, rebin, true).map_err(|e| e.to_string());
         let small = [(16, 20)];
         assert_eq!(said([500.0, 500.0, 700.0], &small, 2), Ok(()));
-        // The last pixel of a row reaches to 19.5.
-        assert_eq!(said([8.0, 20.5, 1.0], &small, 2), Ok(()));
-        let e = said([8.0, 20.5, 0.9], &small, 2).unwrap_err();
+        assert_eq!(said([8.0, 20.5, 1.5], &small, 2), Ok(()));
+        let e = said([8.0, 20.5, 1.4], &small, 2).unwrap_err();
         assert!(
-            e.ends_with("the disk 8,20.5,0.9 lies outside the patterns of 16 × 20 pixels (after rebinning by 2)"),
+            e.ends_with("the disk 8,20.5,1.4 holds no pixel of the patterns of 16 × 20 pixels (after rebinning by 2)"),
             "{e}"
         );
         assert!(said([-9.0, 3.0, 2.0], &small, 1).unwrap_err().ends_with("16 × 20 pixels"));
+        // Between four centres.
+        assert!(said([8.5, 8.5, 0.7], &small, 1).is_err());
+        assert_eq!(said([8.5, 8.5, 0.71], &small, 1), Ok(()));
+        assert!(inside([8.5, 8.5, 0.0], &small, 1, false).is_ok() && inside([8.0, 21.0, 1.0], &small, 1, false).is_err());
         // Another signal may be smaller.
         assert_eq!(said([30.0, 30.0, 2.0], &[(1, 1), (64, 64)], 1), Ok(()));
     }

@@ -290,14 +290,15 @@ impl Params {
         }
     }
 
-    /// A flag that changes nothing because of another one, and that one.
-    fn idle(&self) -> Option<(&'static str, String)> {
+    /// What is wrong with the first flag that changes nothing because of another one.
+    fn idle(&self) -> Option<Error> {
+        let beside = |flag, what: String| Some(Error::parameter(flag, format!("has no effect beside {what}")));
         let scaled = match self.recipe {
             Recipe::Default => ("--scale-exponent", self.scale_exponent.is_some()),
             Recipe::Published => ("--principal", self.principal != AutoOr::Auto),
         };
         if let (flag, true) = scaled {
-            return Some((flag, format!("--recipe {}", self.recipe)));
+            return beside(flag, format!("--recipe {}", self.recipe));
         }
         let usual = Params::default();
         let (pixels, ringed) = (
@@ -305,17 +306,24 @@ impl Params {
             matches!(self.reduce, Reduce::Radial | Reduce::Annular),
         );
         let given = [
-            ("--rebin-mode", self.rebin_mode != usual.rebin_mode && !pixels),
-            ("--std", self.std != usual.std && !pixels),
-            ("--keep", self.keep != usual.keep && ringed),
-            ("--rings", self.rings != usual.rings && self.reduce != Reduce::Annular),
+            ("--rebin-mode", "sum", self.rebin_mode != usual.rebin_mode && !pixels),
+            ("--std", "raw", self.std != usual.std && !pixels),
+            ("--keep", "0.4", self.keep != usual.keep && ringed),
+            ("--rings", "16", self.rings != usual.rings && self.reduce != Reduce::Annular),
             (
                 "--beam-mask",
+                "auto",
                 matches!(self.beam_mask, BeamMask::Disk(_)) && self.reduce == Reduce::Cepstrum,
             ),
         ];
-        let (flag, _) = given.into_iter().find(|(_, idle)| *idle)?;
-        Some((flag, format!("--reduce {}", self.reduce)))
+        let (flag, usual, _) = given.into_iter().find(|g| g.2)?;
+        beside(
+            flag,
+            format!(
+                "--reduce {}; where a parameter file gives it, {flag} {usual} undoes that",
+                self.reduce
+            ),
+        )
     }
 
     /// Checks what does not depend on the data, for every combination of varied parameters, too: they come last, and what was done until
@@ -348,8 +356,8 @@ impl Params {
                 format!("{lo}-{hi} is no window from low to high"),
             ));
         }
-        if let Some((flag, beside)) = self.idle() {
-            return Err(Error::parameter(flag, format!("has no effect beside {beside}")));
+        if let Some(idle) = self.idle() {
+            return Err(idle);
         }
         let named = self
             .weight

@@ -2,7 +2,7 @@
 
 use super::beam;
 use super::features::Run;
-use super::params::{AutoOr, BeamMask, Params};
+use super::params::{AutoOr, BeamMask, Params, Reduce};
 use super::signals::{Kind, Signal};
 use super::{Given, Prepared, enough, runs};
 use crate::analysis::agreement::Agreement;
@@ -122,7 +122,7 @@ pub(super) fn possible(
         let shape = |s: &Signal| rebin::Params::sums(params.rebin).binned(s.scan.info().frame);
         let shapes: Vec<_> = signals.iter().filter(reads).map(shape).collect::<Result<_>>()?;
         if let BeamMask::Disk(disk) = params.beam_mask {
-            beam::inside(disk, &shapes, params.rebin)?;
+            beam::inside(disk, &shapes, params.rebin, params.reduce == Reduce::Pixels)?;
         }
     }
     for (_, params) in trials {
