@@ -82,7 +82,9 @@ impl Refinement<'_> {
     /// Whatever the passes report; [`Error::Parameter`] if the joint fit was `asked` for and no frame of the sample shows disks that can
     /// be fitted.
     pub fn choose(&mut self, refined: &Refined, asked: bool) -> Result<Choice> {
-        let frames = self.selection.iter().zip(self.labels.iter().copied());
+        // Frames without a lattice, such as blank ones, are not like their neighbours.
+        let usable = self.usable(refined);
+        let frames = usable.iter().map(|m| (m.frame, m.label));
         let near = |frame| self.selection.place(frame);
         self.pedestal = pedestal::find(frames, near, |frame| self.data(frame))?;
         if !asked && self.pedestal == Pedestal::Unknown {
