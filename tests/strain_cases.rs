@@ -304,3 +304,30 @@ fn a_pedestal_is_taken_off() {
         );
     }
 }
+
+/// A blank frame among those above an offset does not change what is taken off.
+#[test]
+fn a_blank_frame_does_not_spoil_the_pedestal() {
+    let (scan, _, grains) = simulated("nav=[10,12]\npixel=\"u16\"\ngrains=1\ndose=0.5\nseed=43");
+    let (nav, frame) = (scan.info().nav, scan.info().frame);
+    let counts = pixels(&scan);
+    let run = |blank: Option<usize>| {
+        let pixels = frame.height * frame.width;
+        let value = |(i, v): (usize, &u16)| {
+            if Some(i / pixels) == blank {
+                0.0
+            } else {
+                f32::from(*v) + 100.0
+            }
+        };
+        let values = counts.iter().enumerate().map(value).collect();
+        let scan = MemoryScan::new(nav, [frame.height, frame.width], values).unwrap();
+        strain(&scan, grains.clone(), &Params::default()).pedestal
+    };
+    for blank in [None, Some(0), Some(50)] {
+        let Pedestal::At { value, error } = run(blank) else {
+            panic!("no pedestal with {blank:?}");
+        };
+        assert!((value - 100.0).abs() < 0.03 && error < 0.02, "{blank:?}: {value} {error}");
+    }
+}

@@ -25,9 +25,10 @@ const PAIRS: usize = 64;
 const FEWEST: usize = 4;
 const MOST: usize = 32;
 const CLUSTERS: usize = 8;
-/// A pair is like the others if the squares of its differences are at most so many times their median, and so is the difference of its sums,
-/// unless that is within so many of its standard errors.
+/// A pair is like the others if the squares of its differences are their median up to this factor, and if the sum of all its pixels and the
+/// difference of its frames' sums are off theirs by so many times what is usual, or so many standard errors.
 const ALIKE: f64 = 4.0;
+const FAR: f64 = 10.0;
 const BY_CHANCE: f64 = 5.0;
 /// So many pixels of a frame say enough; of larger frames only some are seen.
 const MOST_PIXELS: usize = 1 << 22;
@@ -217,11 +218,15 @@ fn alike(pairs: Pairs, read: &(impl Fn(u64) -> Result<Array2<f64>> + Sync)) -> R
     let seen = parts.collect::<Result<Vec<_>>>()?.concat();
     let most = seen.iter().map(|d| d.pixels).fold(0.0, f64::max);
     let whole = |d: &&Difference| d.pixels > 0.5 * most;
-    let squares = middle(seen.iter().filter(whole).map(|d| d.squares));
-    let sums = middle(seen.iter().filter(whole).map(|d| d.sum.abs()));
+    let median = |of: &dyn Fn(&Difference) -> f64| middle(seen.iter().filter(whole).map(of));
+    let (squares, level) = (median(&|d| d.squares), median(&|d| d.level));
+    // Noise of differences, and of sums.
+    let allowed = |d: &Difference, usual: f64| (FAR * usual).max(BY_CHANCE * d.squares.sqrt());
+    let (change, spread) = (median(&|d| d.sum.abs()), median(&|d| (d.level - level).abs()));
     let like = |d: &Difference| {
-        let by_chance = BY_CHANCE * d.squares.sqrt();
-        whole(&d) && d.squares <= ALIKE * squares && d.sum.abs() <= (ALIKE * sums).max(by_chance)
+        let noise = d.squares <= ALIKE * squares && squares <= ALIKE * d.squares;
+        let bright = d.sum.abs() <= allowed(d, change) && (d.level - level).abs() <= allowed(d, spread);
+        whole(&d) && noise && bright
     };
     let kept: Pairs = pairs
         .iter()
@@ -252,26 +257,29 @@ fn pixels<'f>(first: &'f Array2<f64>, second: &'f Array2<f64>) -> impl Iterator<
     first.iter().zip(second).step_by(step).map(|(p, q)| [*p, *q])
 }
 
-/// How two frames differ: how many pixels both have, the sum of their differences, and of the squares of these.
+/// How two frames differ: how many pixels both have, the sum of all these, of their differences, and of the squares of differences.
 #[derive(Debug, Clone, Copy)]
 struct Difference {
     pixels: f64,
+    level: f64,
     sum: f64,
     squares: f64,
 }
 
 impl Difference {
     fn of(first: &Array2<f64>, second: &Array2<f64>) -> Difference {
-        let differences = pixels(first, second).map(|[p, q]| p - q).filter(|d| d.is_finite());
+        let both = pixels(first, second).filter(|pair| pair.iter().all(|p| p.is_finite()));
         let none = Difference {
             pixels: 0.0,
+            level: 0.0,
             sum: 0.0,
             squares: 0.0,
         };
-        differences.fold(none, |d, by| Difference {
+        both.fold(none, |d, [p, q]| Difference {
             pixels: d.pixels + 1.0,
-            sum: d.sum + by,
-            squares: d.squares + by * by,
+            level: d.level + p + q,
+            sum: d.sum + p - q,
+            squares: d.squares + (p - q) * (p - q),
         })
     }
 }
@@ -475,6 +483,137 @@ mod tests {
         assert_eq!(at.warning(false), None);
         assert!(Pedestal::Unknown.warning(false).unwrap().contains("fast"));
         assert!(Pedestal::Unknown.warning(true).unwrap().contains("too small"));
+    }
+
+    /// One frame or some that are blank, brighter, without data or that lack a detector's half do not count.
+    #[test]
+    fn frames_unlike_their_neighbours_do_not_count() {
+        let odd: [&(dyn Fn(f64, usize) -> f64 + Sync); 5] =
+            [&|_, _| 0.0, &|v, _| 3.0 * v, &|v, _| 1.02 * v, &|_, _| f64::NAN, &|v, p| {
+                if p < 32 * 64 { f64::NAN } else { v }
+            }];
+        let clean = found(1.0, [1.0, 100.0]);
+        for (k, odd) in odd.into_iter().enumerate() {
+            for odd_frames in [vec![12], vec![3, 8, 9, 22, 31]] {
+                let read = |n: u64| {
+                    let mut pixels = frame(n, 1.0, [1.0, 100.0]);
+                    if odd_frames.contains(&n) {
+                        pixels.iter_mut().enumerate().for_each(|(i, p)| *p = odd(*p, i));
+                    }
+                    Ok(pixels)
+                };
+                let Pedestal::At { value, error } = find(row(40), |n| [0, n as usize], read).unwrap() else {
+                    panic!("none with {odd_frames:?} of {k}");
+                };
+                let off = f64::from(value) - 100.0;
+                assert!(
+                    off.abs() < 4.0 * error && error < 0.02,
+                    "{k} {odd_frames:?}: {off} {error}, {clean:?}"
+                );
+            }
+        }
+        let all = alike(pairs(&row(40).collect::<Vec<_>>(), &|n| [0, n as usize]).concat(), &|n| {
+            Ok(frame(n, 1.0, [1.0, 100.0]))
+        });
+        assert_eq!(all.unwrap().len(), 20, "of frames that are alike none is left out");
+    }
+
+    /// Counts on a flat background `level`, with disks of up to `height` that change their height by the share `change` and move by `by` px.
+    fn moving(n: u64, [level, height, change, by]: [f64; 4]) -> Array2<f64> {
+        let moves: Vec<f64> = (0..40)
+            .map(|k| f64::sin((n * 41 + k + 1) as f64 * 12.9898) * 43758.5453)
+            .collect();
+        // Even between ±√3, of a variance of one.
+        let moves: Vec<f64> = moves.iter().map(|v| (v - v.floor() - 0.5) * 12f64.sqrt()).collect();
+        let expected: Vec<f32> = (0..96 * 96)
+            .map(|p| {
+                let (y, x) = ((p / 96) as f64, (p % 96) as f64);
+                let disk = (y / 16.0).floor() * 6.0 + (x / 16.0).floor();
+                let centre = |v: f64, k: usize| (v / 16.0).floor() * 16.0 + 7.6 + by * moves[k];
+                let far = (y - centre(y, 36)).hypot(x - centre(x, 37));
+                let own = height * f64::exp(-disk / 12.0) * (1.0 + change * moves[disk as usize]);
+                (level + own * (4.5 - far).clamp(0.0, 1.0)) as f32
+            })
+            .collect();
+        let mut pixels = Array2::zeros((96, 96));
+        Poisson::new().fill(&Source::new(5, 1), n, 0, &expected, |i, count| {
+            pixels[[i / 96, i % 96]] = count as f64
+        });
+        pixels
+    }
+
+    /// A flat background has no lever, and disks that move or change make the line of counts too steep: they do not feign a pedestal. A real
+    /// one is found there.
+    #[test]
+    fn what_moves_feigns_none() {
+        for of in [
+            [20.0, 1000.0, 0.1, 0.1],
+            [20.0, 300.0, 0.1, 0.1],
+            [20.0, 1000.0, 0.3, 0.0],
+            [20.0, 1000.0, 0.05, 0.05],
+            [5.0, 500.0, 0.1, 0.2],
+        ] {
+            let read = |n| Ok(moving(n, of));
+            assert_eq!(find(row(64), |n| [0, n as usize], read).unwrap(), Pedestal::None, "{of:?}");
+        }
+        let read = |n| Ok(moving(n, [2.0, 40.0, 0.02, 0.02]) + 100.0);
+        let Pedestal::At { value, error } = find(row(64), |n| [0, n as usize], read).unwrap() else {
+            panic!("none");
+        };
+        assert!((f64::from(value) - 100.0).abs() < 0.1 && error < 0.1, "{value} {error}");
+    }
+
+    /// Scaled counts as whole numbers vary less than counts do, and their darker pixels tell that nothing was added.
+    #[test]
+    fn scaled_counts_have_none() {
+        let scaled = |n: u64| Ok(frame(n, 60.0, [0.15, 0.0]).map(|v| v.floor()));
+        assert_eq!(find(row(40), |n| [0, n as usize], scaled).unwrap(), Pedestal::None);
+        // Nor do disks that change their heights hide it.
+        let changing = |n: u64| {
+            Ok(scaled(n)?.mapv(|v| {
+                if v > 20.0 {
+                    (v * (1.0 + 0.1 * (n % 3) as f64)).floor()
+                } else {
+                    v
+                }
+            }))
+        };
+        assert_eq!(find(row(40), |n| [0, n as usize], changing).unwrap(), Pedestal::None);
+    }
+
+    #[test]
+    fn regions_without_neighbours_along_the_scan_have_pairs() {
+        let frames = |kept: &dyn Fn(u64) -> bool| (0..64).filter(|n| kept(*n)).map(|n| (n, 0)).collect::<Vec<_>>();
+        let place = |n: u64| [n as usize / 8, n as usize % 8];
+        let column = frames(&|n| n % 8 == 3);
+        assert_eq!(pairs(&column, &place), [vec![[3, 11], [19, 27], [35, 43], [51, 59]]]);
+        let chequered = frames(&|n| (n / 8 + n) % 2 == 0);
+        let found = pairs(&chequered, &place).concat();
+        assert_eq!((found.len(), &found[..3]), (16, &[[0, 2], [4, 6], [9, 11]][..]));
+        // Of a scan that runs to and fro, neighbours of any two rows.
+        let turning = |n: u64| {
+            [
+                n as usize / 8,
+                if n / 8 % 2 == 0 { n as usize % 8 } else { 7 - n as usize % 8 },
+            ]
+        };
+        assert_eq!(
+            touching(&frames(&|n| [7, 8, 0, 15].contains(&n)), &turning),
+            [vec![[0, 15], [7, 8]]]
+        );
+        assert_eq!(pairs(&frames(&|n| n < 6), &place), Vec::<Pairs>::new());
+        let offset = |n: u64| Ok(frame(n, 1.0, [1.0, 100.0]));
+        for some in [column, chequered] {
+            let found = find(some.into_iter(), place, offset).unwrap();
+            assert!((found.value() - 100.0).abs() < 0.1, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn very_large_frames_are_seen_in_part() {
+        let seen = |h, w| pixels(&Array2::zeros((h, w)), &Array2::zeros((h, w))).count();
+        assert_eq!(seen(2048, 2048), 2048 * 2048);
+        assert_eq!(seen(2049, 2048), (2049 * 2048usize).div_ceil(3));
     }
 
     #[test]
