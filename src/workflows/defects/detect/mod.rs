@@ -3,6 +3,7 @@
 mod drifting;
 mod ending;
 mod params;
+mod run;
 mod sink;
 mod write;
 
