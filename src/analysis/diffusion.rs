@@ -6,6 +6,8 @@
 //!
 //! *Mean square displacement*: ⟨|r(t+n τ) − r(t)|²⟩ = 4 D n τ + 4 σ², D from the slope through the first lags.
 
+use crate::control::Control;
+use crate::error::Result;
 use crate::rng::Source;
 
 /// What random numbers are for.
@@ -124,7 +126,10 @@ impl Sums {
 /// ε = −b/(D τ). As measured a and b enter, not D and ε: a small D by chance would make the interval narrow just where it is far off. What
 /// Σ|Δ|⁴ exceeds that of normal steps by is added, for hops. In simulations with errors of 0 to 1 √(D τ) it holds the true value in 0.87 (one track of 4
 /// points), 0.89 to 0.96 (8 points), 0.92 to 0.96 (3 × 8 or 31 points) of all cases; hops with a chance of 0.22 a frame: 0.83, 0.93.
-pub fn diffusion(tracks: &[&Track], time: f64, seed: u64) -> Diffusion {
+///
+/// # Errors
+/// [`crate::Error::Cancelled`].
+pub fn diffusion(tracks: &[&Track], time: f64, seed: u64, control: &Control) -> Result<Diffusion> {
     let mut pieces = Vec::new();
     let mut all = Sums::default();
     for track in tracks {
@@ -144,43 +149,43 @@ pub fn diffusion(tracks: &[&Track], time: f64, seed: u64) -> Diffusion {
     }
     if all.steps < 2 {
         let value = if all.steps == 0 { f64::NAN } else { all.diffusion(time) };
-        return Diffusion {
+        return Ok(Diffusion {
             value,
             low: f64::NAN,
             high: f64::NAN,
             localisation: f64::NAN,
             from_msd: f64::NAN,
             steps: all.steps,
-        };
+        });
     }
     let value = all.diffusion(time);
     let [low, high] = match pieces.iter().filter(|p| p.steps > 0).count() {
-        FEW.. => resampled(&pieces, time, seed),
+        FEW.. => resampled(&pieces, time, seed, control)?,
         _ if all.steps < 3 => [f64::NAN; 2],
         _ => [-1.96, 1.96].map(|k| (value + k * all.deviation(time)).max(0.0)),
     };
-    Diffusion {
+    Ok(Diffusion {
         value,
         low,
         high,
         localisation: (-all.covariance()).max(0.0).sqrt(),
         from_msd: slope(&mean_square_displacement(tracks, LAGS)) / (4.0 * time),
         steps: all.steps,
-    }
+    })
 }
 
 /// The middle 95 % of diffusion coefficients from `pieces` drawn again.
-fn resampled(pieces: &[Sums], time: f64, seed: u64) -> [f64; 2] {
+fn resampled(pieces: &[Sums], time: f64, seed: u64, control: &Control) -> Result<[f64; 2]> {
     let mut random = Source::new(seed, PURPOSE).sequence(0);
-    let mut drawn: Vec<f64> = (0..RESAMPLES)
-        .filter_map(|_| {
-            let mut sums = Sums::default();
-            for _ in 0..pieces.len() {
-                sums.add(&pieces[random.below(pieces.len())]);
-            }
-            (sums.steps > 0).then(|| sums.diffusion(time))
-        })
-        .collect();
+    let mut drawn: Vec<f64> = Vec::with_capacity(RESAMPLES);
+    for _ in 0..RESAMPLES {
+        control.check()?;
+        let mut sums = Sums::default();
+        for _ in 0..pieces.len() {
+            sums.add(&pieces[random.below(pieces.len())]);
+        }
+        drawn.extend((sums.steps > 0).then(|| sums.diffusion(time)));
+    }
     drawn.sort_by(f64::total_cmp);
     let at = |share: f64| {
         drawn
@@ -188,7 +193,7 @@ fn resampled(pieces: &[Sums], time: f64, seed: u64) -> [f64; 2] {
             .copied()
             .unwrap_or(f64::NAN)
     };
-    [at(0.025), at(0.975)]
+    Ok([at(0.025), at(0.975)])
 }
 
 /// Mean square displacement at lags of 1 … `lags` steps, and the number of displacements behind it.

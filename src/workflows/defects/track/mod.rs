@@ -140,7 +140,7 @@ pub fn run(found: &Detected, params: &Params, control: &Control) -> Result<Track
             return Ok(first);
         }
         let unlinked;
-        (residual, unlinked) = common(found, &at, &first, params.gap);
+        (residual, unlinked) = common(found, &at, &first, params.gap, control)?;
         if !unlinked.is_empty() {
             warnings.push(format!(
                 "fewer than {COMMON} links lead to {}: what moves all defects alike is not known there beyond the measured drift (--gap, --gate)",
@@ -169,13 +169,15 @@ pub fn run(found: &Detected, params: &Params, control: &Control) -> Result<Track
         .collect();
     let groups = timings.time("diffusion", || {
         let kinds = std::iter::once(None).chain((0..classes as i32).map(Some));
-        Ok(kinds.map(|kind| group(kind, &tracks, &class, &units, params.seed)).collect())
+        kinds
+            .map(|kind| group(kind, &tracks, &class, &units, (params.seed, control)))
+            .collect::<Result<_>>()
     })?;
     let regions = params
         .region
         .iter()
-        .map(|&s| region(found, s, params, &units))
-        .collect::<Vec<_>>();
+        .map(|&s| region(found, s, params, &units, control))
+        .collect::<Result<Vec<_>>>()?;
     for r in regions.iter().filter(|r| r.points.len() < 3) {
         let [y, x, half] = r.square.0;
         warnings.push(format!(
@@ -247,24 +249,30 @@ fn majority(members: &[usize], class: &[i32]) -> i32 {
     seen.into_iter().find(|(_, n)| *n == most).map_or(-1, |(c, _)| c)
 }
 
-fn group(kind: Option<i32>, tracks: &[Vec<(u32, [f64; 2])>], class: &[i32], units: &Units, seed: u64) -> Group {
+fn group(
+    kind: Option<i32>,
+    tracks: &[Vec<(u32, [f64; 2])>],
+    class: &[i32],
+    units: &Units,
+    (seed, control): (u64, &Control),
+) -> Result<Group> {
     let of: Vec<&[(u32, [f64; 2])]> = tracks
         .iter()
         .zip(class)
         .filter(|(_, c)| kind.is_none_or(|k| k == **c))
         .map(|(t, _)| t.as_slice())
         .collect();
-    Group {
+    Ok(Group {
         name: kind.map_or("all".into(), |k| format!("class {k}")),
         class: kind,
         tracks: of.len(),
-        diffusion: diffusion::diffusion(&of, units.frame, seed),
+        diffusion: diffusion::diffusion(&of, units.frame, seed, control)?,
         msd: diffusion::mean_square_displacement(&of, LAGS),
-    }
+    })
 }
 
 /// Points of a class in a square: positions as they were seen, the drift left in.
-fn region(found: &Detected, square: Square, params: &Params, units: &Units) -> Region {
+fn region(found: &Detected, square: Square, params: &Params, units: &Units, control: &Control) -> Result<Region> {
     let [y, x, half] = square.0;
     let points: Vec<usize> = (0..found.frame.len())
         .filter(|&i| (found.y[i] - y).abs() <= half && (found.x[i] - x).abs() <= half)
@@ -285,7 +293,7 @@ fn region(found: &Detected, square: Square, params: &Params, units: &Units) -> R
             first.push((found.frame[i], at));
         }
     }
-    Region {
+    Ok(Region {
         square,
         class: params.class,
         published: if at.len() > 1 {
@@ -293,9 +301,9 @@ fn region(found: &Detected, square: Square, params: &Params, units: &Units) -> R
         } else {
             f64::NAN
         },
-        estimate: diffusion::diffusion(&[&first], units.frame, params.seed),
+        estimate: diffusion::diffusion(&[&first], units.frame, params.seed, control)?,
         ellipse: diffusion::ellipse(covariance, params.deviations),
         covariance,
         points,
-    }
+    })
 }
