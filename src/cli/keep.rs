@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// Flags that name what a command writes; everything else that names a file is read.
 const OUTPUTS: [&str; 5] = ["output", "write", "save_mask", "json", "figure"];
 
-/// Refuses outputs that are inputs, or folders of results that hold one. Parameter files may lie in the folder: they are written again.
+/// Refuses outputs that are inputs, those that a parameter file names too, or folders of results that hold one. Parameter files may lie in the
+/// folder: they are written again.
 ///
 /// # Errors
 /// [`Error::Parameter`] naming the flag of the output.
@@ -27,26 +28,35 @@ pub(super) fn inputs(matches: &ArgMatches) -> Result<()> {
         .collect();
     let (outputs, inputs): (Vec<_>, Vec<_>) = typed.into_iter().partition(|(id, _)| OUTPUTS.contains(id));
     for (i, (id, output)) in outputs.iter().enumerate() {
-        if let Some((other, _)) = outputs[..i].iter().find(|(_, o)| o == output) {
+        let same = |other: &OsStr| place(Path::new(other)) == place(Path::new(output));
+        if let Some((other, _)) = outputs[..i].iter().find(|(_, o)| same(o)) {
             let what = format!("{} would replace what {} writes", output.display(), flag_of(other));
             return Err(Error::parameter(flag_of(id), what));
         }
     }
+    let of_files = inputs.iter().filter(|(id, _)| *id == "params");
+    let named: Vec<String> = of_files.flat_map(|(_, file)| texts_in(Path::new(file))).collect();
     for (flag, output) in outputs {
         let Ok(output) = Path::new(output).canonicalize() else {
             continue;
         };
         // `export` adds files to a folder.
         let replaced = output.is_dir() && name != "export";
-        for (id, text) in &inputs {
+        let named = named.iter().map(|text| ("", OsStr::new(text)));
+        for (id, text) in inputs.iter().copied().chain(named) {
             for input in paths(text).iter().filter_map(|p| p.canonicalize().ok()) {
-                let what = if input == output {
+                let what = if input == output && id.is_empty() {
+                    format!(
+                        "{} is read, since the parameter file names it: give the output another name",
+                        input.display()
+                    )
+                } else if input == output {
                     // A switch always has a value where the command knows it; in a release build nothing else tells.
                     match of_command.try_contains_id("in_place") {
                         Ok(true) => "the output is the input: use --in-place to keep both in one file".to_owned(),
                         _ => "the output is the input: give it a name of its own".to_owned(),
                     }
-                } else if replaced && *id != "params" && input.starts_with(&output) {
+                } else if replaced && id != "params" && input.starts_with(&output) {
                     format!("{} lies in the folder that would be replaced", input.display())
                 } else {
                     continue;
@@ -56,6 +66,36 @@ pub(super) fn inputs(matches: &ArgMatches) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where an output will be, whatever way to it was typed: its folder is there before it is.
+fn place(output: &Path) -> PathBuf {
+    let folder = output
+        .parent()
+        .filter(|f| !f.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    match (folder.canonicalize(), output.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => output.to_owned(),
+    }
+}
+
+/// All texts in a parameter file, of which some name files. What cannot be read is told by who needs it.
+fn texts_in(file: &Path) -> Vec<String> {
+    fn collect(value: toml::Value, texts: &mut Vec<String>) {
+        match value {
+            toml::Value::String(text) => texts.push(text),
+            toml::Value::Array(values) => values.into_iter().for_each(|v| collect(v, texts)),
+            toml::Value::Table(values) => values.into_iter().for_each(|(_, v)| collect(v, texts)),
+            _ => {}
+        }
+    }
+    let parsed = std::fs::read_to_string(file)
+        .ok()
+        .and_then(|text| text.parse::<toml::Table>().ok());
+    let mut texts = Vec::new();
+    collect(toml::Value::Table(parsed.unwrap_or_default()), &mut texts);
+    texts
 }
 
 /// The flag as it is typed.

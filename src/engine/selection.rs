@@ -52,15 +52,22 @@ impl Selection {
         }
     }
 
-    /// Those of the frames where `mask` (ny, nx) is true.
+    /// Those of the frames where a scan says that it has one: `present` (ny, nx) is true.
     ///
     /// # Errors
-    /// As [`Selection::from_mask`].
-    pub fn and(self, mask: &Array2<bool>) -> Result<Self> {
-        match mask.iter().all(|&on| on) {
-            true => Ok(self),
-            false => Selection::from_mask(self.nav, (self.mask() & mask).view()),
+    /// [`Error::Parameter`] if there is none.
+    pub fn and(self, present: &Array2<bool>) -> Result<Self> {
+        if present.iter().all(|&on| on) {
+            return Ok(self);
         }
+        let both = self.mask() & present;
+        if !both.iter().any(|&on| on) {
+            return Err(match self.is_all() {
+                true => Error::parameter("SCAN", "no point of the map has a pattern"),
+                false => Error::parameter("--roi", "no point of the region of interest has a pattern"),
+            });
+        }
+        Selection::from_mask(self.nav, both.view())
     }
 
     /// The frames where `mask` (ny, nx) is true.

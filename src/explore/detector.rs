@@ -19,8 +19,8 @@ const FIRST: usize = 8 << 20;
 /// Bytes of the first part of the scan, about.
 const STREAM: usize = 64 << 20;
 
-/// Computes the map and publishes it whenever more is known: (ny, nx), NaN where nothing is known yet and where no frame is `present`. Positions
-/// that were not looked at have the value of the one above and left that was.
+/// Computes the map and publishes it whenever more is known: (ny, nx), NaN where nothing is known yet, where no frame is `present` and where a
+/// frame has no finite pixel. Positions that were not looked at have the value of the one above and left that was.
 ///
 /// # Errors
 /// Whatever reading or the device reports; [`crate::Error::Cancelled`].
@@ -44,8 +44,15 @@ pub fn map(
         pass.run(backend, &Resident::none(), &task.control)?.take(handle)
     };
     let shown = |map: &Array2<f32>| -> Vec<f32> {
-        let points = map.iter().zip(present);
-        points.map(|(&v, &p)| if p { v } else { f32::NAN }).collect()
+        let mut map = map.clone();
+        map.zip_mut_with(present, |v, &p| *v = if p { *v } else { f32::NAN });
+        // Frames that say nothing read as zeros.
+        for number in scan.empty() {
+            if let Some(v) = map.get_mut(scan.info().place(number)) {
+                *v = f32::NAN;
+            }
+        }
+        map.into_iter().collect()
     };
     let mut looked = 0;
     for step in grids(ny, nx, scan.info().frame.stride(), task.control.threads) {

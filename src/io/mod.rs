@@ -169,6 +169,8 @@ pub trait Scan: Send + Sync {
     fn empty(&self) -> Vec<u64> {
         Vec::new()
     }
+    /// Says that the reader takes frames that are [`Scan::empty`] for missing ones and not for zeros; warnings tell it so.
+    fn empty_are_missing(&self) {}
     /// Hints that these frames will be read soon; may start reading ahead, never blocks.
     fn prefetch(&self, _frames: std::ops::Range<u64>) {}
 }

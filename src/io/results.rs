@@ -30,18 +30,19 @@ impl<'a> Meta<'a> {
 }
 
 /// A value that a dataset can hold.
-pub trait Value: H5Type + Clone {}
-impl Value for f32 {}
-impl Value for f64 {}
-impl Value for i8 {}
-impl Value for i16 {}
-impl Value for i32 {}
-impl Value for i64 {}
-impl Value for u8 {}
-impl Value for u16 {}
-impl Value for u32 {}
-impl Value for u64 {}
-impl Value for bool {}
+pub trait Value: H5Type + Clone {
+    /// What stands where there is no value: NaN, the largest unsigned number, −1, false.
+    const MISSING: Self;
+}
+macro_rules! value {
+    ($($t:ty: $missing:expr),*) => {$(
+        impl Value for $t {
+            const MISSING: Self = $missing;
+        }
+    )*};
+}
+value!(f32: f32::NAN, f64: f64::NAN, i8: -1, i16: -1, i32: -1, i64: -1);
+value!(u8: u8::MAX, u16: u16::MAX, u32: u32::MAX, u64: u64::MAX, bool: false);
 
 /// A result file in the making; dropped without [`ResultFile::finish`], it leaves nothing.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! `emstream ebsd average`
 
-use super::{DtypeFlag, Files, PatternArgs, effective, open_map, whole_map};
+use super::{DtypeFlag, Files, PatternArgs, Reads, effective, open_map, whole_map};
 use crate::cli::scan::report_warnings;
 use crate::cli::session::Session;
 use crate::cli::set;
@@ -55,8 +55,11 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     whole_map(&how)?;
     // What is wrong with numbers comes before any file is touched.
     params.offsets()?;
-    let (store, output) = args.files.store()?;
-    let (map, selection) = open_map(&how, &args.files.input, session)?;
+    let (mut store, output) = args.files.store()?;
+    let (map, selection) = open_map(&how, &args.files.input, session, Reads::Region)?;
+    if let Some(store) = &mut store {
+        store.only(&map.present);
+    }
     let job = Job {
         map: &map,
         selection: &selection,

@@ -1,6 +1,6 @@
 //! `emstream ebsd background`
 
-use super::{Files, effective, open_map};
+use super::{Files, Reads, effective, open_map};
 use crate::cli::arrays;
 use crate::cli::scan::{ScanArgs, report_warnings};
 use crate::cli::session::Session;
@@ -37,7 +37,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     params.sigma = args.sigma.or(params.sigma);
     set(&mut params.factor, args.factor);
     let target = args.files.target(session)?;
-    let (map, selection) = open_map(&how, &args.files.input, session)?;
+    let (map, selection) = open_map(&how, &args.files.input, session, Reads::Region)?;
     let backend = session.backend()?;
     let read = |path: &Path| arrays::image(path);
     let image = background::image(&map, &selection, &params, read, &backend, &session.control)?;

@@ -1,6 +1,6 @@
 //! `emstream ebsd bands`
 
-use super::{Files, effective, open_map};
+use super::{Files, Reads, effective, open_map};
 use crate::cli::scan::{ScanArgs, pair, report_warnings};
 use crate::cli::session::Session;
 use crate::cli::set;
@@ -55,16 +55,15 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     set(&mut params.recipe, args.recipe);
     params.grey |= args.grey;
     let at = args.at.as_deref().map(|t| pair("--at", t)).transpose()?;
-    if let Some([row, column]) = at {
-        how.roi = Some(format!("{row}:{},{column}:{}", row + 1, column + 1));
-    }
-    let target = match at {
+    let mut target = match at {
         Some(_) => None,
         None => Some(args.files.target(session)?),
     };
     let backend = session.backend()?;
-    let (map, selection) = patterns(&mut how, &args.files.input, session)?;
-    if let Some(target) = &target {
+    let reads = at.map_or(Reads::Region, Reads::Only);
+    let (map, selection) = patterns(&mut how, &args.files.input, session, reads)?;
+    if let Some(target) = &mut target {
+        target.only(&map.present);
         target.locate(&selection)?;
     }
     let stack = map.scan.info().dataset.as_deref().unwrap_or("");
@@ -99,16 +98,16 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
 }
 
 /// Bands show in processed patterns: those come first where the file has both and the user names none. `how` says in the end what was read.
-fn patterns(how: &mut ScanArgs, input: &Path, session: &Session) -> Result<(PatternMap, Selection)> {
+fn patterns(how: &mut ScanArgs, input: &Path, session: &Session, reads: Reads) -> Result<(PatternMap, Selection)> {
     if how.dataset.is_some() {
-        return open_map(how, input, session);
+        return open_map(how, input, session, reads);
     }
     for name in PROCESSED {
         how.dataset = Some(name.into());
-        if let Ok(opened) = open_map(how, input, session) {
+        if let Ok(opened) = open_map(how, input, session, reads) {
             return Ok(opened);
         }
     }
     how.dataset = None;
-    open_map(how, input, session)
+    open_map(how, input, session, reads)
 }

@@ -1,6 +1,6 @@
 //! `emstream ebsd bse`
 
-use super::{Files, effective, numbers, open_map};
+use super::{Files, Reads, effective, numbers, open_map};
 use crate::cli::scan::{ScanArgs, report_warnings};
 use crate::cli::session::Session;
 use crate::cli::set;
@@ -56,7 +56,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     set(&mut params.altitude, args.altitude);
 
     let target = args.files.target(session)?;
-    let (map, selection) = open_map(&how, &args.files.input, session)?;
+    let (map, selection) = open_map(&how, &args.files.input, session, Reads::Region)?;
     let backend = session.backend()?;
     let signals = bse::signals(&map, &selection, &params, &backend, &session.control)?;
     let text = effective(&how, "bse", &params)?;

@@ -1,6 +1,6 @@
 //! `emstream ebsd compare`
 
-use super::{Files, effective, open_map};
+use super::{Files, Reads, effective, open_map};
 use crate::cli::arrays;
 use crate::cli::scan::{ScanArgs, pair, report_warnings};
 use crate::cli::session::Session;
@@ -111,8 +111,14 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     if params.templates.is_some() {
         args.files.rows_of_all(&how)?;
     }
-    let target = args.files.target(session)?;
-    let (map, selection) = open_map(&how, &args.files.input, session)?;
+    let mut target = args.files.target(session)?;
+    let reads = match (&params.templates, params.reference) {
+        (Some(_), _) => Reads::Region,
+        (None, Some(at)) => Reads::Besides(at),
+        (None, None) => Reads::Around,
+    };
+    let (map, selection) = open_map(&how, &args.files.input, session, reads)?;
+    target.only(&map.present);
     if params.templates.is_some() {
         target.locate(&selection)?;
     }

@@ -6,11 +6,12 @@ use super::super::set;
 use super::{effective, numbers, params_file};
 use clap::ValueEnum;
 use emstream::control::Control;
-use emstream::io::OpenOptions;
 use emstream::io::ebsd::{self, Orientations, PatternMap, read_ang, read_ctf, read_image};
 use emstream::io::results::write_file;
+use emstream::io::{OpenOptions, ShapeFrom};
 use emstream::workflows::ebsd::convert::{self, BinMode, Given, Params, Target};
 use emstream::{Error, Result};
+use ndarray::Array2;
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -77,9 +78,17 @@ pub struct Args {
 
 pub fn run(args: Args, session: &Session) -> Result<()> {
     let (how, mut params) = params_file::<Params>(args.params.as_deref(), args.how, "convert")?;
-    if args.ctf.is_some() || args.ang.is_some() {
+    let typed = args.ctf.is_some() || args.ang.is_some();
+    if typed {
         (params.ctf, params.ang) = (args.ctf, args.ang);
     }
+    let named = params.ctf.as_ref().or(params.ang.as_ref()).filter(|_| !typed);
+    named_in_file(session, "orientations", named);
+    named_in_file(
+        session,
+        "background",
+        params.background.as_ref().filter(|_| args.background.is_none()),
+    );
     params.background = args.background.or(params.background);
     let orientations = match (&params.ctf, &params.ang) {
         (Some(ctf), _) => Some(read_ctf(ctf)?),
@@ -121,7 +130,8 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         ));
     }
     let mut map = open(&args.input, how.options()?, orientations.as_ref(), &session.control)?;
-    map.leave_out_empty(&session.control)?;
+    let whole = Array2::from_elem(map.present.dim(), true);
+    map.leave_out_empty(&whole, 0, &session.control)?;
     let given = Given {
         orientations,
         static_background: params.background.as_deref().map(read_image).transpose()?,
@@ -147,21 +157,34 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// Says which file the parameter file names, since nobody typed it and it belongs to the input of an earlier run.
+fn named_in_file(session: &Session, what: &str, file: Option<&PathBuf>) {
+    if let Some(file) = file {
+        let file = file.canonicalize().unwrap_or_else(|_| file.clone());
+        said!(session, "{what} from {}, which --params names", file.display());
+    }
+}
+
 /// The patterns; where their own file does not know the shape of the map, orientations do.
 fn open(path: &Path, mut options: OpenOptions, orientations: Option<&Orientations>, control: &Control) -> Result<PatternMap> {
     let Some(nav) = orientations.map(|o| o.data.nav).filter(|_| options.nav_shape.is_none()) else {
         return ebsd::open(path, &options, control);
     };
     let own = ebsd::open(path, &options, control);
-    // A plain row of patterns knows no map, and names of images say no more of it than where the last image lies.
-    let knows = |map: &PatternMap| map.scan.info().nav[0] != 1 && map.dialect != "images";
-    match &own {
-        Ok(map) if knows(map) || map.scan.info().nav == nav => own,
-        _ => {
-            options.nav_shape = Some(nav);
-            ebsd::open(path, &options, control)
-        }
+    if own.as_ref().is_ok_and(|map| map.scan.info().nav == nav || knows_shape(map)) {
+        return own;
     }
+    options.nav_shape = Some(nav);
+    // Where the patterns do not fit that shape either, it contradicts their own.
+    ebsd::open(path, &options, control).or_else(|e| own.map_err(|_| e))
+}
+
+/// True where a file says what the shape of its map is. A plain row of patterns says nothing, and names of images no more than where the last
+/// image lies.
+fn knows_shape(map: &PatternMap) -> bool {
+    let info = map.scan.info();
+    let stored = map.group.is_some() || matches!(info.reading.shape, ShapeFrom::Stored(_));
+    map.dialect != "images" && (info.nav[0] != 1 || stored)
 }
 
 /// So many finite numbers.

@@ -169,18 +169,56 @@ fn whole_map(how: &ScanArgs) -> Result<()> {
     }
 }
 
-/// The patterns of a map and the points that are present and in the region of interest.
-fn open_map(how: &ScanArgs, path: &Path, session: &Session) -> Result<(PatternMap, Selection)> {
+/// Points whose patterns a command reads.
+#[derive(Clone, Copy)]
+enum Reads {
+    /// Those of the region of interest.
+    Region,
+    /// The points next to these, too.
+    Around,
+    /// This one, too.
+    Besides([usize; 2]),
+    /// This one alone.
+    Only([usize; 2]),
+}
+
+/// The patterns of a map and the points that are present and wanted.
+fn open_map(how: &ScanArgs, path: &Path, session: &Session, reads: Reads) -> Result<(PatternMap, Selection)> {
     let mut map = ebsd::open(path, &how.options()?, &session.control)?;
-    map.leave_out_empty(&session.control)?;
+    let nav = map.scan.info().nav;
+    let region = match (reads, how.roi.as_deref()) {
+        (Reads::Only(at), _) => only(&map, at)?,
+        (_, None) => Selection::all(nav),
+        (_, Some(text)) => roi::parse(text, nav)?,
+    };
+    let mut wanted = region.mask();
+    if let Reads::Besides(at) = reads
+        && let Some(point) = wanted.get_mut(at)
+    {
+        *point = true;
+    }
+    let reach = usize::from(matches!(reads, Reads::Around));
+    map.leave_out_empty(&wanted, reach, &session.control)?;
     for note in &map.scan.info().notes {
         log::warn!("{}: {note}", path.display());
     }
-    let selection = match how.roi.as_deref() {
-        None => points(&map)?,
-        Some(text) => roi::parse(text, map.scan.info().nav)?.and(&map.present)?,
+    let selection = match (reads, &how.roi) {
+        (Reads::Only(at), _) => only(&map, at)?,
+        (_, None) => points(&map)?,
+        (_, Some(_)) => region.and(&map.present)?,
     };
     Ok((map, selection))
+}
+
+/// The point that `--at` names.
+fn only(map: &PatternMap, at: [usize; 2]) -> Result<Selection> {
+    let nav @ [rows, columns] = map.scan.info().nav;
+    let [row, column] = at;
+    if map.present.get(at) != Some(&true) {
+        let what = format!("no pattern at row {row}, column {column} of {rows} rows and {columns} columns");
+        return Err(Error::parameter("--at", what));
+    }
+    Selection::from_rect(nav, row..row + 1, column..column + 1)
 }
 
 /// Scan flags with gaps filled from a parameter file, and the section `name` of it, or defaults.

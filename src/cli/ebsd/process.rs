@@ -1,7 +1,7 @@
 //! `emstream ebsd process`
 
-use super::{DtypeFlag, Files, PatternArgs, effective, open_map, whole_map};
-use crate::cli::scan::report_warnings;
+use super::{DtypeFlag, Files, PatternArgs, Reads, effective, open_map, whole_map};
+use crate::cli::scan::{pair, report_warnings};
 use crate::cli::session::Session;
 use crate::cli::{arrays, set};
 use clap::ValueEnum;
@@ -140,7 +140,7 @@ impl Flags {
         p.local = self.local.or(p.local);
         p.circle = self.circle.or(p.circle);
         if let Some(tile) = self.clahe {
-            p.clahe = Some(crate::cli::scan::pair("--clahe", &tile)?);
+            p.clahe = Some(pair("--clahe", &tile)?);
         }
         Ok(())
     }
@@ -149,8 +149,16 @@ impl Flags {
 pub fn run(args: Args, session: &Session) -> Result<()> {
     let (how, mut params) = args.files.parameters::<Params>(args.how.scan(), "process")?;
     args.flags.apply(&mut params)?;
-    let (store, output) = args.files.store()?;
-    let (map, selection) = open_map(&how, &args.files.input, session)?;
+    let at = args.at.as_deref().map(|t| pair("--at", t)).transpose()?;
+    let (mut store, output) = args.files.store()?;
+    let reads = match at {
+        Some(at) if params.background.as_deref() != Some("mean") => Reads::Only(at),
+        _ => Reads::Region,
+    };
+    let (map, selection) = open_map(&how, &args.files.input, session, reads)?;
+    if let Some(store) = &mut store {
+        store.only(&map.present);
+    }
     let backend = session.backend()?;
     let read = |path: &Path| arrays::image(path);
     let background = process::background(&map, &selection, &params, read, &backend, &session.control)?;
@@ -161,8 +169,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
         background: background.as_ref(),
         effective: effective(&how, "process", &params)?,
     };
-    if let Some(at) = &args.at {
-        let at = crate::cli::scan::pair("--at", at)?;
+    if let Some(at) = at {
         let stages = job.stages(at, &session.control)?;
         write_file(output, session.overwrite, &stages.draw(at).to_png()?)?;
         let histograms = output.with_extension("histograms.png");

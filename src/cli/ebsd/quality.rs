@@ -1,6 +1,6 @@
 //! `emstream ebsd quality`
 
-use super::{Files, effective, open_map};
+use super::{Files, Reads, effective, open_map};
 use crate::cli::scan::{ScanArgs, report_warnings};
 use crate::cli::session::Session;
 use emstream::Result;
@@ -22,7 +22,7 @@ pub fn run(args: Args, session: &Session) -> Result<()> {
     let (how, mut params) = args.files.parameters::<Params>(args.how, "quality")?;
     params.keep_mean |= args.keep_mean;
     let target = args.files.target(session)?;
-    let (map, selection) = open_map(&how, &args.files.input, session)?;
+    let (map, selection) = open_map(&how, &args.files.input, session, Reads::Region)?;
     let backend = session.backend()?;
     let maps = quality::maps(&map, &selection, &params, &backend, &session.control)?;
     let text = effective(&how, "quality", &params)?;

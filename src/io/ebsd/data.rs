@@ -81,13 +81,17 @@ impl MapData {
                 self.nav
             )));
         }
-        self.columns.retain(|c| c.name != name);
+        self.remove(name);
         self.columns.push(Column {
             name: name.to_owned(),
             unit,
             values,
         });
         Ok(())
+    }
+    /// Takes the column of that name away, if there is one.
+    pub fn remove(&mut self, name: &str) {
+        self.columns.retain(|c| c.name != name);
     }
     /// Bunge's Euler angles φ1, Φ, φ2 in radians (rows, columns, 3), if the file has them.
     pub fn euler(&self) -> Option<Array3<f64>> {
@@ -99,6 +103,19 @@ impl MapData {
             1 => b[[y, x]],
             _ => c[[y, x]],
         }))
+    }
+}
+
+/// Micrometres in one `unit` of length; `None` for anything else (`px`).
+pub(super) fn micrometres(unit: &str) -> Option<f64> {
+    match unit {
+        "m" => Some(1e6),
+        "mm" => Some(1e3),
+        "µm" | "μm" | "um" | "micron" => Some(1.0),
+        "nm" => Some(1e-3),
+        "Å" | "A" => Some(1e-4),
+        "pm" => Some(1e-6),
+        _ => None,
     }
 }
 

@@ -9,6 +9,9 @@ use ndarray::{Array1, Array2};
 
 /// Group of the map.
 pub(super) const GROUP: &str = "/Scan 1/EBSD";
+/// Map (rows, columns) in the header of 1 where a point has a pattern and 0 where not. Ours alone: the layout itself has a place for every
+/// point. It is there only where points have none.
+pub(super) const MEASURED: &str = "emstream_has_pattern";
 /// Versions whose layout this is.
 const KIKUCHIPY: &str = "0.13.1";
 const ORIX: &str = "0.15.0";
@@ -41,6 +44,12 @@ pub(super) fn write_layout(file: &File, what: &Description<'_>) -> hdf5::Result<
         // Its reader wants a number. Without a unit it stands for nothing when we read the file again.
         let dataset = scalar(&header, name, value)?;
         put_text(&dataset, "unit", if step.is_some() { "um" } else { "" })?;
+    }
+    if what.present.iter().any(|p| !p) {
+        array(&header, MEASURED, &what.present.mapv(u8::from))?;
+        let meaning = "1 where a point of the map has a pattern; the zeros of the others stand for nothing";
+        let dataset = header.dataset(MEASURED)?;
+        put_text(&dataset, "description", meaning)?;
     }
     for (name, value) in [
         ("azimuth_angle", 0.0),

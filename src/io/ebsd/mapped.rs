@@ -55,6 +55,11 @@ impl Places {
         Ok(Places { nav, stored })
     }
 
+    /// Takes the pattern away from every position where `measured`, row by row, is false.
+    pub fn keep(&mut self, measured: impl Iterator<Item = bool>) {
+        let without = self.stored.iter_mut().zip(measured).filter(|(_, m)| !m);
+        without.for_each(|(stored, _)| *stored = NONE);
+    }
     /// Where there are patterns.
     pub fn present(&self) -> Array2<bool> {
         Array2::from_shape_fn((self.nav[0], self.nav[1]), |(y, x)| self.stored[y * self.nav[1] + x] != NONE)

@@ -56,18 +56,8 @@ pub struct PatternMap {
 impl PatternMap {
     /// Step of the map (y, x) in µm, where it is known.
     pub fn steps(&self) -> [Option<f64>; 2] {
-        self.scan.info().nav_axes.each_ref().map(|a| {
-            let factor = match a.unit.as_str() {
-                "m" => 1e6,
-                "mm" => 1e3,
-                "µm" | "μm" | "um" | "micron" => 1.0,
-                "nm" => 1e-3,
-                "Å" | "A" => 1e-4,
-                "pm" => 1e-6,
-                _ => return None,
-            };
-            a.scale.map(|s| s * factor)
-        })
+        let axes = self.scan.info().nav_axes.each_ref();
+        axes.map(|a| Some(a.scale? * data::micrometres(&a.unit)?))
     }
 
     /// What a [`Store`] for patterns of the same points needs to know; `frame` is the shape of its patterns.
@@ -82,26 +72,39 @@ impl PatternMap {
         }
     }
 
-    /// Reads a stack of floats once for patterns without any finite pixel, which is how such stacks mark points that were not measured, and
-    /// takes them out of [`PatternMap::present`]. Maps in HDF5 files say themselves where they have patterns.
+    /// Looks in stacks of floats for patterns without any finite pixel, which is how such stacks mark points that were not measured, and takes
+    /// them out of [`PatternMap::present`]. Reads the points that are `wanted` (rows, columns) and those up to `reach` rows and columns around
+    /// them; of all others nothing becomes known.
     ///
     /// # Errors
     /// What reading reports; [`crate::Error::Cancelled`].
-    pub fn leave_out_empty(&mut self, control: &Control) -> Result<()> {
-        let info = self.scan.info();
-        let frame = info.frame;
-        if frame.pixel != Pixel::F32 || self.group.is_some() {
+    pub fn leave_out_empty(&mut self, wanted: &Array2<bool>, reach: usize, control: &Control) -> Result<()> {
+        let frame = self.scan.info().frame;
+        if frame.pixel != Pixel::F32 {
             return Ok(());
         }
-        let measured = (0u64..).zip(&self.present).filter(|(_, p)| **p);
-        let all: Vec<u64> = measured.map(|(number, _)| number).collect();
+        self.scan.empty_are_missing();
+        let wanted = around(wanted, reach);
+        let looked_at = (0u64..).zip(&self.present).zip(&wanted);
+        let numbers: Vec<u64> = looked_at
+            .filter(|((_, p), w)| **p && **w)
+            .map(|((number, _), _)| number)
+            .collect();
+        let count = numbers.len() as u64;
+        control
+            .progress
+            .begin("points without a pattern", count, count * frame.bytes() as u64);
         let together = (AT_ONCE / frame.stride()).max(1);
-        all.par_chunks(together).try_for_each(|frames| {
+        let read = numbers.par_chunks(together).try_for_each(|frames| {
             control.check()?;
             let mut words = vec![0u32; frames.len() * frame.stride() / 4];
-            self.scan
-                .read(frames, frame.stride(), bytemuck::cast_slice_mut(&mut words), control)
-        })?;
+            let bytes = bytemuck::cast_slice_mut(&mut words);
+            self.scan.read(frames, frame.stride(), bytes, control)?;
+            control.progress.advance(frames.len() as u64);
+            Ok(())
+        });
+        control.progress.end();
+        read?;
         for number in self.scan.empty() {
             if let Some(present) = self.present.get_mut(self.scan.info().place(number)) {
                 *present = false;
@@ -123,6 +126,15 @@ impl PatternMap {
             group: None,
         }
     }
+}
+
+/// The points of `mask` and all within `reach` rows and columns of one of them.
+fn around(mask: &Array2<bool>, reach: usize) -> Array2<bool> {
+    let (rows, columns) = mask.dim();
+    let near = |i: usize, n: usize| i.saturating_sub(reach)..(i + reach + 1).min(n);
+    // The rows first, then the columns of what they gave.
+    let tall = Array2::from_shape_fn((rows, columns), |(y, x)| near(y, rows).any(|y| mask[[y, x]]));
+    Array2::from_shape_fn((rows, columns), |(y, x)| near(x, columns).any(|x| tall[[y, x]]))
 }
 
 /// Bytes of patterns that one thread reads together.

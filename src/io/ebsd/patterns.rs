@@ -5,11 +5,12 @@ use crate::io::dtype::Stored;
 use crate::io::h5::native_type;
 use crate::io::results::{hdf5_error, put_text, put_texts};
 use crate::io::write::{deflate, shuffle, write_all_at, write_chunk};
-use crate::pixel::FrameShape;
+use crate::pixel::{FrameShape, Pixel};
 use hdf5::Group;
 use hdf5::dataset::{Dataset, Layout};
 use hdf5::plist::dataset_create::{AllocTime, FillTime};
 use rayon::prelude::*;
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,8 @@ pub(super) struct Place<'a> {
     pub count: u64,
     pub places: u64,
     pub order: Option<Vec<u32>>,
+    /// Places without a pattern are told by NaN where pixels are floats; they are zeros otherwise.
+    pub marked: bool,
 }
 
 /// The name of a stack that is not complete.
@@ -67,6 +70,7 @@ impl PatternWriter {
             count,
             places,
             order,
+            marked,
         } = place;
         let failed = |e: hdf5::Error| hdf5_error(path, "cannot write", &e);
         let part = part_name(name);
@@ -95,7 +99,7 @@ impl PatternWriter {
             Codec::None => Some(plain(&dataset, file, path)?),
             Codec::Gzip(_) => None,
         };
-        Ok(PatternWriter {
+        let writer = PatternWriter {
             group,
             name: name.to_owned(),
             dataset,
@@ -108,7 +112,25 @@ impl PatternWriter {
                 Codec::None => 0,
                 Codec::Gzip(level) => level.clamp(1, 9),
             },
-        })
+        };
+        if marked && places > count {
+            writer.clear(places)?;
+        }
+        Ok(writer)
+    }
+
+    /// Fills the places that no pattern will take, of which an older file may have kept anything.
+    fn clear(&self, places: u64) -> Result<()> {
+        let (Some(plain), Some(order)) = (&self.plain, &self.order) else {
+            return Ok(());
+        };
+        let nothing = match self.frame.pixel {
+            Pixel::F32 => bytemuck::cast_slice(&vec![f32::NAN; self.frame.pixels()]).to_vec(),
+            _ => vec![0; self.frame.bytes()],
+        };
+        let taken: HashSet<u64> = order.iter().map(|&place| u64::from(place)).collect();
+        let mut free = (0..places).filter(|place| !taken.contains(place));
+        free.try_for_each(|place| self.write_plain(plain, place, &nothing))
     }
 
     /// Goes on with an uncompressed stack; `None` if there is none of this shape and type.

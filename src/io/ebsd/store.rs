@@ -1,6 +1,7 @@
 //! The h5ebsd-like layout: one HDF5 file with the patterns of a map and everything computed from them.
 
 use super::data::{Geometry, MapData};
+use super::mapped::Places;
 use super::patterns::{Codec, PatternWriter, Place, part_name};
 use crate::error::{Error, Result};
 use crate::io::h5::open_file;
@@ -8,7 +9,7 @@ use crate::io::output;
 use crate::io::results::{self, Meta, Value, hdf5_error};
 use crate::pixel::FrameShape;
 use hdf5::{File, Group};
-use ndarray::{Array2, ArrayView, Dimension};
+use ndarray::{Array, Array2, ArrayView, Axis, Dimension};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
@@ -54,6 +55,8 @@ pub struct Store {
     count: u64,
     places: u64,
     order: Option<Vec<u32>>,
+    /// Which place belongs to which point, in a file that was there before.
+    found: Option<Places>,
 }
 
 /// Gives `part` the name `name`, in place of an older object.
@@ -127,6 +130,7 @@ impl Store {
             count,
             places,
             order: (places != count).then_some(filled),
+            found: None,
         }
     }
 
@@ -142,19 +146,39 @@ impl Store {
 
     fn of(file: File, at: &Path, path: &Path) -> Result<Store> {
         let (group, places, stored) = super::hdf5::layout_of(&file, path)?;
-        let order = places.order();
-        let in_order = order.iter().zip(0u32..).all(|(&place, i)| place == i);
-        Ok(Store {
+        let mut store = Store {
             file,
             temp: None,
             path: at.to_owned(),
             target: path.to_owned(),
             overwrite: true,
             group,
-            count: order.len() as u64,
+            count: 0,
             places: stored as u64,
-            order: (!in_order || stored != order.len()).then_some(order),
-        })
+            order: None,
+            found: None,
+        };
+        store.patterns_at(places.order());
+        store.found = Some(places);
+        Ok(store)
+    }
+
+    /// The patterns have these places in the file, in map order.
+    fn patterns_at(&mut self, order: Vec<u32>) {
+        self.count = order.len() as u64;
+        let in_order = order.iter().zip(0u32..).all(|(&place, i)| place == i);
+        self.order = (!in_order || self.places != self.count).then_some(order);
+    }
+
+    /// Leaves out points of a file that was there before whose pattern turned out to hold nothing: patterns and rows that are written to it are
+    /// those of the points that are `present`. At the others floats are NaN, whole numbers of patterns 0, and those of rows [`Value::MISSING`].
+    pub fn only(&mut self, present: &Array2<bool>) {
+        let Some(places) = self.found.as_ref().filter(|p| present.dim() == (p.nav[0], p.nav[1])) else {
+            return;
+        };
+        let kept = (0u64..).zip(present).filter(|(_, p)| **p);
+        let order = kept.filter_map(|(position, _)| places.stored(position)).collect();
+        self.patterns_at(order);
     }
 
     /// Number of patterns of the map.
@@ -191,6 +215,7 @@ impl Store {
             count: self.count,
             places: self.places,
             order: self.order.clone(),
+            marked: self.found.is_some(),
         })
     }
 
@@ -229,22 +254,17 @@ impl Store {
             let what = format!("{name}: shape {:?} for {} patterns", array.shape(), self.count);
             return Err(Error::Internal(what));
         }
-        let order = match &self.order {
-            Some(order) if self.places == self.count => order,
-            None => return self.put(name, array, meta),
-            Some(_) => {
-                return Err(Error::Internal(format!(
-                    "{name}: rows for a file that keeps a place for every point"
-                )));
-            }
+        let Some(order) = &self.order else {
+            return self.put(name, array, meta);
         };
-        // Row i of the file belongs to the present point whose place is i.
-        let mut from = vec![0; order.len()];
-        order
-            .iter()
-            .enumerate()
-            .for_each(|(number, &place)| from[place as usize] = number);
-        self.put(name, array.select(ndarray::Axis(0), &from).view(), meta)
+        // Row i of the file belongs to the pattern whose place is i.
+        let mut shape = array.raw_dim();
+        shape[0] = self.places as usize;
+        let mut rows = Array::from_elem(shape, T::MISSING);
+        for (row, &place) in array.outer_iter().zip(order) {
+            rows.index_axis_mut(Axis(0), place as usize).assign(&row);
+        }
+        self.put(name, rows.view(), meta)
     }
 
     /// Completes the file; a new one gets its name.

@@ -12,6 +12,7 @@ use crate::with_pixel;
 use finite::NonFinite;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which pixels of the detector are bad (`--bad-pixels`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +78,8 @@ struct Repaired {
     /// Good pixels for those without.
     far: Vec<u32>,
     seen: NonFinite,
+    /// Frames without a finite pixel are left out by whoever reads.
+    missing: AtomicBool,
 }
 
 impl Repaired {
@@ -95,6 +98,7 @@ impl Repaired {
             sources,
             far: spread(&good),
             seen: NonFinite::default(),
+            missing: AtomicBool::new(false),
         }
     }
 
@@ -174,18 +178,25 @@ impl Scan for Repaired {
                 s(frames)
             ));
         }
+        let missing = self.missing.load(Ordering::Relaxed);
         match self.seen.empty().as_slice() {
             [] => {}
             [one] => {
                 let [y, x] = self.info.place(*one);
-                all.push(format!(
-                    "the frame at row {y}, column {x} has no finite pixel and reads as zeros"
-                ));
+                let so = match missing {
+                    true => "counts as a point without a pattern",
+                    false => "reads as zeros",
+                };
+                all.push(format!("the frame at row {y}, column {x} has no finite pixel and {so}"));
             }
-            [first, ..] => {
-                let ([y, x], n) = (self.info.place(*first), self.seen.empty().len());
+            empty @ [first, ..] => {
+                let ([y, x], n) = (self.info.place(*first), empty.len());
+                let so = match missing {
+                    true => "count as points without a pattern",
+                    false => "read as zeros",
+                };
                 all.push(format!(
-                    "{n} frames have no finite pixel and read as zeros; the first is at row {y}, column {x}"
+                    "{n} frames have no finite pixel and {so}; the first is at row {y}, column {x}"
                 ));
             }
         }
@@ -200,6 +211,9 @@ impl Scan for Repaired {
     }
     fn empty(&self) -> Vec<u64> {
         self.seen.empty()
+    }
+    fn empty_are_missing(&self) {
+        self.missing.store(true, Ordering::Relaxed);
     }
     fn prefetch(&self, frames: Range<u64>) {
         self.inner.prefetch(frames);

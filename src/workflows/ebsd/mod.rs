@@ -15,13 +15,17 @@ mod stages;
 pub use output::Target;
 
 use crate::engine::Selection;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::ebsd::PatternMap;
 
 /// The points of a map that have a pattern, in map order.
 ///
 /// # Errors
-/// [`crate::Error::Parameter`] if there is none.
+/// [`Error::Format`] if there is none.
 pub fn points(map: &PatternMap) -> Result<Selection> {
-    Selection::from_mask(map.scan.info().nav, map.present.view())
+    let info = map.scan.info();
+    if !map.present.iter().any(|&p| p) {
+        return Err(Error::format(&info.path, "patterns", "no point of the map has a pattern"));
+    }
+    Selection::from_mask(info.nav, map.present.view())
 }

@@ -39,6 +39,13 @@ impl Target {
         }
     }
 
+    /// Leaves out points of an EBSD file whose pattern turned out to hold nothing; see [`Store::only`].
+    pub fn only(&mut self, present: &Array2<bool>) {
+        if let Target::InPlace(store) = self {
+            store.only(present);
+        }
+    }
+
     /// Writes or replaces an array below the map's group, e.g. `VirtualBSE/values`.
     ///
     /// # Errors

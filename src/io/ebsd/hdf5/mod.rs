@@ -8,6 +8,7 @@ mod geometry;
 mod points;
 
 use super::PatternMap;
+use super::kikuchipy::MEASURED;
 use super::mapped::{Mapped, Places};
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -307,7 +308,12 @@ impl Source<'_> {
         if inside.shape() != dataset.shape() || inside.storage_size() == 0 || dataset.storage_size() == 0 {
             return Ok(None);
         }
-        let (inside, values) = (inside.read_raw::<bool>()?, dataset.read_raw::<f64>()?);
+        // h5py writes an enumeration, other programs plain integers.
+        let inside: Vec<bool> = match inside.dtype()?.is::<bool>() {
+            true => inside.read_raw::<bool>()?,
+            false => inside.read_raw::<i64>()?.into_iter().map(|v| v != 0).collect(),
+        };
+        let values = dataset.read_raw::<f64>()?;
         let kept: Vec<f64> = values.into_iter().zip(inside).filter(|(_, i)| *i).map(|(v, _)| v).collect();
         Ok((kept.len() == self.count).then_some(kept))
     }
@@ -324,8 +330,30 @@ impl Source<'_> {
         }
     }
 
-    /// The shape of the map and where its patterns belong.
+    /// The shape of the map and where its patterns belong, without the points that kikuchipy's layout has an empty place for.
     fn places(&self, given: Option<[usize; 2]>) -> Result<Places> {
+        let mut places = self.all_places(given)?;
+        let path = format!("{}/Header/{MEASURED}", self.group);
+        if is(self.file, &path, LocationType::Dataset) {
+            let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
+            let dataset = self.file.dataset(&path).map_err(failed)?;
+            if dataset.size() != places.nav[0] * places.nav[1] {
+                let what = format!(
+                    "shape {:?} for a map of {} × {}",
+                    dataset.shape(),
+                    places.nav[0],
+                    places.nav[1]
+                );
+                return Err(Error::format(self.path, path, what));
+            }
+            let measured = dataset.read_raw::<u8>().map_err(failed)?;
+            places.keep(measured.into_iter().map(|m| m != 0));
+        }
+        Ok(places)
+    }
+
+    /// The shape of the map and where its stored patterns belong.
+    fn all_places(&self, given: Option<[usize; 2]>) -> Result<Places> {
         if self.count > MAX_POINTS {
             return Err(Error::limit(self.path, format!("a map may have at most {MAX_POINTS} points")));
         }

@@ -3,7 +3,7 @@
 use super::{Program, Source, fault, is, text};
 use crate::error::{Error, Result};
 use crate::io::ebsd::ang;
-use crate::io::ebsd::data::{MapData, Phase};
+use crate::io::ebsd::data::{MapData, Phase, micrometres};
 use crate::io::ebsd::mapped::Places;
 use hdf5::{Group, LocationType};
 use ndarray::Array2;
@@ -47,8 +47,14 @@ impl Source<'_> {
             data.put("phase", "", spread(places, &ids))?;
         }
         for (name, theirs) in [("x", ["X Position", "X", "x"]), ("y", ["Y Position", "Y", "y"])] {
+            let beside = |n: &&str| is(self.file, &format!("{}/Data/{n}", self.group), LocationType::Dataset);
+            let unit = match theirs.iter().any(beside) {
+                true => Some(1.0),
+                false => self.unit_of_crystal_map(),
+            };
+            let Some(unit) = unit else { continue };
             if let Some(values) = self.column(&theirs)?.filter(|v| v.iter().any(|&x| x != 0.0)) {
-                data.put(name, "µm", spread(places, &values))?;
+                data.put(name, "µm", spread(places, &values) * unit)?;
             }
         }
         if let Some(angles) = angles {
@@ -70,6 +76,12 @@ impl Source<'_> {
         }
         data.phases.retain(|p| p.id > 0);
         Ok(data)
+    }
+
+    /// Micrometres in the unit of an orix crystal map; `None` where its positions count points. Older maps say none: theirs are µm.
+    fn unit_of_crystal_map(&self) -> Option<f64> {
+        let name = format!("{}/CrystalMap/crystal_map/header/scan_unit", self.group);
+        text::dataset(self.file, &name).map_or(Some(1.0), |unit| micrometres(&unit))
     }
 
     /// EDAX's numbers of phases are those of an `.ang`.

@@ -157,6 +157,12 @@ pub fn run(
         }
     };
     let selection = points(&map)?;
+    let without = map.present.len() as u64 - selection.len();
+    if params.target == Target::Kikuchipy && without > 0 {
+        warnings.push(format!(
+            "points without a pattern: {without}; kikuchipy's layout keeps a place for each, and other programs see patterns of zeros there"
+        ));
+    }
     let what = Description {
         present: &map.present,
         pattern: [frame.height, frame.width],
@@ -199,7 +205,7 @@ pub fn run(
 }
 
 /// Largest distance of a detector that is believed, in its heights.
-const FARTHEST: f64 = 100.0;
+const FARTHEST: f64 = 10.0;
 
 /// Takes over what files and flags say about the points; returns the steps (y, x) in µm.
 fn merge(map: &mut PatternMap, given: Given, params: &Params, warnings: &mut Vec<String>) -> Result<[Option<f64>; 2]> {
@@ -212,7 +218,8 @@ fn merge(map: &mut PatternMap, given: Given, params: &Params, warnings: &mut Vec
                 "{} × {} points, but the patterns make a map of {} × {}",
                 o.data.nav[0], o.data.nav[1], nav[0], nav[1]
             );
-            return Err(Error::parameter("--ctf", what));
+            let flag = if params.ctf.is_some() { "--ctf" } else { "--ang" };
+            return Err(Error::parameter(flag, what));
         }
         warnings.extend(o.notes);
         steps = o.steps.map(|s| (s > 0.0).then_some(s));
@@ -227,6 +234,9 @@ fn merge(map: &mut PatternMap, given: Given, params: &Params, warnings: &mut Vec
     }
     if let Some(given) = params.step {
         steps = given.map(Some);
+        // Positions of files have other steps.
+        map.data.remove("x");
+        map.data.remove("y");
     }
     if given.static_background.is_some() {
         map.static_background = given.static_background;
