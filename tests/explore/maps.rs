@@ -162,6 +162,23 @@ fn frames_are_those_of_the_file() {
 }
 
 #[test]
+fn detectors_show_nothing_where_a_frame_has_no_pixel() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut frames = Array4::from_shape_fn((3, 4, 8, 10), |(y, x, j, i)| (100 * y + 10 * x + j + i) as f32);
+    frames.slice_mut(s![1, 2, .., ..]).fill(f32::NAN);
+    emstream::io::array::save_npy(folder.path().join("scan.npy"), frames.view(), false).unwrap();
+    let explore = Explore::start(folder.path(), &["scan.npy"]);
+    let (_, map) = explore.follow("/api/detector?client=a&spec=rect:2,3,4,5");
+    for (number, value) in map.into_iter().enumerate() {
+        let sum: f32 = frames.slice(s![number / 4, number % 4, 2..6, 3..8]).sum();
+        match number {
+            6 => assert!(value.is_nan(), "{value}"),
+            _ => assert_eq!(value, f64::from(sum), "{number}"),
+        }
+    }
+}
+
+#[test]
 fn detectors_are_those_of_masks_and_regions_those_of_stats() {
     let folder = tempfile::tempdir().unwrap();
     scan(folder.path(), "scan.npy", NAV, SIG);
