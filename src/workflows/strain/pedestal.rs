@@ -594,7 +594,11 @@ mod tests {
         let turning = |n: u64| {
             [
                 n as usize / 8,
-                if n / 8 % 2 == 0 { n as usize % 8 } else { 7 - n as usize % 8 },
+                if (n / 8).is_multiple_of(2) {
+                    n as usize % 8
+                } else {
+                    7 - n as usize % 8
+                },
             ]
         };
         assert_eq!(
