@@ -138,6 +138,9 @@ fn kikuchipys_layout_knows_points_without_a_pattern() {
     let means = read(&dir, "average.h5", "Scan/EBSD/Data/AveragedPatterns");
     assert_eq!(means.shape(), [11, 12, 16]);
     corner_mean(&means);
+    let map = open(&dir.path().join("k.h5"), None);
+    assert_eq!((map.present[[1, 1]], map.present[[1, 2]]), (false, true));
+    drop(map);
     ebsd(&dir, &["convert", "k.h5", "-o", "back.h5"]);
     assert_eq!(read(&dir, "back.h5", "Scan/EBSD/Header/indexmap")[[1, 1]], -1.0);
     // Results in the file itself keep its places.

@@ -177,12 +177,14 @@ pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) 
         count: inner.info().frames() as usize,
     };
     map.check_grid()?;
-    let places = map.places(options.nav_shape)?;
+    let all = map.places(options.nav_shape)?;
+    // Columns know more points than have a pattern.
+    let points = map.points(&all)?;
+    let places = map.measured(all)?;
     let steps = [map.step(&STEP_Y), map.step(&STEP_X)];
     let present = places.present();
     let frame = inner.info().frame;
     let aspect = frame.height as f64 / frame.width as f64;
-    let points = map.points(&places)?;
     let geometry = map.geometry(&places, aspect)?;
     let static_background = map.background(&layout.stacks, stack, [frame.height, frame.width])?;
     let mut scan = Mapped::new(inner, places, steps)?;
@@ -224,7 +226,7 @@ pub(super) fn layout_of(file: &File, path: &Path) -> Result<(String, Places, usi
         program: layout.program,
         count: count.unwrap_or(usize::MAX),
     };
-    let places = source.places(None)?;
+    let places = source.measured(source.places(None)?)?;
     let count = source.count;
     Ok((layout.group, places, count))
 }
@@ -330,9 +332,8 @@ impl Source<'_> {
         }
     }
 
-    /// The shape of the map and where its patterns belong, without the points that kikuchipy's layout has an empty place for.
-    fn places(&self, given: Option<[usize; 2]>) -> Result<Places> {
-        let mut places = self.all_places(given)?;
+    /// Of the places of stored patterns those that hold one: kikuchipy's layout has a place for every point.
+    fn measured(&self, mut places: Places) -> Result<Places> {
         let path = format!("{}/Header/{MEASURED}", self.group);
         if is(self.file, &path, LocationType::Dataset) {
             let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
@@ -353,7 +354,7 @@ impl Source<'_> {
     }
 
     /// The shape of the map and where its stored patterns belong.
-    fn all_places(&self, given: Option<[usize; 2]>) -> Result<Places> {
+    fn places(&self, given: Option<[usize; 2]>) -> Result<Places> {
         if self.count > MAX_POINTS {
             return Err(Error::limit(self.path, format!("a map may have at most {MAX_POINTS} points")));
         }
