@@ -18,6 +18,7 @@ mod joint;
 mod lattices;
 pub mod maps;
 mod output;
+mod pairs;
 mod params;
 mod pedestal;
 mod profile;

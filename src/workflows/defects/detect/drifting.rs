@@ -1,6 +1,6 @@
 //! The drift of a movie, summed from frame to frame.
 
-use super::super::output::named;
+use super::kinds::{Change, Kind, warnings};
 use super::run::{AGREE, Run, SURE, apart, less, shifted};
 use crate::analysis::drift::{Spectrum, displacement};
 
@@ -14,29 +14,6 @@ const KNOWN: usize = 2;
 const FIRST: usize = 8;
 /// Over a gap the mean step of so many frames before it goes on: an error of one step alone would grow with the gap.
 const PACE: usize = 8;
-
-/// What a frame's place comes from.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    /// It was measured.
-    Measured,
-    /// It was measured, farther than [`STEP`] from what was expected: pixels a frame.
-    Far(f64),
-    /// It could not be measured.
-    Lost,
-    /// The frame shows too little, or far too much, and lies on the way from the frame before to the one behind.
-    Blank,
-    Bright,
-}
-
-/// From this frame on the contrast is another.
-struct Change {
-    first: usize,
-    /// Share of the contrast before.
-    share: f64,
-    /// Nothing moves by as much as would tell what is seen from a pattern of the detector.
-    still: bool,
-}
 
 /// Takes spectra in order.
 #[derive(Default)]
@@ -213,60 +190,9 @@ impl Drifting {
                 self.go_on(shown);
             }
         }
-        let warnings = self.warnings();
+        let warnings = warnings(self.number, &self.kind, &self.changes);
         (self.sum, warnings)
     }
-
-    /// Numbers of the frames of some kind.
-    fn frames(&self, is: impl Fn(&Kind) -> bool) -> Vec<u64> {
-        let of = self.kind.iter().enumerate().filter(|(_, kind)| is(kind));
-        of.map(|(i, _)| self.number + i as u64).collect()
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for (kind, what) in [
-            (Kind::Blank, "nearly no contrast"),
-            (Kind::Bright, "far more contrast than the others"),
-        ] {
-            let frames = self.frames(|k| *k == kind);
-            if !frames.is_empty() {
-                warnings.push(format!(
-                    "{} {what}: drift is measured from the frame before to the one behind",
-                    has(&frames, "has", "have")
-                ));
-            }
-        }
-        for change in &self.changes {
-            let then = match change.still {
-                false => "drift goes on from there",
-                true => "what is seen there rests, so it may be the movie, or the detector's own pattern while the beam is off",
-            };
-            warnings.push(format!(
-                "from frame {} on the contrast is {:.0} % of that before: {then}",
-                self.number + change.first as u64,
-                100.0 * change.share
-            ));
-        }
-        let lost = self.frames(|k| *k == Kind::Lost);
-        if !lost.is_empty() {
-            warnings.push(format!("the drift to {} could not be measured: it counts as 0", named(&lost)));
-        }
-        let far = self.frames(|k| matches!(k, Kind::Far(_)));
-        if !far.is_empty() {
-            let step = |k: &Kind| if let Kind::Far(step) = k { *step } else { 0.0 };
-            warnings.push(format!(
-                "the drift to {} is more than {STEP} px ({:.1} px a frame at most): it is right if that is less than half of the lattice's spacing, else it may be short of it by a spacing",
-                named(&far),
-                self.kind.iter().map(step).fold(0.0, f64::max)
-            ));
-        }
-        warnings
-    }
-}
-
-fn has(frames: &[u64], one: &str, more: &str) -> String {
-    format!("{} {}", named(frames), if frames.len() == 1 { one } else { more })
 }
 
 #[cfg(test)]

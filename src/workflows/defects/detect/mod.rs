@@ -2,6 +2,7 @@
 
 mod drifting;
 mod ending;
+mod kinds;
 mod params;
 mod run;
 mod sink;
