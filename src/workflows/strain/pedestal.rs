@@ -421,7 +421,7 @@ mod tests {
         let place = |n: u64| [n as usize / 8, n as usize % 8];
         let offset = |n: u64| Ok(frame(n, 1.0, [1.0, 100.0]));
         let column = |n: &u64| n % 8 == 3;
-        let chequered = |n: &u64| (n / 8 + n) % 2 == 0;
+        let chequered = |n: &u64| (n / 8 + n).is_multiple_of(2);
         for kept in [column, chequered] {
             let some = (0..64).filter(kept).map(|n| (n, 0));
             let found = find(some, place, offset).unwrap();
