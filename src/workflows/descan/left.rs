@@ -52,26 +52,29 @@ impl Probe {
         self.window.indexed_iter().map(at).sum()
     }
 
-    /// Brightness at a distance `back` before the `places` of frames' beams as a share of that of the beams, some of the `frames` together.
+    /// Brightness at the distances `back` before the `places` of frames' beams as shares of that of the beams, some of the `frames` together.
     ///
     /// # Errors
     /// Those of `read`.
-    fn share(
+    fn shares(
         &self,
         frames: &[usize],
         places: &[[f64; 2]],
-        back: [f64; 2],
+        back: &[[f64; 2]],
         read: impl Fn(usize) -> Result<Array2<f64>> + Sync,
-    ) -> Result<f64> {
+    ) -> Result<Vec<f64>> {
         let step = frames.len().div_ceil(LOOKED_AT).max(1);
         let some: Vec<usize> = frames.iter().copied().step_by(step).collect();
         let look = |&i: &usize| {
             let (frame, [y, x]) = (read(i)?, places[i]);
-            Ok([self.at(&frame, [y, x]), self.at(&frame, [y - back[0], x - back[1]])])
+            let before = back.iter().map(|[dy, dx]| self.at(&frame, [y - dy, x - dx]));
+            Ok((self.at(&frame, [y, x]), before.collect()))
         };
-        let both: Vec<[f64; 2]> = some.par_iter().map(look).collect::<Result<_>>()?;
-        let sum = |k: usize| both.iter().map(|b| b[k]).sum::<f64>();
-        Ok(sum(1) / sum(0).max(f64::MIN_POSITIVE))
+        let seen: Vec<(f64, Vec<f64>)> = some.par_iter().map(look).collect::<Result<_>>()?;
+        let beams = seen.iter().map(|s| s.0).sum::<f64>().max(f64::MIN_POSITIVE);
+        Ok((0..back.len())
+            .map(|k| seen.iter().map(|s| s.1[k]).sum::<f64>() / beams)
+            .collect())
     }
 }
 
@@ -91,27 +94,35 @@ pub(super) fn moved(
     let probe = Probe::new(template);
     let residual = |i: usize| [0, 1].map(|k| measured[i][k] - fitted[i][k]);
     let usual: Vec<usize> = (0..measured.len()).filter(|&i| !far(residual(i))).collect();
+    let doubtful = lines.iter().filter(|line| far(line.shift));
+    let shifts: Vec<[f64; 2]> = doubtful.map(|line| line.shift).collect();
+    // One reading tells of all lines what is usual.
+    let mut elsewhere = probe.shares(&usual, measured, &shifts, &read)?.into_iter();
     let mut kept = Vec::with_capacity(lines.len());
     for line in lines {
+        if !far(line.shift) {
+            kept.push(line);
+            continue;
+        }
+        let usual = elsewhere.next().unwrap_or_default();
         let [dy, dx] = line.shift;
         let follows = |&i: &usize| {
             let [y, x] = residual(i);
             far([y, x]) && !far([y - dy, x - dx])
         };
         let frames: Vec<usize> = line.frames.iter().copied().filter(follows).collect();
-        let stays = if far(line.shift) && !frames.is_empty() {
-            let here = probe.share(&frames, measured, line.shift, &read)?;
-            let elsewhere = probe.share(&usual, measured, line.shift, &read)?;
-            log::debug!(
-                "line {:?} of frame {}: {here:.2}, elsewhere {elsewhere:.2}",
-                line.shift,
-                frames[0]
-            );
-            (here - elsewhere).abs() <= STILL
-        } else {
-            true
-        };
-        if stays {
+        if frames.is_empty() {
+            // It decides about none by itself, perhaps with a line that crosses it.
+            kept.push(line);
+            continue;
+        }
+        let here = probe.shares(&frames, measured, &[line.shift], &read)?;
+        log::debug!(
+            "{} frames moved by {:?}: {here:?}, elsewhere {usual:.2}",
+            frames.len(),
+            line.shift
+        );
+        if here.iter().all(|h| (h - usual).abs() <= STILL) {
             kept.push(line);
         }
     }
@@ -136,9 +147,9 @@ mod tests {
         let beam = [20.2, 24.7];
         let share = |shift: [f64; 2], disks: &[([f64; 2], f64)]| {
             let found = [beam[0] + shift[0], beam[1] + shift[1]];
-            let seen = |t: Template| Probe::new(&t).share(&[0], &[found], shift, |_| Ok(frame(disks)));
+            let seen = |t: Template| Probe::new(&t).shares(&[0], &[found], &[shift], |_| Ok(frame(disks)));
             let background = Template::named("background", 3.4, Some(5.0)).unwrap();
-            [background, Template::new(Pattern::Disk { radius: 3.0 }).unwrap()].map(|t| seen(t).unwrap())
+            [background, Template::new(Pattern::Disk { radius: 3.0 }).unwrap()].map(|t| seen(t).unwrap()[0])
         };
         for shift in [[7.5, 0.0], [-5.0, 6.0], [0.0, 15.0]] {
             let other = [beam[0] + shift[0], beam[1] + shift[1]];
@@ -154,9 +165,8 @@ mod tests {
             let elsewhere = [beam[0] - 6.7, beam[1] + 2.8];
             let probe = Probe::new(&Template::named("background", 3.0, Some(4.5)).unwrap());
             let share = |at| {
-                probe
-                    .share(&[0], &[at], [shift[0].min(9.0), shift[1]], |_| Ok(frame(&[(at, 80.0)])))
-                    .unwrap()
+                let shares = probe.shares(&[0], &[at], &[[shift[0].min(9.0), shift[1]]], |_| Ok(frame(&[(at, 80.0)])));
+                shares.unwrap()[0]
             };
             assert!(
                 (share(at) - share(elsewhere)).abs() < STILL,
