@@ -18,7 +18,7 @@ use emstream::engine::Selection;
 use emstream::io::ebsd::{self, PatternMap, Store};
 use emstream::workflows;
 use emstream::workflows::ebsd::process::Dtype;
-use emstream::workflows::ebsd::{Target, points};
+use emstream::workflows::ebsd::{Target, point, points};
 use emstream::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -212,13 +212,8 @@ fn open_map(how: &ScanArgs, path: &Path, session: &Session, reads: Reads) -> Res
 
 /// The point that `--at` names.
 fn only(map: &PatternMap, at: [usize; 2]) -> Result<Selection> {
-    let nav @ [rows, columns] = map.scan.info().nav;
-    let [row, column] = at;
-    if map.present.get(at) != Some(&true) {
-        let what = format!("no pattern at row {row}, column {column} of {rows} rows and {columns} columns");
-        return Err(Error::parameter("--at", what));
-    }
-    Selection::from_rect(nav, row..row + 1, column..column + 1)
+    let number = point(map, at, "--at")?;
+    Ok(Selection::from_range(map.scan.info().nav, number..number + 1))
 }
 
 /// Scan flags with gaps filled from a parameter file, and the section `name` of it, or defaults.

@@ -29,3 +29,19 @@ pub fn points(map: &PatternMap) -> Result<Selection> {
     }
     Selection::from_mask(info.nav, map.present.view())
 }
+
+/// The number in map order of the point `at` (row, column), which `flag` names.
+///
+/// # Errors
+/// [`Error::Parameter`] for a point without a pattern.
+pub fn point(map: &PatternMap, at: [usize; 2], flag: &str) -> Result<u64> {
+    let [rows, columns] = map.scan.info().nav;
+    if map.present.get(at) != Some(&true) {
+        let what = format!(
+            "no pattern at row {}, column {} of {rows} rows and {columns} columns",
+            at[0], at[1]
+        );
+        return Err(Error::parameter(flag, what));
+    }
+    Ok((at[0] * columns + at[1]) as u64)
+}

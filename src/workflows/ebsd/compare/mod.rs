@@ -297,14 +297,7 @@ impl Job<'_> {
     /// [`Error::Parameter`] for a point without a pattern; whatever reading reports.
     pub fn reference(&self, at: [usize; 2], timings: &mut Timings, control: &Control) -> Result<WithReference> {
         let [rows, columns] = self.map.scan.info().nav;
-        if self.map.present.get(at) != Some(&true) {
-            let what = format!(
-                "no pattern at row {}, column {} of {rows} rows and {columns} columns",
-                at[0], at[1]
-            );
-            return Err(Error::parameter("--reference", what));
-        }
-        let number = (at[0] * columns + at[1]) as u64;
+        let number = super::point(self.map, at, "--reference")?;
         let frame = self.frame();
         let reference = read_frame(&*self.map.scan, number, control)?;
         // A quarter of the pattern is room enough for shifts.

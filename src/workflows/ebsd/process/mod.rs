@@ -10,7 +10,7 @@ use super::stages::{self, Stages};
 use crate::analysis::binning::bin_mean;
 use crate::control::Control;
 use crate::engine::{Backend, FrameSink, Pass, Resident, Selection};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::ebsd::{PatternMap, Store};
 use crate::kernels::pattern::Plan;
 use crate::kernels::statistics;
@@ -89,15 +89,7 @@ impl Job<'_> {
     /// # Errors
     /// [`Error::Parameter`] for a point without a pattern.
     pub fn stages(&self, at: [usize; 2], control: &Control) -> Result<Stages> {
-        let [rows, columns] = self.map.scan.info().nav;
-        if self.map.present.get(at) != Some(&true) {
-            let what = format!(
-                "no pattern at row {}, column {} of {rows} rows and {columns} columns",
-                at[0], at[1]
-            );
-            return Err(Error::parameter("--at", what));
-        }
-        let number = (at[0] * columns + at[1]) as u64;
+        let number = super::point(self.map, at, "--at")?;
         let raw = read_frame(&*self.map.scan, number, control)?;
         let (plan, names) = self.plan()?;
         stages::collect(raw, &plan, &names, self.params, self.background)
