@@ -308,8 +308,12 @@ impl Params {
         let given = [
             ("--rebin-mode", "sum", self.rebin_mode != usual.rebin_mode && !pixels),
             ("--std", "raw", self.std != usual.std && !pixels),
-            ("--keep", "0.4", self.keep != usual.keep && ringed),
-            ("--rings", "16", self.rings != usual.rings && self.reduce != Reduce::Annular),
+            ("--keep", &usual.keep.to_string(), self.keep != usual.keep && ringed),
+            (
+                "--rings",
+                &usual.rings.to_string(),
+                self.rings != usual.rings && self.reduce != Reduce::Annular,
+            ),
             (
                 "--beam-mask",
                 "auto",
