@@ -8,6 +8,7 @@
 
 mod system;
 
+use super::robust::median;
 use crate::control::Control;
 use crate::error::Result;
 use rayon::prelude::*;
@@ -74,14 +75,6 @@ fn joined(moved: &[[f64; 2]], part: &[usize]) -> Vec<[f64; 2]> {
     all
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    let middle = values.len() / 2;
-    match values.is_empty() {
-        true => 0.0,
-        false => *values.select_nth_unstable_by(middle, f64::total_cmp).1,
-    }
-}
-
 /// A track less the common motion so far.
 struct Path {
     frame: Vec<usize>,
@@ -107,7 +100,7 @@ impl Path {
             .collect();
         let square = |s: [f64; 2]| s[0] * s[0] + s[1] * s[1];
         // The median of the squares of normal steps is 2 ln 2 times the variance of a coordinate.
-        let usual = median(steps.iter().map(|&(n, s)| square(s) / n).collect()) / (2.0 * std::f64::consts::LN_2);
+        let usual = median(steps.iter().map(|&(n, s)| square(s) / n)) / (2.0 * std::f64::consts::LN_2);
         let most = HOP * HOP * usual.max(LEAST);
         let mut path = Path {
             tied: vec![false],

@@ -1,6 +1,7 @@
 //! The equations of the common motion, and how they are solved.
 
-use super::{Path, median};
+use super::super::robust::median;
+use super::Path;
 use crate::control::Control;
 use crate::error::Result;
 use rayon::prelude::*;
@@ -138,7 +139,7 @@ impl Near {
 
 impl System {
     pub fn of(paths: &[Path], noise: f64, frames: usize) -> Self {
-        let typical = median(paths.iter().filter_map(Path::spread).collect());
+        let typical = median(paths.iter().filter_map(Path::spread));
         let chains: Vec<Chain> = paths
             .par_chunks(TOGETHER)
             .map(|paths| {

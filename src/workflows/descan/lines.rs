@@ -1,5 +1,6 @@
 //! What the beam does in whole lines of the scan, and no smooth surface follows: it flies back at their beginning, it jumps between two of them.
 
+use crate::analysis::robust::median;
 use std::collections::BTreeMap;
 
 /// Fewest frames of a line whose median says something of it.
@@ -26,9 +27,7 @@ pub(super) fn shared(at: &[[f64; 2]], residuals: &[[f64; 2]]) -> Vec<Line> {
         }
         for frames in lines.into_values().filter(|f| f.len() >= LEAST) {
             let shift = [0, 1].map(|k| {
-                let mut values: Vec<f64> = frames.iter().map(|&i| left[i][k]).collect();
-                let middle = values.len() / 2;
-                let median = *values.select_nth_unstable_by(middle, f64::total_cmp).1;
+                let median = median(frames.iter().map(|&i| left[i][k]));
                 frames.iter().for_each(|&i| left[i][k] -= median);
                 median
             });

@@ -1,5 +1,6 @@
 //! Pairs of frames that show nearly the same pattern.
 
+use crate::analysis::robust;
 use crate::error::Result;
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -105,7 +106,7 @@ pub(super) fn alike(pairs: Pairs, read: &(impl Fn(u64) -> Result<Array2<f64>> + 
     let seen = parts.collect::<Result<Vec<_>>>()?.concat();
     let most = seen.iter().map(|d| d.pixels).fold(0.0, f64::max);
     let whole = |d: &&Difference| d.pixels > 0.5 * most;
-    let median = |of: &dyn Fn(&Difference) -> f64| middle(seen.iter().filter(whole).map(of));
+    let median = |of: &dyn Fn(&Difference) -> f64| robust::median(seen.iter().filter(whole).map(of));
     let (squares, level) = (median(&|d| d.squares), median(&|d| d.level));
     // Noise of differences, and of sums.
     let allowed = |d: &Difference, usual: f64| (FAR * usual).max(BY_CHANCE * d.squares.sqrt());
@@ -129,13 +130,6 @@ pub(super) fn alike(pairs: Pairs, read: &(impl Fn(u64) -> Result<Array2<f64>> + 
         );
     }
     Ok(kept)
-}
-
-/// The upper median; zero of nothing.
-fn middle(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Pixels of two frames, one by one, of very large frames only some of them. An odd step visits every column.

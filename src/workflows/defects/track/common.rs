@@ -2,6 +2,7 @@
 
 use super::super::detected::Detected;
 use crate::analysis::common_motion::common_motion;
+use crate::analysis::robust::median_of;
 use crate::analysis::tracks::Linked;
 use crate::control::Control;
 use crate::error::Result;
@@ -83,15 +84,8 @@ type Steps = [Vec<f64>; 2];
 
 /// `from`, displaced by the median step.
 fn middle(from: [f64; 2], steps: &mut Steps) -> [f64; 2] {
-    let mut sum = from;
-    for (sum, step) in sum.iter_mut().zip(steps) {
-        let n = step.len();
-        let (below, middle, _) = step.select_nth_unstable_by(n / 2, f64::total_cmp);
-        let lower = below.iter().copied().max_by(f64::total_cmp);
-        let lower = lower.filter(|_| n.is_multiple_of(2)).unwrap_or(*middle);
-        *sum += (lower + *middle) / 2.0;
-    }
-    sum
+    let [y, x] = steps;
+    [from[0] + median_of(y), from[1] + median_of(x)]
 }
 
 /// The part and the sum of frame `to` from the steps over all gaps, if at least so many come from one part.
