@@ -87,7 +87,7 @@ impl Job<'_> {
     /// Every stage of the pattern at (row, column).
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a point without a pattern.
+    /// [`Error::Parameter`](crate::error::Error::Parameter) for a point without a pattern.
     pub fn stages(&self, at: [usize; 2], control: &Control) -> Result<Stages> {
         let number = super::point(self.map, at, "--at")?;
         let raw = read_frame(&*self.map.scan, number, control)?;
