@@ -415,3 +415,37 @@ fn written_scans_hold_the_frames_and_stand_beside_their_truth() {
     assert!(scan.write(&folder.path().join("b.npy"), false, &control).is_err());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6);
 }
+
+#[test]
+fn a_truth_that_a_killed_run_left_is_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.h5");
+    let scan = |seed| {
+        Simulated::new(&Polycrystal {
+            seed,
+            ..small(Pixel::U8)
+        })
+        .unwrap()
+    };
+    let truth = scan(42).write(&path, false, &Control::new()).unwrap();
+    let grains = || {
+        hdf5::File::open(&truth)
+            .unwrap()
+            .dataset("grain_id")
+            .unwrap()
+            .read_raw::<i32>()
+            .unwrap()
+    };
+    let want = grains();
+    std::fs::remove_file(&path).unwrap();
+    // The truth of another scan stays.
+    let refused = scan(43).write(&path, false, &Control::new()).unwrap_err().to_string();
+    assert!(
+        refused.contains("a.h5.truth.h5") && refused.contains("--overwrite"),
+        "{refused}"
+    );
+    assert!(!path.exists());
+    scan(42).write(&path, false, &Control::new()).unwrap();
+    assert!(path.exists());
+    assert_eq!(grains(), want);
+}

@@ -1,9 +1,9 @@
 //! Looking around in result files: which arrays there are, and parts of them as numbers.
 
+use super::h5::refused::{Told, all_told};
 use super::h5::{self, text};
 use super::readat::ReadAt;
 use crate::error::{Error, Result};
-use hdf5::types::{VarLenAscii, VarLenUnicode};
 use hdf5::{Group, Hyperslab, IndexType, IterationOrder, LinkType, LocationType, SliceOrIndex};
 use ndarray::ArrayD;
 use std::path::{Path, PathBuf};
@@ -50,9 +50,10 @@ impl Browser {
         drop(ReadAt::open(path)?);
         let file = h5::open_file(path)?;
         let mut search = Search::default();
-        search
-            .visit(&file, "", 0)
-            .map_err(|e| h5::fault(path, "list of datasets", &e))?;
+        all_told(path, || {
+            let visited = search.visit(&file, "", 0);
+            visited.map_err(|e| h5::fault(path, "list of datasets", &e))
+        })?;
         Ok(Browser {
             path: path.to_owned(),
             file,
@@ -121,7 +122,7 @@ impl Browser {
 
     /// `/provenance`'s command (`strain`, …), if the file has one.
     pub fn command(&self) -> Option<String> {
-        let group = self.file.group("provenance").ok()?;
+        let group = self.file.group("provenance").told()?;
         text::attribute_of(&group, "command")
     }
 
@@ -151,14 +152,16 @@ impl Search {
             if self.objects > MAX_OBJECTS {
                 return Ok(());
             }
-            let Ok(info) = group.loc_info_by_name(&name) else { continue };
+            let Some(info) = group.loc_info_by_name(&name).told() else {
+                continue;
+            };
             let path = format!("{prefix}/{name}");
             match info.loc_type {
                 LocationType::Group if depth < MAX_DEPTH && !self.seen.contains(&info.token) => {
                     self.seen.push(info.token);
-                    if let Ok(inner) = group.group(&name) {
+                    if let Some(inner) = group.group(&name).told() {
                         // A group that cannot be read hides nothing else.
-                        let _ = self.visit(&inner, &path, depth + 1);
+                        let _ = self.visit(&inner, &path, depth + 1).told();
                     }
                 }
                 LocationType::Dataset => self.found.extend(listed(group, &name, path)),
@@ -170,9 +173,9 @@ impl Search {
 }
 
 fn listed(group: &Group, name: &str, path: String) -> Option<Listed> {
-    let dataset = group.dataset(name).ok()?;
-    let stored = h5::kind_of(&dataset.dtype().ok()?)?;
-    let shape = dataset.space().ok()?.shape();
+    let dataset = group.dataset(name).told()?;
+    let stored = h5::kind_of(&dataset.dtype().told()?)?;
+    let shape = dataset.space().told()?.shape();
     let axes = texts(&dataset, "axes").filter(|a| a.len() == shape.len()).unwrap_or_default();
     Some(Listed {
         path,
@@ -185,15 +188,6 @@ fn listed(group: &Group, name: &str, path: String) -> Option<Listed> {
 }
 
 fn texts(at: &hdf5::Location, name: &str) -> Option<Vec<String>> {
-    let attribute = at.attr(name).ok().filter(|a| a.size() <= 32)?;
-    let unicode = attribute
-        .read_raw::<VarLenUnicode>()
-        .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect());
-    unicode
-        .or_else(|_| {
-            attribute
-                .read_raw::<VarLenAscii>()
-                .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
-        })
-        .ok()
+    let attribute = at.attr(name).told().filter(|a| a.size() <= 32)?;
+    text::strings(&attribute)
 }

@@ -5,6 +5,7 @@ mod hspy;
 mod sidecar;
 
 use crate::error::{Error, Result};
+use crate::io::h5::refused::all_told;
 use crate::io::results::hdf5_error;
 use dataset::{Kind, Source};
 use std::fs;
@@ -73,7 +74,7 @@ pub fn export(result: impl AsRef<Path>, folder: impl AsRef<Path>, format: Format
     fs::File::open(result).map_err(|e| Error::io(result, "cannot read", e))?;
     let file = hdf5::File::open(result).map_err(|e| Error::format(result, "HDF5 file", e.to_string()))?;
     let mut sources = Vec::new();
-    dataset::walk(result, &file, "", &mut 0, &mut sources)?;
+    all_told(result, || dataset::walk(result, &file, "", &mut 0, &mut sources))?;
 
     let mut exported = Exported::default();
     let mut plan: Vec<(String, &Source, Option<usize>)> = Vec::new();
@@ -107,7 +108,7 @@ pub fn export(result: impl AsRef<Path>, folder: impl AsRef<Path>, format: Format
         .iter()
         .zip(&names)
         .map(|((_, source, _), name)| (source.path.as_str(), name.as_str()));
-    let text = sidecar::json(result, &file, &sources, files.collect())?;
+    let text = all_told(result, || sidecar::json(result, &file, &sources, files.collect()))?;
     let side = staging.path().join(sidecar::NAME);
     fs::write(&side, text).map_err(|e| Error::io(folder.join(sidecar::NAME), "cannot write", e))?;
     drop(file);

@@ -3,6 +3,7 @@
 //!
 //! Layout: RosettaSciIO's hierarchical format, version 3: `/Experiments/NAME/{data, axis-N, metadata, …}`.
 
+use super::h5::refused::{Told, all_told, there};
 use super::h5::{self, text};
 use crate::error::{Error, Result};
 use hdf5::{File, Group};
@@ -66,8 +67,12 @@ impl Signal {
 /// [`Error::Io`] and [`Error::Format`] if the file cannot be opened as HDF5 or an axis says nothing about itself.
 pub fn signals(path: &Path) -> Result<Vec<Signal>> {
     std::fs::File::open(path).map_err(|e| Error::io(path, "cannot open", e))?;
+    all_told(path, || all(path))
+}
+
+fn all(path: &Path) -> Result<Vec<Signal>> {
     let file = h5::open_file(path)?;
-    if !file.link_exists("/Experiments") {
+    if !there(&file, "/Experiments") {
         return Ok(Vec::new());
     }
     let failed = |e: hdf5::Error| h5::fault(path, "/Experiments", &e);
@@ -76,7 +81,7 @@ pub fn signals(path: &Path) -> Result<Vec<Signal>> {
     names.sort();
     let names = names.into_iter().take(MAX_SIGNALS).map(|n| format!("/Experiments/{n}"));
     names
-        .filter(|n| file.link_exists(&format!("{n}/data")))
+        .filter(|n| there(&file, &format!("{n}/data")))
         .map(|n| read(path, &file, &n))
         .collect()
 }
@@ -102,10 +107,11 @@ fn read(path: &Path, file: &File, name: &str) -> Result<Signal> {
         let place = format!("{name}/axis-{i}");
         let group = file
             .group(&place)
-            .map_err(|_| Error::format(path, &place, "the axis is missing"))?;
+            .told()
+            .ok_or_else(|| Error::format(path, &place, "the axis is missing"))?;
         axis(&group, size as u64).ok_or_else(|| Error::format(path, &place, "it does not say whether it navigates"))
     });
-    let inner = |path: &str| file.group(&format!("{name}/metadata/{path}")).ok();
+    let inner = |path: &str| file.group(&format!("{name}/metadata/{path}")).told();
     let word = |path: &str, name: &str| inner(path).and_then(|g| text::attribute_of(&g, name)).unwrap_or_default();
     let words = |name: &str| {
         // Lists stand as `_list_NAME`, tuples as `_tuple_NAME`; an empty one has `_empty` in its name and no text.
@@ -132,11 +138,11 @@ fn axis(group: &Group, size: u64) -> Option<SignalAxis> {
         scale: number(group, "scale").filter(|&s| s != 0.0),
         offset: number(group, "offset").unwrap_or(0.0),
         unit: named("units"),
-        navigate: group.attr("navigate").ok()?.read_scalar().ok()?,
+        navigate: group.attr("navigate").told()?.read_scalar().told()?,
     })
 }
 
 fn number(group: &Group, name: &str) -> Option<f64> {
-    let value: f64 = group.attr(name).ok()?.read_scalar().ok()?;
+    let value: f64 = group.attr(name).told()?.read_scalar().told()?;
     value.is_finite().then_some(value)
 }

@@ -204,7 +204,7 @@ pub fn number_tag(path: &Path, part: &str) -> Result<Option<(String, f64)>> {
 /// # Errors
 /// [`crate::Error::Io`] if the file cannot be opened, [`crate::Error::Format`] if it is HDF5 and cannot be read.
 pub fn candidates(path: &Path) -> Result<Vec<Candidate>> {
-    if zarr::is_store(path) {
+    if zarr::is_store(path)? {
         return zarr::candidates(path);
     }
     if path.is_dir() {

@@ -80,7 +80,7 @@ enum Format {
 /// # Errors
 /// [`Error::Io`], [`Error::Format`], [`Error::Unsupported`], [`Error::Limit`] and [`Error::Parameter`] with file and place.
 pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<Box<dyn Scan>> {
-    if zarr::is_store(path) {
+    if zarr::is_store(path)? {
         return repair::wrap(zarr::open(path, options, control)?, &options.bad_pixels, control);
     }
     if let Some(map) = ebsd::open_patterns(path, options)? {

@@ -2,6 +2,7 @@
 
 use super::fingerprint::{fingerprint, of_folder};
 use super::folder::members;
+use super::h5::refused::Told;
 use crate::error::{Error, Result};
 use crate::io::Axis;
 use std::path::Path;
@@ -26,13 +27,13 @@ pub struct Provenance {
 
 /// What a result file says in `/calibration` about axes, by their names; empty where it says nothing.
 pub(super) fn calibration(at: &hdf5::Location) -> Vec<(String, Axis)> {
-    let Ok(axes) = at.file().and_then(|f| f.group("calibration")) else {
+    let Some(axes) = at.file().and_then(|f| f.group("calibration")).told() else {
         return Vec::new();
     };
-    let names = axes.member_names().unwrap_or_default();
+    let names = axes.member_names().told().unwrap_or_default();
     let axis = |name: String| {
-        let group = axes.group(&name).ok()?;
-        let scale = group.attr("scale").ok()?.read_scalar().ok()?;
+        let group = axes.group(&name).told()?;
+        let scale = group.attr("scale").told()?.read_scalar().told()?;
         let unit = super::h5::text::attribute_of(&group, "unit").unwrap_or_default();
         Some((
             name,

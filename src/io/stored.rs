@@ -1,5 +1,6 @@
 //! Small arrays of result files, for steps that go on from them.
 
+use super::h5::refused::{Told, all_told};
 use super::{Axis, h5};
 use crate::error::{Error, Result};
 use hdf5::H5Type;
@@ -48,8 +49,8 @@ pub fn read_stored_map<T: H5Type>(path: &Path, name: &str, index: u64, most: u64
 }
 
 fn dataset(file: &hdf5::File, path: &Path, name: &str) -> Result<hdf5::Dataset> {
-    let missing = |_| Error::format(path, name, "is missing: this is no result that can be used here");
-    file.dataset(name).map_err(missing)
+    let missing = || Error::format(path, name, "is missing: this is no result that can be used here");
+    all_told(path, || file.dataset(name).told().ok_or_else(missing))
 }
 
 fn check_size(path: &Path, name: &str, bytes: u64, most: u64) -> Result<()> {
@@ -76,7 +77,7 @@ pub fn stored_rank(path: &Path, name: &str) -> Result<usize> {
 
 /// True if a file holds dataset `name`.
 pub fn has_stored(path: &Path, name: &str) -> Result<bool> {
-    Ok(h5::open_file(path)?.dataset(name).is_ok())
+    all_told(path, || Ok(h5::open_file(path)?.dataset(name).told().is_some()))
 }
 
 /// Text of a scalar dataset, e.g. `provenance/parameters`.
@@ -85,8 +86,7 @@ pub fn has_stored(path: &Path, name: &str) -> Result<bool> {
 /// [`Error::Format`] for a file without it.
 pub fn read_stored_text(path: &Path, name: &str) -> Result<String> {
     let file = h5::open_file(path)?;
-    let missing = || Error::format(path, name, "is missing: this is no result that can be used here");
-    let dataset = file.dataset(name).map_err(|_| missing())?;
+    let dataset = dataset(&file, path, name)?;
     let text: hdf5::types::VarLenUnicode = dataset.read_scalar().map_err(|e| h5::fault(path, name, &e))?;
     Ok(text.as_str().to_owned())
 }
@@ -96,6 +96,5 @@ pub fn read_stored_text(path: &Path, name: &str) -> Result<String> {
 /// # Errors
 /// What opening reports.
 pub fn stored_calibration(path: &Path) -> Result<Vec<(String, Axis)>> {
-    let file = h5::open_file(path)?;
-    Ok(super::provenance::calibration(&file))
+    all_told(path, || Ok(super::provenance::calibration(&*h5::open_file(path)?)))
 }

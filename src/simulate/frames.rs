@@ -2,7 +2,7 @@
 
 use super::field::{Descan, Field};
 use super::grains::Texture;
-use super::parameters;
+use super::parameters::{self, Parameters};
 use super::polycrystal::Polycrystal;
 use super::purpose;
 use super::stream::{self, Synthetic};
@@ -283,6 +283,9 @@ impl Synthetic for Simulated {
     }
     fn fill_truth(&self, file: &hdf5::File) -> hdf5::Result<()> {
         self.put_truth(file)
+    }
+    fn parameters_toml(&self) -> Result<String> {
+        self.parameters.to_toml()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Frames in order, made by several threads in blocks of bounded size.
 
+use super::truth::{parameters_in, put_parameters};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::{Scan, ScanInfo, output, write};
@@ -15,8 +16,10 @@ const BLOCK: u64 = 64 << 20;
 pub(super) trait Synthetic: Scan {
     /// The counts of frame `n` as native-endian pixels, C order. `scratch` is any vector; its memory is reused.
     fn counts(&self, n: u64, scratch: &mut Vec<f32>, out: &mut [u8]) -> Result<()>;
-    /// Puts the truth and all parameters into a new HDF5 file.
+    /// Puts the truth into a new HDF5 file.
     fn fill_truth(&self, file: &hdf5::File) -> hdf5::Result<()>;
+    /// All parameters as TOML: they decide every count.
+    fn parameters_toml(&self) -> Result<String>;
 }
 
 /// Writes the scan to `path` (`.blo`, `.npy` or HDF5, see [`write::create`]) and the truth beside it (see [`write_truth`]). Returns
@@ -26,15 +29,13 @@ pub(super) trait Synthetic: Scan {
 /// As [`write::create`], [`stream`] and [`write_truth`]; [`Error::Cancelled`] leaves no file.
 pub(super) fn write_scan(scan: &dyn Synthetic, path: &Path, overwrite: bool, control: &Control) -> Result<PathBuf> {
     let truth = truth_path(path);
-    if !overwrite && truth.exists() {
-        return Err(Error::parameter(
-            truth.display().to_string(),
-            "exists already (use --overwrite to replace it)",
-        ));
-    }
+    // A run that was killed may have left the truth alone, as it would be written again.
+    let parameters = scan.parameters_toml()?;
+    let over_truth = overwrite || (!path.exists() && parameters_in(&truth).is_some_and(|p| p == parameters));
+    output::check_free(&truth, over_truth)?;
     let mut writer = write::create(path, scan.info().nav, scan.info().frame, overwrite)?;
     stream(scan, control, |frames| writer.write(frames))?;
-    write_truth(scan, &truth, overwrite, control)?;
+    write_truth(scan, &truth, over_truth, control)?;
     writer.finish()?;
     Ok(truth)
 }
@@ -45,11 +46,13 @@ pub(super) fn write_scan(scan: &dyn Synthetic, path: &Path, overwrite: bool, con
 /// [`Error::Io`] if the file exists and `overwrite` is false, or cannot be written.
 pub(super) fn write_truth(scan: &dyn Synthetic, path: &Path, overwrite: bool, control: &Control) -> Result<()> {
     control.check()?;
+    let parameters = scan.parameters_toml()?;
     let partial = output::temp_file(path, overwrite)?.into_temp_path();
     let failed = |e: hdf5::Error| Error::io(path, "cannot write", std::io::Error::other(e.to_string()));
     let fill = || {
         let file = hdf5::File::create(&partial)?;
         scan.fill_truth(&file)?;
+        put_parameters(&file, &parameters)?;
         file.flush()
     };
     fill().map_err(failed)?;

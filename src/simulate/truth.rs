@@ -1,7 +1,6 @@
 //! What is known about a simulated scan, as arrays and as an HDF5 file.
 
 use super::frames::Simulated;
-use super::parameters::Parameters;
 use super::stream;
 use crate::control::Control;
 use crate::error::Result;
@@ -86,15 +85,23 @@ impl Simulated {
             let bad = Array2::from_shape_fn((bad.len(), 2), |(i, k)| bad[i][k] as i32);
             put(file, "bad_pixels", &bad, "dead, hot, then not-a-number pixels (y, x)")?;
         }
-        put_parameters(file, self.parameters.to_toml())
+        Ok(())
     }
 }
 
-/// Parameters as attributes of the root, and together as TOML in the attribute `parameters`.
-pub(super) fn put_parameters(file: &hdf5::File, text: Result<String>) -> hdf5::Result<()> {
-    let text = text.map_err(|e| hdf5::Error::from(e.to_string()))?;
-    write_text(file, "parameters", &text)?;
-    let table: toml::Table = toml::from_str(&text).map_err(|e| hdf5::Error::from(e.to_string()))?;
+/// The attribute with all parameters as TOML.
+const PARAMETERS: &str = "parameters";
+
+/// What [`put_parameters`] wrote to a file, if that is such a file.
+pub(super) fn parameters_in(path: &Path) -> Option<String> {
+    let text: VarLenUnicode = hdf5::File::open(path).ok()?.attr(PARAMETERS).ok()?.read_scalar().ok()?;
+    Some(text.as_str().to_owned())
+}
+
+/// Parameters as attributes of the root, and together as TOML in the attribute [`PARAMETERS`].
+pub(super) fn put_parameters(file: &hdf5::File, text: &str) -> hdf5::Result<()> {
+    write_text(file, PARAMETERS, text)?;
+    let table: toml::Table = toml::from_str(text).map_err(|e| hdf5::Error::from(e.to_string()))?;
     for (name, value) in &table {
         match value {
             toml::Value::Integer(v) => file.new_attr::<i64>().create(name.as_str())?.write_scalar(v)?,

@@ -42,6 +42,9 @@ struct Head {
     bytes: u64,
 }
 
+/// Shape of the map and steps (y, x) in µm.
+type Grid = ([usize; 2], [Option<f64>; 2]);
+
 /// Where patterns are and what they look like.
 struct Ebsp {
     file: ReadAt,
@@ -100,7 +103,7 @@ pub(super) fn open(file: ReadAt, options: &OpenOptions) -> Result<PatternMap> {
         starts,
     };
     let mut notes = Vec::new();
-    let (nav, steps) = match (options.nav_shape, ebsp.grid(&indices, points)) {
+    let (nav, steps) = match (options.nav_shape, ebsp.grid(&indices, points)?) {
         (Some(nav), _) if nav[0].checked_mul(nav[1]) != Some(points) => {
             let what = format!("{} × {} for {points} points", nav[0], nav[1]);
             return Err(Error::parameter("--nav-shape", what));
@@ -220,45 +223,60 @@ fn parse_head(path: &Path, bytes: &[u8], at: u64) -> Result<Head> {
 
 impl Ebsp {
     /// Position (x, y) of the beam for a present pattern, where it is written.
-    fn beam(&self, number: usize) -> Option<[f64; 2]> {
-        let at = self.starts.get(number)? + (head_bytes(self.version) as u64) + self.head.bytes;
-        let f64_at = |at: u64| -> Option<f64> {
-            let mut bytes = [0; 8];
-            self.file.read(at, &mut bytes).ok()?;
-            Some(f64::from_le_bytes(bytes)).filter(|v| v.is_finite())
+    fn beam(&self, number: usize) -> Result<Option<[f64; 2]>> {
+        let Some(start) = self.starts.get(number) else {
+            return Ok(None);
         };
-        let flagged = |at: u64| -> Option<f64> {
-            let mut flag = [0];
-            self.file.read(at, &mut flag).ok()?;
-            if flag[0] == 0 { None } else { f64_at(at + 1) }
+        let at = start + (head_bytes(self.version) as u64) + self.head.bytes;
+        // Numbers follow each other in version 1; later ones have a byte before each that tells whether it is there.
+        let flag = match self.version {
+            0 => return Ok(None),
+            1 => 0,
+            _ => 1,
         };
-        match self.version {
-            0 => None,
-            1 => Some([f64_at(at)?, f64_at(at + 8)?]),
-            _ => Some([flagged(at)?, flagged(at + 9)?]),
+        let mut position = [0.0; 2];
+        let mut both = [0; 18];
+        let both = &mut both[..2 * (8 + flag)];
+        // A file may end behind its last pixel.
+        if at.saturating_add(both.len() as u64) > self.file.len() {
+            return Ok(None);
         }
+        self.file.read(at, both)?;
+        for (value, bytes) in position.iter_mut().zip(both.chunks_exact(8 + flag)) {
+            let (flags, number) = bytes.split_at(flag);
+            let number = number.first_chunk().map(|b| f64::from_le_bytes(*b));
+            let Some(number) = number.filter(|v| v.is_finite() && flags.iter().all(|f| *f != 0)) else {
+                return Ok(None);
+            };
+            *value = number;
+        }
+        Ok(Some(position))
     }
 
     /// Map shape and steps (y, x) that the positions of the beam make of `points` points; `indices` are those of the present patterns.
-    fn grid(&self, indices: &[u32], points: usize) -> Option<([usize; 2], [Option<f64>; 2])> {
+    fn grid(&self, indices: &[u32], points: usize) -> Result<Option<Grid>> {
         // The corners and the second point are enough for a full map.
         if indices.len() == points && points > 1 {
-            let few = [0, 1, points - 1].map(|i| Some((i, self.beam(i)?)));
-            let [Some(a), Some(b), Some(c)] = few else { return None };
-            if let Some(found) = shape_of(&[a, b, c], points) {
-                return Some(found);
+            let mut few = Vec::new();
+            for i in [0, 1, points - 1] {
+                let Some(position) = self.beam(i)? else { return Ok(None) };
+                few.push((i, position));
+            }
+            if let Some(found) = shape_of(&few, points) {
+                return Ok(Some(found));
             }
         }
-        let all = indices.iter().enumerate();
-        let all: Vec<(usize, [f64; 2])> = all
-            .map(|(number, &i)| Some((i as usize, self.beam(number)?)))
-            .collect::<Option<_>>()?;
-        shape_of(&all, points)
+        let mut all = Vec::with_capacity(indices.len());
+        for (number, &i) in indices.iter().enumerate() {
+            let Some(position) = self.beam(number)? else { return Ok(None) };
+            all.push((i as usize, position));
+        }
+        Ok(shape_of(&all, points))
     }
 }
 
 /// The grid of `points` points, row by row, of which some have the given numbers and positions (x, y).
-fn shape_of(known: &[(usize, [f64; 2])], points: usize) -> Option<([usize; 2], [Option<f64>; 2])> {
+fn shape_of(known: &[(usize, [f64; 2])], points: usize) -> Option<Grid> {
     let (low, high) = known.iter().fold(([f64::MAX; 2], [f64::MIN; 2]), |(l, h), (_, p)| {
         ([0, 1].map(|k| f64::min(l[k], p[k])), [0, 1].map(|k| f64::max(h[k], p[k])))
     });

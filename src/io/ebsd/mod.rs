@@ -148,7 +148,7 @@ const AT_ONCE: usize = 8 << 20;
 /// # Errors
 /// As [`super::open`].
 pub fn open(path: &Path, options: &OpenOptions, control: &Control) -> Result<PatternMap> {
-    if crate::io::zarr::is_store(path) {
+    if crate::io::zarr::is_store(path)? {
         return Ok(PatternMap::plain(super::open(path, options, control)?));
     }
     let mut map = match open_patterns(path, options)? {

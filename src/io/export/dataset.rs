@@ -4,6 +4,7 @@ use super::{Format, read_error};
 use crate::error::{Error, Result};
 use crate::io::array::{NpyValue, TiffPixel, npy_header, tiff_pages};
 use crate::io::array::{csv_lines, npy_values, tiff_error};
+use crate::io::h5::refused::Told;
 use crate::io::output::AtomicFile;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5::{H5Type, Hyperslab, SliceOrIndex};
@@ -104,7 +105,7 @@ pub(super) fn walk(file: &Path, group: &hdf5::Group, prefix: &str, visits: &mut 
         } else {
             format!("{prefix}/{name}")
         };
-        if let Ok(dataset) = group.dataset(&name) {
+        if let Some(dataset) = group.dataset(&name).told() {
             let shape = dataset.shape();
             let axes = super::sidecar::texts(&dataset, "axes").filter(|a| a.len() == shape.len());
             let axes = axes.unwrap_or_else(|| (0..shape.len()).map(|i| format!("index{i}")).collect());
@@ -115,7 +116,7 @@ pub(super) fn walk(file: &Path, group: &hdf5::Group, prefix: &str, visits: &mut 
                 axes,
                 dataset,
             });
-        } else if let Ok(inner) = group.group(&name) {
+        } else if let Some(inner) = group.group(&name).told() {
             walk(file, &inner, &path, visits, found)?;
         }
     }

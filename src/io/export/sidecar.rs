@@ -2,6 +2,7 @@
 
 use super::dataset::{Kind, Source};
 use crate::error::{Error, Result};
+use crate::io::h5::refused::Told;
 use hdf5::types::{TypeDescriptor, VarLenAscii, VarLenUnicode};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -37,7 +38,7 @@ pub(super) fn json(result: &Path, file: &hdf5::Group, sources: &[Source], files:
         for (end, _) in source.path.match_indices('/') {
             let name = &source.path[..end];
             if !groups.contains_key(name)
-                && let Ok(group) = file.group(name)
+                && let Some(group) = file.group(name).told()
             {
                 groups.insert(name.to_owned(), Value::Object(attributes(&group)));
             }
@@ -52,10 +53,10 @@ pub(super) fn json(result: &Path, file: &hdf5::Group, sources: &[Source], files:
 /// Attributes that are text or numbers.
 fn attributes(at: &hdf5::Location) -> Map<String, Value> {
     let mut found = Map::new();
-    for name in at.attr_names().unwrap_or_default() {
-        let Ok(attribute) = at.attr(&name) else { continue };
+    for name in at.attr_names().told().unwrap_or_default() {
+        let Some(attribute) = at.attr(&name).told() else { continue };
         let value = text_value(&attribute).or_else(|| {
-            let numbers: Vec<f64> = attribute.read_dyn::<f64>().ok()?.into_iter().collect();
+            let numbers: Vec<f64> = attribute.read_dyn::<f64>().told()?.into_iter().collect();
             Some(scalar_or_list(
                 attribute.ndim(),
                 numbers.into_iter().map(|v| json!(v)).collect(),
@@ -70,7 +71,7 @@ fn attributes(at: &hdf5::Location) -> Map<String, Value> {
 
 /// The names in a text attribute with one axis.
 pub(super) fn texts(at: &hdf5::Location, name: &str) -> Option<Vec<String>> {
-    let attribute = at.attr(name).ok()?;
+    let attribute = at.attr(name).told()?;
     match text_value(&attribute)? {
         Value::Array(values) => Some(values.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()),
         _ => None,
@@ -79,16 +80,16 @@ pub(super) fn texts(at: &hdf5::Location, name: &str) -> Option<Vec<String>> {
 
 /// Text of variable length, as h5py and we write it.
 fn text_value(container: &hdf5::Container) -> Option<Value> {
-    let texts: Vec<Value> = match container.dtype().ok()?.to_descriptor().ok()? {
+    let texts: Vec<Value> = match container.dtype().told()?.to_descriptor().told()? {
         TypeDescriptor::VarLenUnicode => container
             .read_dyn::<VarLenUnicode>()
-            .ok()?
+            .told()?
             .iter()
             .map(|t| json!(t.as_str()))
             .collect(),
         TypeDescriptor::VarLenAscii => container
             .read_dyn::<VarLenAscii>()
-            .ok()?
+            .told()?
             .iter()
             .map(|t| json!(t.as_str()))
             .collect(),

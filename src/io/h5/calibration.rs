@@ -1,7 +1,8 @@
-//! Steps and units of axes, where common programs leave them: HyperSpy, EMD, py4DSTEM, NeXus. Never an error: a scan without calibration is still a scan.
+//! Steps and units of axes, where common programs leave them: HyperSpy, EMD, py4DSTEM, NeXus. What is missing is no error: a scan without calibration is still a scan.
 
 use super::nexus;
 use super::order::Order;
+use super::refused::{Told, there};
 use super::text;
 use crate::io::{Axis, ScanInfo};
 use hdf5::{Dataset, File, Group};
@@ -13,12 +14,12 @@ const MAX_VECTOR: usize = 1 << 20;
 /// py4DSTEM's pixel sizes. `dims` are those of the dataset as stored.
 pub(super) fn read(file: &File, name: &str, order: Order, dims: &[u64], info: &mut ScanInfo) {
     let Some((parent, _)) = name.rsplit_once('/') else { return };
-    let exists = |member: &str| file.link_exists(&format!("{parent}/{member}"));
+    let exists = |member: &str| there(file, &format!("{parent}/{member}"));
     // EMD 0.1 and old py4DSTEM count from dim1, newer py4DSTEM from dim0.
     let first = usize::from(!exists("dim0"));
     let axis = |i: usize| {
         let hyperspy = format!("{parent}/axis-{i}");
-        if file.link_exists(&hyperspy) {
+        if there(file, &hyperspy) {
             from_group(file, &hyperspy)
         } else {
             let emd = from_vector(file, &format!("{parent}/dim{}", i + first));
@@ -55,20 +56,17 @@ fn complete(axis: &mut Axis, size: &Axis) {
 }
 
 fn from_group(file: &File, name: &str) -> Option<Axis> {
-    let group = file.group(name).ok()?;
+    let group = file.group(name).told()?;
     let unit = text::attribute_of(&group, "units");
-    axis(group.attr("scale").ok()?.read_scalar().ok()?, &unit.unwrap_or_default())
+    axis(group.attr("scale").told()?.read_scalar().told()?, &unit.unwrap_or_default())
 }
 
 fn from_vector(file: &File, name: &str) -> Option<Axis> {
-    if !file.link_exists(name) {
-        return None;
-    }
-    let vector: Dataset = file.dataset(name).ok()?;
+    let vector: Dataset = file.dataset(name).told()?;
     if vector.ndim() != 1 || !(2..=MAX_VECTOR).contains(&vector.size()) {
         return None;
     }
-    let values = vector.read_slice_1d::<f64, _>(0..2).ok()?;
+    let values = vector.read_slice_1d::<f64, _>(0..2).told()?;
     let unit = text::attribute_of(&vector, "units");
     axis(values.get(1)? - values.get(0)?, &unit.unwrap_or_default())
 }
@@ -99,10 +97,7 @@ impl PixelSizes {
         let mut sizes = PixelSizes::default();
         // The nearest comes last among the bundles and counts first.
         for name in bundles.collect::<Vec<_>>().into_iter().rev().chain(old) {
-            if !file.link_exists(&name) {
-                continue;
-            }
-            let Ok(group) = file.group(&name) else { continue };
+            let Some(group) = file.group(&name).told() else { continue };
             for (axis, letter) in [(&mut sizes.scan, 'R'), (&mut sizes.detector, 'Q')] {
                 if axis.scale.is_none() {
                     *axis = pixel_size(&group, letter).unwrap_or_default();
@@ -116,9 +111,9 @@ impl PixelSizes {
 /// `R_pixel_size` with `R_pixel_units` or, in older files, `R_pixel_size_units`: datasets or attributes.
 fn pixel_size(group: &Group, letter: char) -> Option<Axis> {
     let name = format!("{letter}_pixel_size");
-    let scale: f64 = match group.dataset(&name) {
-        Ok(size) => size.read_scalar().ok()?,
-        Err(_) => group.attr(&name).ok()?.read_scalar().ok()?,
+    let scale: f64 = match group.dataset(&name).told() {
+        Some(size) => size.read_scalar().told()?,
+        None => group.attr(&name).told()?.read_scalar().told()?,
     };
     let unit = [format!("{letter}_pixel_units"), format!("{letter}_pixel_size_units")];
     let unit = unit.iter().find_map(|n| text::member(group, n));

@@ -2,6 +2,7 @@
 //!
 //! Layout: Dectris' description of the NeXus files that its detectors write. Frames are compressed by bitshuffle and LZ4 or by LZ4.
 
+use super::refused::{Told, there};
 use super::{Opened, frames_of, text};
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -21,10 +22,9 @@ const SPECIFIC: &str = "/entry/instrument/detector/detectorSpecific";
 
 /// Numbers of `data_NNNNNN`, in order; empty if this is no master file.
 pub(super) fn parts(file: &File) -> Vec<String> {
-    if !(file.link_exists("/entry") && file.link_exists(DATA)) {
+    let Some(group) = file.group(DATA).told() else {
         return Vec::new();
-    }
-    let Ok(group) = file.group(DATA) else { return Vec::new() };
+    };
     let (mut names, mut linked) = (Vec::new(), false);
     let visited = group.iter_visit(IndexType::Name, IterationOrder::Increasing, |name, info| {
         let digits = name
@@ -37,9 +37,9 @@ pub(super) fn parts(file: &File) -> Vec<String> {
         Ok(())
     });
     // One dataset in the file itself is a scan like any other, unless a detector describes itself beside it.
-    let described = file.link_exists("/entry/instrument");
-    match visited {
-        Ok(_) if linked || names.len() > 1 || (described && !names.is_empty()) => {
+    let described = there(file, "/entry/instrument");
+    match visited.told() {
+        Some(()) if linked || names.len() > 1 || (described && !names.is_empty()) => {
             names.sort_by_key(|n| (n.len(), n.clone()));
             names
         }
@@ -138,9 +138,8 @@ fn shape(h5: &File, frames: u64) -> ([u64; 2], ShapeFrom) {
 
 /// What the file says beyond the frames.
 fn ignored(h5: &File, info: &mut ScanInfo) {
-    let exists = |name: &str| h5.link_exists("/entry/instrument/detector/detectorSpecific") && h5.link_exists(name);
-    if h5.link_exists("/entry/instrument") && h5.link_exists("/entry/instrument/detector") {
-        if exists(&format!("{SPECIFIC}/pixel_mask")) {
+    if there(h5, "/entry/instrument/detector") {
+        if there(h5, &format!("{SPECIFIC}/pixel_mask")) {
             let hint = "the detector's pixel mask: masked pixels hold the largest value unless --bad-pixels";
             info.reading
                 .ignored

@@ -1,5 +1,6 @@
 //! Which datasets of a file could be scans.
 
+use super::refused::{Told, all_told};
 use super::{fault, kind_of, nexus, open_file};
 use crate::error::{Error, Result};
 use hdf5::{File, Group, IndexType, IterationOrder, LinkType, LocationType};
@@ -31,7 +32,7 @@ impl std::fmt::Display for Candidate {
 /// # Errors
 /// [`Error::Format`] if the library cannot read the file.
 pub(crate) fn candidates(path: &Path) -> Result<Vec<Candidate>> {
-    Ok(search(path, &open_file(path)?)?.found)
+    all_told(path, || Ok(search(path, &open_file(path)?)?.found))
 }
 
 /// The given dataset, or the only candidate.
@@ -42,7 +43,7 @@ pub(super) fn choose(path: &Path, file: &File, given: Option<&str>) -> Result<St
     if let Some(name) = given {
         // Absolute, as files name their datasets.
         let name = format!("/{}", name.trim_matches('/'));
-        if file.loc_type_by_name(&name).is_ok_and(|t| t == LocationType::Dataset) {
+        if file.loc_type_by_name(&name).told() == Some(LocationType::Dataset) {
             return Ok(name);
         }
         let all = search(path, file)?;
@@ -110,12 +111,14 @@ impl Search {
                 return Ok(());
             }
             // A member that cannot be read hides nothing else.
-            let Ok(info) = group.loc_info_by_name(&name) else { continue };
+            let Some(info) = group.loc_info_by_name(&name).told() else {
+                continue;
+            };
             let path = format!("{prefix}/{name}");
             match info.loc_type {
                 LocationType::Group if !self.seen.contains(&info.token) => {
                     self.seen.push(info.token);
-                    if let Ok(g) = group.group(&name) {
+                    if let Some(g) = group.group(&name).told() {
                         self.visit(&g, &path, depth + 1)?;
                     }
                 }
@@ -127,8 +130,8 @@ impl Search {
     }
 
     fn dataset(&mut self, group: &Group, name: &str, path: String) {
-        let Ok(d) = group.dataset(name) else { return };
-        let (Ok(space), Ok(dtype)) = (d.space(), d.dtype()) else {
+        let Some(d) = group.dataset(name).told() else { return };
+        let (Some(space), Some(dtype)) = (d.space().told(), d.dtype().told()) else {
             return;
         };
         let Some(stored) = kind_of(&dtype) else { return };

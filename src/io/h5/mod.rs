@@ -11,13 +11,16 @@ mod nexus;
 mod order;
 mod raw;
 mod read;
+pub(crate) mod refused;
 pub(crate) mod text;
 mod velox;
 
 pub use list::Candidate;
 pub(crate) use list::candidates;
 pub(crate) use order::navigation_other_than_two;
+pub(crate) use raw::storage_size;
 
+use self::refused::all_told;
 use super::dtype::{Kind, Stored};
 use super::flat::{Flat, Marker};
 use super::limits::{self, Sizes};
@@ -117,7 +120,10 @@ pub(crate) fn native_type(kind: Kind) -> hdf5::Result<Datatype> {
 /// [`Error::Format`] for what cannot be read.
 pub(crate) fn open(file: ReadAt, options: &OpenOptions, control: &Control) -> Result<Box<dyn Scan>> {
     let path = file.path().to_owned();
-    let path = path.as_path();
+    all_told(&path, || open_scan(file, &path, options, control))
+}
+
+fn open_scan(file: ReadAt, path: &Path, options: &OpenOptions, control: &Control) -> Result<Box<dyn Scan>> {
     let h5 = open_file(path)?;
     if options.dataset.is_none() {
         let parts = eiger::parts(&h5);
@@ -270,7 +276,7 @@ fn check_storage(path: &Path, place: &str, dataset: &Dataset) -> Result<Layout> 
             format!("{place} keeps its pixels in another file, {}", f.name),
         ));
     }
-    if dataset.storage_size() == 0 {
+    if storage_size(dataset) == 0 {
         return Err(Error::format(path, place, "no pixels were ever written to it"));
     }
     Ok(layout)

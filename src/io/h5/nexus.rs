@@ -4,6 +4,7 @@
 //! whose attribute `signal` names the dataset; before 2014 the dataset itself had an attribute `signal` of 1. `axes` names one dataset for each
 //! dimension, `.` for none.
 
+use super::refused::{Told, there};
 use super::text;
 use hdf5::{File, Group};
 
@@ -13,16 +14,13 @@ const MAX_DEPTH: usize = 8;
 /// The dataset to which `default` leads.
 pub(super) fn default_signal(file: &File) -> Option<String> {
     let mut path = String::new();
-    let mut group: Group = file.group("/").ok()?;
+    let mut group: Group = file.group("/").told()?;
     for _ in 0..MAX_DEPTH {
         if let Some(signal) = text::attribute_of(&group, "signal").filter(|s| is_name(s)) {
-            return group.link_exists(&signal).then(|| format!("{path}/{signal}"));
+            return there(&group, &signal).then(|| format!("{path}/{signal}"));
         }
         let next = text::attribute_of(&group, "default").filter(|s| is_name(s))?;
-        if !group.link_exists(&next) {
-            return None;
-        }
-        group = group.group(&next).ok()?;
+        group = group.group(&next).told()?;
         path = format!("{path}/{next}");
     }
     None
@@ -38,22 +36,26 @@ pub(super) fn is_signal(file: &File, name: &str) -> bool {
         return false;
     };
     let parent = if parent.is_empty() { "/" } else { parent };
-    let by_group = file.group(parent).ok().and_then(|g| text::attribute_of(&g, "signal"));
+    let by_group = file.group(parent).told().and_then(|g| text::attribute_of(&g, "signal"));
     if let Some(signal) = by_group {
         return signal == leaf;
     }
-    let Ok(dataset) = file.dataset(name) else { return false };
-    let Ok(attribute) = dataset.attr("signal") else { return false };
+    let Some(dataset) = file.dataset(name).told() else {
+        return false;
+    };
+    let Some(attribute) = dataset.attr("signal").told() else {
+        return false;
+    };
     let text = text::attribute_of(&dataset, "signal");
-    attribute.read_scalar::<i64>().is_ok_and(|n| n == 1) || text.as_deref() == Some("1")
+    attribute.read_scalar::<i64>().told() == Some(1) || text.as_deref() == Some("1")
 }
 
 /// The name of the dataset with the coordinates of dimension `i`.
 pub(super) fn axis_name(file: &File, name: &str, i: usize) -> Option<String> {
     let (parent, _) = name.rsplit_once('/')?;
-    let group = file.group(if parent.is_empty() { "/" } else { parent }).ok()?;
+    let group = file.group(if parent.is_empty() { "/" } else { parent }).told()?;
     let names = text::attribute_list(&group, "axes").or_else(|| {
-        let dataset = file.dataset(name).ok()?;
+        let dataset = file.dataset(name).told()?;
         let list = text::attribute_list(&dataset, "axes")?;
         // In older files one text: names between colons or commas.
         let split = |s: &String| {
@@ -65,5 +67,5 @@ pub(super) fn axis_name(file: &File, name: &str, i: usize) -> Option<String> {
         Some(if list.len() == 1 { list.first().map(split)? } else { list })
     })?;
     let axis = names.get(i).filter(|n| *n != "." && is_name(n))?;
-    group.link_exists(axis).then(|| format!("{parent}/{axis}"))
+    there(&group, axis).then(|| format!("{parent}/{axis}"))
 }

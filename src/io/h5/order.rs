@@ -1,5 +1,6 @@
 //! Which dimensions of a dataset are those of the scan and which those of the frame.
 
+use super::refused::Told;
 use hdf5::File;
 
 /// The meaning of a dataset's dimensions.
@@ -66,7 +67,6 @@ fn navigates<const N: usize>(file: &File, name: &str) -> [Option<bool>; N] {
     let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
     std::array::from_fn(|i| {
         let name = format!("{parent}/axis-{i}");
-        let group = file.link_exists(&name).then(|| file.group(&name).ok()).flatten()?;
-        group.attr("navigate").ok()?.read_scalar().ok()
+        file.group(&name).told()?.attr("navigate").told()?.read_scalar().told()
     })
 }

@@ -3,6 +3,7 @@
 //! Chunks are found by their coordinates in the dataset's index, so none is listed: `H5Dget_chunk_info` walks all chunks for each call, and
 //! `H5Dchunk_iter` came with HDF5 1.14 only.
 
+use super::refused::Told;
 use crate::io::codecs::Pipeline;
 use crate::io::dtype::Stored;
 use hdf5::Datatype;
@@ -86,6 +87,16 @@ fn is_missing(dataset: &Dataset, offset: &[hsize_t], e: &hdf5::Error) -> bool {
         hdf5_sys::h5d::H5Dget_chunk_info_by_coord(dataset.id(), offset.as_ptr(), skipped, address, bytes)
     };
     status >= 0 && address == hdf5_sys::h5::HADDR_UNDEF && bytes == 0
+}
+
+/// Bytes that a dataset takes in its file; 0 where nothing was ever written, or where the disk refused to say (which is [noted](Told::told)).
+pub(crate) fn storage_size(dataset: &Dataset) -> u64 {
+    hdf5::sync::sync(|| {
+        // SAFETY: the dataset is open and the library's lock is held.
+        let bytes: hsize_t = unsafe { hdf5_sys::h5d::H5Dget_storage_size(dataset.id()) };
+        // The library has no other sign of an error than 0 and the causes that it keeps.
+        hdf5::h5check(bytes).told().unwrap_or(0)
+    })
 }
 
 /// A dataset's filters, if emstream can decode them all.

@@ -1,5 +1,6 @@
 //! Small values in HDF5 files: strings in any of the ways in which programs write them, and numbers that may be scalars or arrays of one.
 
+use super::refused::Told;
 use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
 use hdf5::{Container, File, Group, Location};
 
@@ -8,28 +9,28 @@ const LONGEST: usize = 1024;
 /// Longest list of texts that is read.
 const MAX_LIST: usize = 10_000;
 
+/// Strings of whatever kind, as many as there are.
+pub(crate) fn strings(at: &Container) -> Option<Vec<String>> {
+    macro_rules! of {
+        ($kind:ty) => {
+            || {
+                let read = at.read_raw::<$kind>().told()?;
+                Some(read.iter().map(|s| s.as_str().to_owned()).collect())
+            }
+        };
+    }
+    of!(VarLenUnicode)()
+        .or_else(of!(VarLenAscii))
+        .or_else(of!(FixedAscii<LONGEST>))
+        .or_else(of!(FixedUnicode<LONGEST>))
+}
+
 /// The text of a scalar, or of an array of one.
 fn text(at: &Container) -> Option<String> {
     if at.size() != 1 {
         return None;
     }
-    let first = |v: Vec<String>| v.into_iter().next();
-    let read = at
-        .read_raw::<VarLenUnicode>()
-        .map(|v| first(v.iter().map(|s| s.as_str().to_owned()).collect()));
-    let read = read.or_else(|_| {
-        at.read_raw::<VarLenAscii>()
-            .map(|v| first(v.iter().map(|s| s.as_str().to_owned()).collect()))
-    });
-    let read = read.or_else(|_| {
-        at.read_raw::<FixedAscii<LONGEST>>()
-            .map(|v| first(v.iter().map(|s| s.as_str().to_owned()).collect()))
-    });
-    let read = read.or_else(|_| {
-        at.read_raw::<FixedUnicode<LONGEST>>()
-            .map(|v| first(v.iter().map(|s| s.as_str().to_owned()).collect()))
-    });
-    read.ok().flatten()
+    strings(at)?.into_iter().next()
 }
 
 /// A string dataset.
@@ -39,61 +40,39 @@ pub(crate) fn dataset(file: &File, path: &str) -> Option<String> {
 
 /// A string attribute of a dataset.
 pub(crate) fn attribute(file: &File, path: &str, name: &str) -> Option<String> {
-    text(&*open(file, path)?.attr(name).ok()?)
+    text(&*open(file, path)?.attr(name).told()?)
 }
 
 /// A string attribute of an object that is open.
 pub(crate) fn attribute_of(at: &Location, name: &str) -> Option<String> {
-    let attribute = at.attr(name).ok()?;
+    let attribute = at.attr(name).told()?;
     text(&attribute)
 }
 
 /// A string attribute, or an attribute that is a list of strings.
 pub(crate) fn attribute_list(at: &Location, name: &str) -> Option<Vec<String>> {
-    let attribute = at.attr(name).ok()?;
+    let attribute = at.attr(name).told()?;
     if let Some(one) = text(&attribute) {
         return Some(vec![one]);
     }
     if attribute.size() > 64 {
         return None;
     }
-    let strings = attribute
-        .read_raw::<VarLenUnicode>()
-        .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect());
-    let strings = strings.or_else(|_| {
-        attribute
-            .read_raw::<VarLenAscii>()
-            .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
-    });
-    let strings = strings.or_else(|_| {
-        attribute
-            .read_raw::<FixedAscii<LONGEST>>()
-            .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
-    });
-    strings.ok()
+    strings(&attribute)
 }
 
 /// A string that is a dataset or an attribute of `group`.
 pub(crate) fn member(group: &Group, name: &str) -> Option<String> {
-    match group.dataset(name) {
-        Ok(dataset) => text(&dataset),
-        Err(_) => attribute_of(group, name),
+    match group.dataset(name).told() {
+        Some(dataset) => text(&dataset),
+        None => attribute_of(group, name),
     }
 }
 
 /// All strings of a dataset with one axis.
 pub(crate) fn list(group: &Group, name: &str) -> Option<Vec<String>> {
-    let dataset = group.dataset(name).ok().filter(|d| d.ndim() == 1 && d.size() <= MAX_LIST)?;
-    let unicode = dataset
-        .read_1d::<VarLenUnicode>()
-        .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect());
-    unicode
-        .or_else(|_| {
-            dataset
-                .read_1d::<VarLenAscii>()
-                .map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
-        })
-        .ok()
+    let dataset = group.dataset(name).told().filter(|d| d.ndim() == 1 && d.size() <= MAX_LIST)?;
+    strings(&dataset)
 }
 
 /// A unit as it is, or nothing where a program says in its own words that there is none or that it counts pixels.
@@ -123,14 +102,10 @@ pub(crate) fn number(file: &File, path: &str) -> Option<f64> {
 /// A dataset of at least one and at most `most` numbers.
 pub(crate) fn numbers(file: &File, path: &str, most: usize) -> Option<Vec<f64>> {
     let dataset = open(file, path)?;
-    super::kind_of(&dataset.dtype().ok()?)?;
-    (1..=most).contains(&dataset.size()).then(|| dataset.read_raw().ok())?
+    super::kind_of(&dataset.dtype().told()?)?;
+    (1..=most).contains(&dataset.size()).then(|| dataset.read_raw().told())?
 }
 
 fn open(file: &File, path: &str) -> Option<hdf5::Dataset> {
-    // The library asks for every group on the way before it answers that a link is missing.
-    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    (1..=parts.len())
-        .all(|n| file.link_exists(&parts[..n].join("/")))
-        .then(|| file.dataset(path).ok())?
+    file.dataset(path).told()
 }

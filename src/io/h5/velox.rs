@@ -2,6 +2,7 @@
 //!
 //! Layout: the files that Velox writes, as RosettaSciIO documents them. `Metadata` holds one column of UTF-8 JSON, padded with zeros, for each frame.
 
+use super::refused::{Told, there};
 use crate::io::{Axis, ScanInfo};
 use hdf5::{File, Hyperslab, SliceOrIndex};
 use serde_json::Value;
@@ -14,13 +15,13 @@ pub(super) fn is_image(file: &File, name: &str) -> bool {
     let Some(parent) = name.strip_suffix("/Data") else {
         return false;
     };
-    parent.starts_with("/Data/Image/") && file.link_exists(&format!("{parent}/Metadata"))
+    parent.starts_with("/Data/Image/") && there(file, &format!("{parent}/Metadata"))
 }
 
 /// The description of the first frame.
 fn description(file: &File, name: &str) -> Option<Value> {
     let parent = name.strip_suffix("/Data")?;
-    let dataset = file.dataset(&format!("{parent}/Metadata")).ok()?;
+    let dataset = file.dataset(&format!("{parent}/Metadata")).told()?;
     let &[length, columns] = dataset.shape().as_slice() else {
         return None;
     };
@@ -34,7 +35,7 @@ fn description(file: &File, name: &str) -> Option<Value> {
         block: 1,
     };
     let column = Hyperslab::from(vec![rows, SliceOrIndex::Index(0)]);
-    let bytes = dataset.read_slice_1d::<u8, _>(column).ok()?.to_vec();
+    let bytes = dataset.read_slice_1d::<u8, _>(column).told()?.to_vec();
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
     serde_json::from_slice(&bytes[..end]).ok()
 }

@@ -13,6 +13,7 @@ pub use write::write_model;
 use self::config::{Kind, Spec};
 use self::weights::Weights;
 use super::h5;
+use super::h5::refused::all_told;
 use super::readat::ReadAt;
 use crate::error::{Error, Result};
 use crate::network::{Activation, Convolution, Layer, Named, Network};
@@ -35,6 +36,10 @@ pub struct Model {
 /// [`Error::Io`], [`Error::Format`] with the place in the file, [`Error::Unsupported`] naming a layer or option that emstream does not know,
 /// [`Error::Parameter`] where layers do not fit together or weights are not finite.
 pub fn read_model(path: &Path) -> Result<Model> {
+    all_told(path, || read(path))
+}
+
+fn read(path: &Path) -> Result<Model> {
     let file = ReadAt::open(path)?;
     let mut head = [0; 4];
     if file.len() >= 4 {

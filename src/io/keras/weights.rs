@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::io::h5;
-use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
+use crate::io::h5::refused::{Told, there};
 use hdf5::{Group, Location};
 use ndarray::ArrayD;
 use std::io::{Read, Write};
@@ -14,8 +14,6 @@ const MAX_VALUES: usize = 1 << 26;
 const MAX_MEMBER: u64 = 1 << 30;
 /// Most names of a list.
 const MAX_NAMES: usize = 10_000;
-/// Longest name of fixed length.
-const LONGEST: usize = 1024;
 
 /// An open file of weights.
 pub(super) struct Weights {
@@ -33,11 +31,7 @@ impl Weights {
     /// Opens an HDF5 file with a model or weights.
     pub fn open(path: &Path) -> Result<Self> {
         let file = h5::open_file(path)?;
-        let name = if file.link_exists("model_weights") {
-            "model_weights"
-        } else {
-            "/"
-        };
+        let name = if there(&file, "model_weights") { "model_weights" } else { "/" };
         let group = file.group(name).map_err(|e| h5::fault(path, name, &e))?;
         Ok(Weights {
             file,
@@ -56,7 +50,7 @@ impl Weights {
     /// Names of all layers in order.
     pub fn layers(&self) -> Result<Vec<String>> {
         names(&self.group, "layer_names").ok_or_else(|| {
-            if self.group.link_exists("layers") {
+            if there(&self.group, "layers") {
                 let what =
                     "weights of Keras 3 without their model: the order of the layers is not in the file; save the whole model";
                 return Error::unsupported(&self.path, what);
@@ -85,7 +79,7 @@ impl Weights {
         let group = self.group.group(&place);
         let group = group.map_err(|e| h5::fault(&self.path, format!("layer {layer}"), &e))?;
         let names = if self.archived {
-            (0..8).map(|i| i.to_string()).take_while(|n| group.link_exists(n)).collect()
+            (0..8).map(|i| i.to_string()).take_while(|n| there(&group, n)).collect()
         } else {
             names(&group, "weight_names").unwrap_or_default()
         };
@@ -96,7 +90,7 @@ impl Weights {
         let place = || format!("layer {layer}, weights {name}");
         let failed = |e: hdf5::Error| h5::fault(&self.path, place(), &e);
         let data = group.dataset(name).map_err(failed)?;
-        let known = data.dtype().ok().as_ref().and_then(h5::kind_of).is_some();
+        let known = data.dtype().told().as_ref().and_then(h5::kind_of).is_some();
         if !known {
             return Err(Error::unsupported(
                 &self.path,
@@ -127,27 +121,13 @@ fn names(at: &Location, name: &str) -> Option<Vec<String>> {
 
 /// The texts of one attribute. An empty list may be stored as numbers.
 fn texts(at: &Location, name: &str) -> Option<Vec<String>> {
-    let attribute = at.attr(name).ok()?;
+    let attribute = at.attr(name).told()?;
     match attribute.size() {
         0 => return Some(Vec::new()),
         n if n > MAX_NAMES => return None,
         _ => {}
     }
-    let unicode = attribute.read_raw::<VarLenUnicode>();
-    let read = unicode.map(|v| v.iter().map(|s| s.as_str().to_owned()).collect());
-    let read = read.or_else(|_| {
-        let ascii = attribute.read_raw::<VarLenAscii>();
-        ascii.map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
-    });
-    let read = read.or_else(|_| {
-        let fixed = attribute.read_raw::<FixedAscii<LONGEST>>();
-        fixed.map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
-    });
-    let read = read.or_else(|_| {
-        let fixed = attribute.read_raw::<FixedUnicode<LONGEST>>();
-        fixed.map(|v| v.iter().map(|s| s.as_str().to_owned()).collect())
-    });
-    read.ok()
+    h5::text::strings(&attribute)
 }
 
 /// The configuration and weights of a `.keras` archive.

@@ -22,47 +22,55 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// True for a folder with a zarr hierarchy, or a zip archive whose first file belongs to one.
-pub(crate) fn is_store(path: &Path) -> bool {
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; one that is not there is no store.
+pub(crate) fn is_store(path: &Path) -> Result<bool> {
     if path.is_dir() {
-        return [".zgroup", ".zarray", ".zmetadata", "zarr.json"]
-            .iter()
-            .any(|n| path.join(n).is_file());
+        let names = [".zgroup", ".zarray", ".zmetadata", "zarr.json"];
+        return Ok(names.iter().any(|n| path.join(n).is_file()));
     }
     // A local header of a zip archive: 30 bytes, then the name.
     let mut head = [0; 30 + 4096];
     let Ok(file) = super::readat::ReadAt::open(path) else {
-        return false;
+        return Ok(false);
     };
     let n = head.len().min(usize::try_from(file.len()).unwrap_or(usize::MAX));
-    if n < 40 || file.read(0, &mut head[..n]).is_err() || !head.starts_with(b"PK\x03\x04") {
-        return false;
+    if n < 40 {
+        return Ok(false);
+    }
+    file.read(0, &mut head[..n])?;
+    if !head.starts_with(b"PK\x03\x04") {
+        return Ok(false);
     }
     let length = usize::from(u16::from_le_bytes([head[26], head[27]]));
     let name = String::from_utf8_lossy(&head[30..(30 + length).min(n)]).into_owned();
     let last = name.rsplit('/').next().unwrap_or("");
-    matches!(last, ".zgroup" | ".zarray" | ".zattrs" | ".zmetadata" | "zarr.json")
+    Ok(matches!(last, ".zgroup" | ".zarray" | ".zattrs" | ".zmetadata" | "zarr.json"))
 }
 
 /// Arrays of 3 and 4 dimensions, for `info` and `--dataset`.
 ///
 /// # Errors
-/// Those of listing; arrays that cannot be read are left out.
+/// Those of listing, and [`Error::Io`] where the disk refuses; arrays that are damaged or of unknown kinds are left out.
 pub(crate) fn candidates(path: &Path) -> Result<Vec<Candidate>> {
     candidates_in(&Store::open(path)?)
 }
 
 fn candidates_in(store: &Store) -> Result<Vec<Candidate>> {
-    let describe = |key: String| {
-        let d = Description::read(store, &key)
-            .ok()
-            .filter(|d| matches!(d.shape.len(), 3 | 4))?;
-        Some(Candidate {
-            path: format!("/{key}"),
-            shape: d.shape,
-            dtype: d.stored.to_string(),
-        })
-    };
-    Ok(store.arrays()?.into_iter().filter_map(describe).collect())
+    let mut found = Vec::new();
+    for key in store.arrays()? {
+        match Description::read(store, &key) {
+            Ok(d) if matches!(d.shape.len(), 3 | 4) => found.push(Candidate {
+                path: format!("/{key}"),
+                shape: d.shape,
+                dtype: d.stored.to_string(),
+            }),
+            Err(refused @ Error::Io { .. }) => return Err(refused),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// The array that was named, or the only one.

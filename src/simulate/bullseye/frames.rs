@@ -14,7 +14,7 @@ use crate::simulate::parameters;
 use crate::simulate::polycrystal::{Grains, Polycrystal};
 use crate::simulate::purpose;
 use crate::simulate::stream::{self, Synthetic};
-use crate::simulate::truth::{put, put_parameters};
+use crate::simulate::truth::put;
 use ndarray::{Array2, Array3, Array4};
 
 /// Electron wavelength at 200 kV in Å.
@@ -287,8 +287,10 @@ impl Synthetic for SimulatedBullseye {
             "orientation",
             &orientation,
             "R: reflection g (1/A, cubic axes) goes to (x, y, z) = R g and to zero + camera (y, x)",
-        )?;
-        put_parameters(file, self.parameters.to_toml())
+        )
+    }
+    fn parameters_toml(&self) -> Result<String> {
+        self.parameters.to_toml()
     }
 }
 

@@ -9,7 +9,6 @@ use crate::simulate::counts::put_counts;
 use crate::simulate::parameters::{self, Parameters};
 use crate::simulate::purpose;
 use crate::simulate::stream::{self, Synthetic};
-use crate::simulate::truth::put_parameters;
 use std::sync::Arc;
 
 /// Width of the edge of a disk in pixels: intensity 1/(1 + exp((r − radius)/EDGE)).
@@ -208,7 +207,9 @@ impl Synthetic for SimulatedDiffraction {
         put_counts((&self.poisson, &self.counts), n, self.info.frame, scratch, out, noise)
     }
     fn fill_truth(&self, file: &hdf5::File) -> hdf5::Result<()> {
-        self.specimen.put_truth(file)?;
-        put_parameters(file, self.specimen.parameters().to_toml())
+        self.specimen.put_truth(file)
+    }
+    fn parameters_toml(&self) -> Result<String> {
+        self.specimen.parameters().to_toml()
     }
 }

@@ -12,7 +12,6 @@ use crate::rng::{Poisson, Source, math};
 use crate::simulate::parameters::{self, Parameters};
 use crate::simulate::purpose;
 use crate::simulate::stream::{self, Synthetic};
-use crate::simulate::truth::put_parameters;
 use std::sync::Arc;
 
 /// Energy of Mn Kα in keV, for which detectors give their resolution.
@@ -214,7 +213,9 @@ impl Synthetic for SimulatedSpectra {
         Ok(())
     }
     fn fill_truth(&self, file: &hdf5::File) -> hdf5::Result<()> {
-        self.specimen.put_truth(file)?;
-        put_parameters(file, self.specimen.parameters().to_toml())
+        self.specimen.put_truth(file)
+    }
+    fn parameters_toml(&self) -> Result<String> {
+        self.specimen.parameters().to_toml()
     }
 }

@@ -10,7 +10,7 @@ use crate::rng::{Poisson, Source, math};
 use crate::simulate::parameters::{self, Parameters};
 use crate::simulate::purpose;
 use crate::simulate::stream::{self, Synthetic};
-use crate::simulate::truth::{put, put_parameters, write_text};
+use crate::simulate::truth::{put, write_text};
 use ndarray::{Array1, Array2, s};
 
 /// Intensity of one atom: Z^1.7.
@@ -273,8 +273,10 @@ impl Synthetic for SimulatedWs2 {
             "drift",
             &drift,
             "displacement (y, x) of each frame against the first, in px",
-        )?;
-        put_parameters(file, self.parameters.to_toml())
+        )
+    }
+    fn parameters_toml(&self) -> Result<String> {
+        self.parameters.to_toml()
     }
 }
 

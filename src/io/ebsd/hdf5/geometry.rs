@@ -4,6 +4,7 @@ use super::{PROCESSED, Program, Source, UNPROCESSED, fault, is, text};
 use crate::error::{Error, Result};
 use crate::io::ebsd::data::Geometry;
 use crate::io::ebsd::mapped::Places;
+use crate::io::h5;
 use crate::pattern_centre::Convention;
 use hdf5::LocationType;
 use ndarray::{Array2, Array3};
@@ -102,7 +103,7 @@ impl Source<'_> {
             let failed = |e: hdf5::Error| fault(self.path, path.as_str(), &e);
             let dataset = self.file.dataset(&path).map_err(failed)?;
             // kikuchipy writes the number −1 where there is none.
-            if dataset.shape() == shape && dataset.storage_size() > 0 {
+            if dataset.shape() == shape && h5::storage_size(&dataset) > 0 {
                 let values = dataset.read_raw::<f64>().map_err(failed)?;
                 let array = Array2::from_shape_vec((shape[0], shape[1]), values);
                 return array

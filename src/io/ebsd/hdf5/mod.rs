@@ -12,6 +12,7 @@ use super::kikuchipy::MEASURED;
 use super::mapped::{Mapped, Places};
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::io::h5::refused::{Told, all_told};
 use crate::io::h5::{self, fault, text};
 use crate::io::limits::{self, MAX_EDGE, MAX_POINTS};
 use crate::io::open::OpenOptions;
@@ -65,7 +66,7 @@ struct Layout {
 /// The first map of the file, if it holds any.
 fn probe(file: &File) -> Option<Layout> {
     let mut names = vec![String::new()];
-    names.extend(file.member_names().ok()?.into_iter().take(1000).map(|n| format!("/{n}")));
+    names.extend(file.member_names().told()?.into_iter().take(1000).map(|n| format!("/{n}")));
     names.into_iter().find_map(|name| {
         let group = format!("{name}/EBSD");
         if !is(file, &format!("{group}/Data"), LocationType::Group) {
@@ -106,16 +107,13 @@ fn program(file: &File, group: &str) -> Program {
 
 /// Who says to have written the file; empty where nobody does.
 fn manufacturer(file: &File) -> String {
-    let names = file.member_names().unwrap_or_default();
+    let names = file.member_names().told().unwrap_or_default();
     let name = names.iter().find(|n| n.eq_ignore_ascii_case("manufacturer"));
     name.and_then(|n| text::dataset(file, n)).unwrap_or_default()
 }
 
 fn is(file: &File, path: &str, kind: LocationType) -> bool {
-    // Asking for a path whose parents are missing is an error of the library, not an answer.
-    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let there = (1..=parts.len()).all(|n| file.link_exists(&format!("/{}", parts[..n].join("/"))));
-    there && file.loc_type_by_name(path).is_ok_and(|t| t == kind)
+    file.loc_type_by_name(path).told() == Some(kind)
 }
 
 /// A file's map as a scan in map order, for [`crate::io::open`]; `None` where the file or the dataset is of another kind.
@@ -123,13 +121,17 @@ fn is(file: &File, path: &str, kind: LocationType) -> bool {
 /// # Errors
 /// As [`open_map`].
 pub(crate) fn open_scan(file: &ReadAt, options: &OpenOptions, control: &Control) -> Result<Option<Box<dyn Scan>>> {
-    let h5 = open_file(file.path())?;
-    match probe(&h5) {
-        Some(layout) if is(&h5, &format!("{}/Header", layout.group), LocationType::Group) => {}
-        None if emsoft::is_emsoft(&h5) => {}
-        _ => return Ok(None),
+    let is_map = || {
+        let h5 = open_file(file.path())?;
+        Ok(match probe(&h5) {
+            Some(layout) => is(&h5, &format!("{}/Header", layout.group), LocationType::Group),
+            None => emsoft::is_emsoft(&h5),
+        })
+    };
+    match all_told(file.path(), is_map)? {
+        true => Ok(open_map(file, options, control)?.map(|m| m.scan)),
+        false => Ok(None),
     }
-    Ok(open_map(file, options, control)?.map(|m| m.scan))
 }
 
 /// The map of an HDF5 file; `None` where there is none, or where `options.dataset` names something outside the map.
@@ -137,6 +139,10 @@ pub(crate) fn open_scan(file: &ReadAt, options: &OpenOptions, control: &Control)
 /// # Errors
 /// [`Error::Format`] naming the dataset that is missing or contradicts another; as [`h5::open`].
 pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) -> Result<Option<PatternMap>> {
+    all_told(file.path(), || described(file, options, control))
+}
+
+fn described(file: &ReadAt, options: &OpenOptions, control: &Control) -> Result<Option<PatternMap>> {
     let path = file.path();
     let h5 = open_file(path)?;
     let Some(layout) = probe(&h5) else {
@@ -212,7 +218,7 @@ pub(super) fn open_map(file: &ReadAt, options: &OpenOptions, control: &Control) 
 /// [`Error::Format`] if there is no map or its positions contradict each other.
 pub(super) fn layout_of(file: &File, path: &Path) -> Result<(String, Places, usize)> {
     let missing = || Error::format(path, "file", "there is no EBSD map in it (a group EBSD with Data and Header)");
-    let layout = probe(file).ok_or_else(missing)?;
+    let layout = all_told(path, || probe(file).ok_or_else(missing))?;
     let stack = *layout.stacks.first().ok_or_else(missing)?;
     let name = format!("{}/Data/{stack}", layout.group);
     let failed = |e: hdf5::Error| fault(path, name.as_str(), &e);
@@ -226,7 +232,7 @@ pub(super) fn layout_of(file: &File, path: &Path) -> Result<(String, Places, usi
         program: layout.program,
         count: count.unwrap_or(usize::MAX),
     };
-    let places = source.measured(source.places(None)?)?;
+    let places = all_told(path, || source.measured(source.places(None)?))?;
     let count = source.count;
     Ok((layout.group, places, count))
 }
@@ -288,7 +294,7 @@ impl Source<'_> {
                 let what = format!("{} values for {} patterns", dataset.size(), self.count);
                 return Err(Error::format(self.path, path, what));
             }
-            if dataset.storage_size() == 0 && self.count > 0 {
+            if h5::storage_size(&dataset) == 0 && self.count > 0 {
                 return Ok(None);
             }
             return dataset.read_raw::<f64>().map(Some).map_err(failed);
@@ -307,7 +313,7 @@ impl Source<'_> {
             return Ok(None);
         }
         let inside = self.file.dataset(&inside)?;
-        if inside.shape() != dataset.shape() || inside.storage_size() == 0 || dataset.storage_size() == 0 {
+        if inside.shape() != dataset.shape() || h5::storage_size(&inside) == 0 || h5::storage_size(dataset) == 0 {
             return Ok(None);
         }
         // h5py writes an enumeration, other programs plain integers.

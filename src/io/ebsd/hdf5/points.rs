@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::io::ebsd::ang;
 use crate::io::ebsd::data::{MapData, Phase, micrometres};
 use crate::io::ebsd::mapped::Places;
+use crate::io::h5::refused::Told;
 use hdf5::{Group, LocationType};
 use ndarray::Array2;
 
@@ -157,7 +158,7 @@ impl Source<'_> {
         let Some(base) = found.into_iter().find(|g| is(self.file, g, LocationType::Group)) else {
             return Vec::new();
         };
-        let Ok(names) = self.file.group(&base).and_then(|g: Group| g.member_names()) else {
+        let Some(names) = self.file.group(&base).and_then(|g: Group| g.member_names()).told() else {
             return Vec::new();
         };
         let mut phases: Vec<Phase> = names
